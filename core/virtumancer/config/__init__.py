@@ -1,0 +1,30 @@
+"""The configuration: one Struct per table, read from flags, environment and file, checked as a whole."""
+
+from virtumancer.config.describe import describe
+from virtumancer.config.load import connect_settings, load_config
+from virtumancer.config.tables import (
+    Config,
+    ConsolesConfig,
+    DatabaseConfig,
+    DeclaredHost,
+    LogConfig,
+    PluginsConfig,
+    ServerConfig,
+    SessionsConfig,
+    SSHConfig,
+)
+
+__all__ = [
+    "Config",
+    "ConsolesConfig",
+    "DatabaseConfig",
+    "DeclaredHost",
+    "LogConfig",
+    "PluginsConfig",
+    "SSHConfig",
+    "ServerConfig",
+    "SessionsConfig",
+    "connect_settings",
+    "describe",
+    "load_config",
+]

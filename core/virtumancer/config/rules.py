@@ -1,0 +1,57 @@
+"""The rules that concern more than one setting."""
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+
+from virtumancer.config.problems import Problems
+from virtumancer.config.tables import Config
+
+__all__ = ["check_rules", "is_loopback"]
+
+
+def check_rules(config: Config, origins: Mapping[str, str], problems: Problems) -> None:
+    """Report settings that do not fit together; `origins` says where each was given."""
+    _check_bind(config, origins, problems)
+    _check_tls(config, origins, problems)
+    _check_retries(config, origins, problems)
+
+
+def is_loopback(address: str) -> bool:
+    """Say whether only this machine can reach an address."""
+    if address == "localhost":
+        return True
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_bind(config: Config, origins: Mapping[str, str], problems: Problems) -> None:
+    if problems.concern("server.bind", "server.auth") or is_loopback(config.server.bind):
+        return
+    problems.add(
+        origins.get("server.bind", ""),
+        "server.bind",
+        f'with server.auth = "off" everybody who reaches "{config.server.bind}" would control all hosts; '
+        'use "127.0.0.1", "::1" or "localhost", and an SSH tunnel or a reverse proxy that asks who comes',
+    )
+
+
+def _check_tls(config: Config, origins: Mapping[str, str], problems: Problems) -> None:
+    files = {"server.tls_cert": config.server.tls_cert, "server.tls_key": config.server.tls_key}
+    if problems.concern(*files):
+        return
+    for name, value in files.items():
+        (other,) = files.keys() - {name}
+        if value is None and files[other] is not None:
+            problems.add(origins.get(other, ""), name, f"is missing: {other} works only together with it")
+        elif value is not None and not Path(value).expanduser().is_file():
+            problems.add(origins.get(name, ""), name, f"there is no file {value}")
+
+
+def _check_retries(config: Config, origins: Mapping[str, str], problems: Problems) -> None:
+    first, longest = config.sessions.retry_min, config.sessions.retry_max
+    if first > longest and not problems.concern("sessions.retry_min", "sessions.retry_max"):
+        origin = origins.get("sessions.retry_min") or origins.get("sessions.retry_max", "")
+        problems.add(origin, "sessions.retry_min", f"is {first}, more than sessions.retry_max, which is {longest}")

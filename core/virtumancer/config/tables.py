@@ -1,0 +1,200 @@
+"""The tables of the configuration file, each key with its type, limits, default and description."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+from msgspec import Meta, Struct, field
+
+from virtumancer.contracts import UnknownHostKeys
+
+__all__ = [
+    "Config",
+    "ConsolesConfig",
+    "DatabaseConfig",
+    "DeclaredHost",
+    "LogConfig",
+    "PluginsConfig",
+    "SSHConfig",
+    "ServerConfig",
+    "SessionsConfig",
+    "default_database_url",
+]
+
+# A day at most: so a value given in milliseconds shows, and no timer is asked to wait for ever.
+Seconds = Annotated[float, Meta(gt=0, le=86400, extra={"unit": "seconds"})]
+Origin = Annotated[
+    str, Meta(pattern=r"^https?://[^/\s]+\Z", extra={"rule": 'an origin such as "https://vms.example.org"'})
+]
+HostId = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9._-]{1,63}\Z", extra={"rule": "1 to 63 characters of A-Z a-z 0-9 . _ -"})
+]
+HostURI = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z][A-Za-z0-9+.-]*://\S*\Z",
+        extra={"rule": 'a URI such as "qemu+ssh://root@kvm1.example.org/system"'},
+    ),
+]
+Fingerprint = Annotated[
+    str,
+    Meta(
+        pattern=r"^SHA256:[A-Za-z0-9+/]{43}\Z",
+        extra={"rule": 'a fingerprint as "ssh-keygen -l" prints it: SHA256: and 43 characters'},
+    ),
+]
+
+
+def default_database_url(environ: Mapping[str, str] | None = None) -> str:
+    """Name the SQLite file in the user's state folder."""
+    environ = os.environ if environ is None else environ
+    state = environ.get("XDG_STATE_HOME", "")
+    if not state.startswith("/"):
+        home = environ.get("HOME") or str(Path("~").expanduser())
+        state = f"{home}/.local/state"
+    return f"sqlite://{quote(state)}/virtumancer/virtumancer.db"
+
+
+class ServerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where the API listens, and whom it answers."""
+
+    bind: Annotated[
+        str,
+        Meta(min_length=1, description="Address to listen on; while `auth` is `off` it has to be a loopback address."),
+    ] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65535, description="TCP port to listen on.")] = 8890
+    auth: Annotated[
+        Literal["off"], Meta(description="How users prove who they are; `off` trusts every local user.")
+    ] = "off"
+    tls_cert: Annotated[str | None, Meta(description="PEM file with the certificate chain; needs `tls_key`.")] = None
+    tls_key: Annotated[str | None, Meta(description="PEM file with the private key; needs `tls_cert`.")] = None
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Meta(description="Names beside the bound address that a request's `Host` header may hold, without port."),
+    ] = ()
+    allowed_origins: Annotated[
+        tuple[Origin, ...], Meta(description="Origins of other web pages that may use the API from a browser.")
+    ] = ()
+    shutdown_timeout: Annotated[
+        Seconds, Meta(description="How long open requests may take to finish when the server stops.")
+    ] = 5.0
+    max_body: Annotated[
+        int, Meta(ge=1024, le=2**30, description="Largest request body accepted.", extra={"unit": "bytes"})
+    ] = 1048576
+
+
+class DatabaseConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where hosts, VMs and host keys are kept."""
+
+    url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(sqlite|asyncpg|postgres|postgresql)://.+",
+            description="Database to use; by default an SQLite file in the user's state folder.",
+            extra={
+                "rule": '"sqlite:///path/to/file.db" or "postgresql://user@host/database"',
+                "default": "sqlite://$XDG_STATE_HOME/virtumancer/virtumancer.db",
+            },
+        ),
+    ] = field(default_factory=default_database_url)
+
+
+class SSHConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How SSH connections to hosts are made and checked."""
+
+    unknown_host_keys: Annotated[
+        UnknownHostKeys,
+        Meta(
+            description="`refuse` asks for approval of a host key that nobody vouches for, "
+            "`accept-new` pins it when first seen; a changed key is always refused."
+        ),
+    ] = "refuse"
+    config: Annotated[
+        str, Meta(description="OpenSSH client configuration to follow (users, jump hosts, keys); empty for none.")
+    ] = "~/.ssh/config"
+    known_hosts: Annotated[
+        tuple[str, ...], Meta(description="Files with trusted host keys; missing ones are skipped.")
+    ] = (
+        "~/.ssh/known_hosts",
+        "/etc/ssh/ssh_known_hosts",
+    )
+    agent: Annotated[bool, Meta(description="Whether keys of the SSH agent may be used.")] = True
+    keepalive_interval: Annotated[Seconds, Meta(description="Time between two keepalive messages.")] = 15.0
+    keepalive_count: Annotated[
+        int, Meta(ge=1, le=100, description="Unanswered keepalive messages after which a host counts as lost.")
+    ] = 3
+
+
+class SessionsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How connections to hosts are kept up, and how long their calls may take."""
+
+    connect_timeout: Annotated[Seconds, Meta(description="Deadline for one attempt to connect to a host.")] = 20.0
+    call_timeout: Annotated[Seconds, Meta(description="Deadline for a quick call to a host.")] = 15.0
+    slow_call_timeout: Annotated[Seconds, Meta(description="Deadline for a call that changes something.")] = 60.0
+    retry_min: Annotated[Seconds, Meta(description="First pause before a lost host is tried again.")] = 1.0
+    retry_max: Annotated[Seconds, Meta(description="Longest pause between two attempts.")] = 60.0
+    refused_retry: Annotated[
+        Seconds, Meta(description="Pause after a host refused us: wrong key or no permission.")
+    ] = 300.0
+    reconcile_interval: Annotated[
+        Seconds, Meta(description="Time between two full comparisons of a host with the database.")
+    ] = 60.0
+    stats_interval: Annotated[Seconds, Meta(description="Time between two samples of a watched VM.")] = 2.0
+
+
+class ConsolesConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How many console sessions there may be, and for how long."""
+
+    max_per_vm: Annotated[int, Meta(ge=1, description="Sessions on one VM at once.")] = 50
+    max_per_user: Annotated[int, Meta(ge=1, description="Sessions of one user at once.")] = 1000
+    max_total: Annotated[int, Meta(ge=1, description="Sessions at once in all.")] = 1000
+    idle_timeout: Annotated[Seconds, Meta(description="Time without a byte after which a session is closed.")] = 3600.0
+    lifetime: Annotated[Seconds, Meta(description="Longest duration of a session.")] = 86400.0
+    screenshot_interval: Annotated[
+        Seconds, Meta(description="Age up to which a screenshot is shown again instead of taking another.")
+    ] = 5.0
+
+
+class LogConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is logged, and in which form; the log goes to standard error."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="Least important level that is logged.")
+    ] = "info"
+    format: Annotated[
+        Literal["console", "json"], Meta(description="`console` for people, `json` for one object a line.")
+    ] = "console"
+
+
+class PluginsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which plugins are left out, and the table of each plugin, which the plugin itself checks."""
+
+    disabled: Annotated[tuple[str, ...], Meta(description="Names of plugins that are not loaded.")] = ()
+    tables: Annotated[
+        dict[str, dict[str, Any]], Meta(description="The sub-tables `[plugins.<name>]` as they stand in the file.")
+    ] = field(default_factory=dict[str, dict[str, Any]])
+
+
+class DeclaredHost(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A host that the file declares; it is added at start-up when it is not there yet."""
+
+    id: Annotated[HostId, Meta(description="Name of the host in the API.")]
+    uri: Annotated[HostURI, Meta(description="How to reach the host.")]
+    host_key: Annotated[
+        Fingerprint | None, Meta(description="Fingerprint of the SSH host key to trust when it is first seen.")
+    ] = None
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole configuration."""
+
+    server: ServerConfig = field(default_factory=ServerConfig)
+    database: DatabaseConfig = field(default_factory=DatabaseConfig)
+    ssh: SSHConfig = field(default_factory=SSHConfig)
+    sessions: SessionsConfig = field(default_factory=SessionsConfig)
+    consoles: ConsolesConfig = field(default_factory=ConsolesConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    plugins: PluginsConfig = field(default_factory=PluginsConfig)
+    hosts: tuple[DeclaredHost, ...] = ()

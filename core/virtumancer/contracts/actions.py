@@ -1,0 +1,41 @@
+"""VM actions: one record from which route, checks and documentation come."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from msgspec import Struct
+
+from virtumancer.contracts.driver import HostConnection
+from virtumancer.contracts.models import Host, VMRef, VMState
+
+__all__ = ["ActionContext", "NoParams", "VMAction"]
+
+
+class NoParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """The parameters of an action that takes none."""
+
+
+class ActionContext(Struct, frozen=True):
+    """Where an action runs."""
+
+    host: Host
+    connection: HostConnection
+
+
+class VMAction(Struct, frozen=True, kw_only=True):
+    """Something that can be done with a VM: `POST /api/v1/hosts/{host}/vms/{vm}/{name}`.
+
+    `run` gets the context, the VM as just looked up and the decoded `params`; it returns once the hypervisor
+    accepted. `states` are the power states it makes sense in, None for all. `timeout` is seconds for the whole run.
+    `permission` is the right it needs, `destructive` says that it may lose data.
+    """
+
+    name: str
+    title: str
+    description: str
+    run: Callable[[ActionContext, VMRef, Any], Awaitable[None]]
+    params: type[Struct] = NoParams
+    states: frozenset[VMState] | None = None
+    permission: str = "power"
+    timeout: float = 60.0
+    destructive: bool = False

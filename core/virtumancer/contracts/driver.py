@@ -1,0 +1,122 @@
+"""Host drivers: how the core reaches a hypervisor, the small core of it required, the rest optional abilities."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from msgspec import Struct
+
+from virtumancer.contracts.console import SupportsConsoles, SupportsScreenshot
+from virtumancer.contracts.events import EventStream
+from virtumancer.contracts.hostkeys import HostKeyPolicy
+from virtumancer.contracts.models import VM, HardwareInfo, Host, HostInfo, PowerVerb, VMRef, VMStats
+
+__all__ = [
+    "ABILITIES",
+    "ConnectContext",
+    "ConnectSettings",
+    "HostConnection",
+    "HostDriver",
+    "SupportsEvents",
+    "abilities_of",
+]
+
+
+class ConnectSettings(Struct, frozen=True, kw_only=True):
+    """Deadlines and SSH options for every connection, in seconds where they are times."""
+
+    connect_timeout: float = 20.0
+    call_timeout: float = 15.0
+    slow_call_timeout: float = 60.0
+    ssh_config: str | None = "~/.ssh/config"
+    ssh_known_hosts: tuple[str, ...] = ("~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts")
+    ssh_agent: bool = True
+    keepalive_interval: float = 15.0
+    keepalive_count: int = 3
+
+
+class ConnectContext(Struct, frozen=True):
+    """What the core hands a driver for one attempt to connect."""
+
+    settings: ConnectSettings
+    host_keys: HostKeyPolicy
+
+
+class HostConnection(ABC):
+    """A live connection to one host.
+
+    Every method has its own deadline and raises an error of `virtumancer.errors`: `CallTimeout` when the host did
+    not answer in time, `HostLost` when the connection is gone, `HypervisorError` when the hypervisor refused,
+    `VMNotFound` for a VM that is not there. No method blocks the event loop.
+    """
+
+    @abstractmethod
+    async def info(self) -> HostInfo:
+        """Describe the host."""
+
+    @abstractmethod
+    async def list_vms(self) -> Sequence[VM]:
+        """List all VMs, active and inactive, at a cost of round trips that does not grow with their number."""
+
+    @abstractmethod
+    async def find_vm(self, name_or_uuid: str) -> VMRef:
+        """Look one VM up by name or, when no VM has that name, by UUID. Raises `VMNotFound`."""
+
+    @abstractmethod
+    async def hardware(self, uuid: str) -> HardwareInfo:
+        """Describe the disks and NICs of one VM. Raises `VMNotFound`."""
+
+    @abstractmethod
+    async def sample(self, uuids: Sequence[str]) -> Mapping[str, VMStats]:
+        """Read the counters of these VMs in one bulk call, keyed by UUID; a VM that is gone is left out."""
+
+    @abstractmethod
+    async def power(self, uuid: str, verb: PowerVerb) -> None:
+        """Change the power state; returns when the hypervisor accepted it. Raises `WrongPowerState`, `VMNotFound`."""
+
+    @abstractmethod
+    async def wait_lost(self) -> str:
+        """Return the reason as soon as the connection is lost; never before."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Give everything back, within a few seconds even when the host hangs; never raises."""
+
+
+class SupportsEvents(ABC):
+    """Ability `events`: the host tells about changes made by anybody."""
+
+    @abstractmethod
+    async def open_events(self) -> EventStream:
+        """Register with the hypervisor; on return no later event is missed."""
+
+
+class HostDriver(ABC):
+    """Makes connections for the URI schemes it names; created once, without arguments, at start-up."""
+
+    schemes: ClassVar[frozenset[str]]
+    """URI schemes up to any `+transport`, in lower case: `qemu` stands for `qemu:///system` and `qemu+ssh://…`."""
+
+    def check_uri(self, uri: str) -> None:
+        """Raise `InvalidValue` for a URI that can never work; no I/O. The default accepts everything."""
+
+    @abstractmethod
+    async def connect(self, host: Host, context: ConnectContext) -> HostConnection:
+        """Connect within `context.settings.connect_timeout`.
+
+        Raises `HostUnreachable`, `HostKeyUnknown`, `HostKeyChanged`, `AuthenticationFailed`, `HypervisorError`,
+        `CallTimeout` or `InvalidValue`; whatever was opened is closed again before it raises, or when cancelled.
+        """
+
+
+ABILITIES: Mapping[str, type] = {
+    "consoles": SupportsConsoles,
+    "events": SupportsEvents,
+    "screenshot": SupportsScreenshot,
+}
+"""Every optional ability by its name in the API."""
+
+
+def abilities_of(connection: HostConnection) -> tuple[str, ...]:
+    """Name the optional abilities that a connection has, sorted."""
+    return tuple(sorted(name for name, ability in ABILITIES.items() if isinstance(connection, ability)))

@@ -1,0 +1,58 @@
+"""SSH host keys: what was seen, what is trusted, and who decides."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+__all__ = ["HostKey", "HostKeyPolicy", "UnknownHostKeys"]
+
+UnknownHostKeys = Literal["refuse", "accept-new"]
+"""`refuse`: an unknown key needs approval; `accept-new`: it is pinned when first seen."""
+
+
+class HostKey(Struct, frozen=True):
+    """One SSH host key of one address.
+
+    `address` is as in known_hosts (`name` or `[name]:port`), `type` as `ssh-ed25519`, `fingerprint` as `SHA256:…`,
+    `public` the key in OpenSSH format (type and base64).
+    """
+
+    address: str
+    type: str
+    fingerprint: str
+    public: str
+
+
+class HostKeyPolicy:
+    """Decides about keys that no known_hosts file vouches for, and remembers what it newly accepted.
+
+    A driver asks `pinned_for` for keys to trust, `accepts` about a key that nobody knows, and reports a connection
+    that succeeded; the core stores what `newly_accepted` holds then.
+    """
+
+    def __init__(
+        self,
+        pinned: tuple[HostKey, ...] = (),
+        approved: frozenset[str] = frozenset(),
+        unknown: UnknownHostKeys = "refuse",
+    ) -> None:
+        self._pinned = pinned
+        self._approved = approved
+        self._unknown = unknown
+        self._newly_accepted: dict[str, HostKey] = {}
+
+    def pinned_for(self, address: str) -> tuple[HostKey, ...]:
+        """Return the keys that our store holds for this address."""
+        return tuple(key for key in self._pinned if key.address == address)
+
+    def accepts(self, key: HostKey) -> bool:
+        """Say whether a key of an address nobody knows is approved; an accepted one is remembered for pinning."""
+        accepted = key.fingerprint in self._approved or self._unknown == "accept-new"
+        if accepted:
+            self._newly_accepted[key.fingerprint] = key
+        return accepted
+
+    @property
+    def newly_accepted(self) -> tuple[HostKey, ...]:
+        """The keys accepted during this attempt, to be pinned once it succeeded."""
+        return tuple(self._newly_accepted.values())

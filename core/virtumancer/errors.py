@@ -1,0 +1,281 @@
+"""Every error of ours, each with the stable code that clients see.
+
+VirtumancerError
+├── UsageError                 a person's mistake at start-up: the program says so and exits with 2
+│   ├── ConfigError
+│   └── StoreUnavailable
+├── InvalidRequest             the request cannot be read
+├── InvalidValue               a field has a value that can never work
+├── Forbidden                  the caller may not do this
+├── MisdirectedRequest         the Host header names another server
+├── TooLarge                   the body is larger than allowed
+├── NotFound
+│   ├── HostNotFound
+│   ├── VMNotFound
+│   ├── ActionNotFound
+│   ├── ConsoleNotFound
+│   └── PluginNotFound
+├── Conflict
+│   ├── HostExists
+│   ├── WrongPowerState
+│   ├── ConsoleBusy
+│   ├── HostKeyUnknown
+│   └── HostKeyChanged
+├── AbilityMissing             the host cannot do this at all
+├── HypervisorError            the hypervisor refused, or answered nonsense
+│   ├── HostUnreachable
+│   └── AuthenticationFailed
+├── CallTimeout                no answer in time
+├── HostUnavailable            not connected just now
+│   └── HostLost
+├── ConsoleClosed              the other end of a console is gone
+├── ConsoleRefused             a console's WebSocket ends with a close code
+├── TooManyConsoles            a limit of sessions is reached
+└── PluginFailed               a plugin raised something that is not one of these
+"""
+
+from typing import Any, ClassVar
+
+__all__ = [
+    "AbilityMissing",
+    "ActionNotFound",
+    "AuthenticationFailed",
+    "CallTimeout",
+    "ConfigError",
+    "Conflict",
+    "ConsoleBusy",
+    "ConsoleClosed",
+    "ConsoleNotFound",
+    "ConsoleRefused",
+    "Forbidden",
+    "HostExists",
+    "HostKeyChanged",
+    "HostKeyUnknown",
+    "HostLost",
+    "HostNotFound",
+    "HostUnavailable",
+    "HostUnreachable",
+    "HypervisorError",
+    "InvalidRequest",
+    "InvalidValue",
+    "MisdirectedRequest",
+    "NotFound",
+    "PluginFailed",
+    "PluginNotFound",
+    "StoreUnavailable",
+    "TooLarge",
+    "TooManyConsoles",
+    "UsageError",
+    "VMNotFound",
+    "VirtumancerError",
+    "WrongPowerState",
+]
+
+
+class VirtumancerError(Exception):
+    """The root of our errors: a sentence for people, a code for programs, and facts as `extra` members."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, **extra: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.extra = extra
+
+
+class UsageError(VirtumancerError):
+    """A mistake of the person who starts the program."""
+
+    code = "usage-error"
+
+
+class ConfigError(UsageError):
+    """The configuration has a wrong or unknown key; the message holds its path and the cure."""
+
+    code = "config-error"
+
+
+class StoreUnavailable(UsageError):
+    """The database cannot be opened, or another process has it."""
+
+    code = "store-unavailable"
+
+
+class InvalidRequest(VirtumancerError):
+    """The request cannot be read: malformed JSON, a wrong media type."""
+
+    code = "invalid-request"
+
+
+class InvalidValue(VirtumancerError):
+    """A field has a wrong type or a value that can never work; `field` is its path in the body."""
+
+    code = "invalid-value"
+
+    def __init__(self, message: str, *, field: str, **extra: Any) -> None:
+        super().__init__(message, **extra)
+        self.field = field
+
+
+class Forbidden(VirtumancerError):
+    """The caller may not do this."""
+
+    code = "forbidden"
+
+
+class MisdirectedRequest(VirtumancerError):
+    """The Host header names a server that is not this one."""
+
+    code = "misdirected-request"
+
+
+class TooLarge(VirtumancerError):
+    """The body of a request is larger than allowed."""
+
+    code = "body-too-large"
+
+
+class NotFound(VirtumancerError):
+    """The thing asked for does not exist."""
+
+    code = "not-found"
+
+
+class HostNotFound(NotFound):
+    """No host has this id."""
+
+    code = "host-not-found"
+
+
+class VMNotFound(NotFound):
+    """No VM of this host has this name or UUID."""
+
+    code = "vm-not-found"
+
+
+class ActionNotFound(NotFound):
+    """No plugin offers this action."""
+
+    code = "action-not-found"
+
+
+class ConsoleNotFound(NotFound):
+    """The VM has no such console, or there is no session of this id."""
+
+    code = "console-not-found"
+
+
+class PluginNotFound(NotFound):
+    """No plugin has this name."""
+
+    code = "plugin-not-found"
+
+
+class Conflict(VirtumancerError):
+    """The request does not fit the present state of its object."""
+
+    code = "conflict"
+
+
+class HostExists(Conflict):
+    """A host with this id is already there."""
+
+    code = "host-exists"
+
+
+class WrongPowerState(Conflict):
+    """The VM's power state does not allow this."""
+
+    code = "wrong-power-state"
+
+
+class ConsoleBusy(Conflict):
+    """Somebody else has this console, and the caller asked not to disturb."""
+
+    code = "console-busy"
+
+
+class HostKeyUnknown(Conflict):
+    """The host's SSH key is vouched for by nobody; `extra` holds `host_key` with address, type and fingerprint."""
+
+    code = "host-key-unknown"
+
+
+class HostKeyChanged(Conflict):
+    """The host shows another SSH key than the trusted one; `extra` holds `host_key` and `trusted_host_keys`."""
+
+    code = "host-key-changed"
+
+
+class AbilityMissing(VirtumancerError):
+    """This host's driver cannot do this; `extra` holds `ability`."""
+
+    code = "ability-missing"
+
+
+class HypervisorError(VirtumancerError):
+    """The hypervisor refused; the message holds its reason."""
+
+    code = "hypervisor-error"
+
+
+class HostUnreachable(HypervisorError):
+    """No connection to the host could be made."""
+
+    code = "host-unreachable"
+
+
+class AuthenticationFailed(HypervisorError):
+    """The host does not let us in."""
+
+    code = "authentication-failed"
+
+
+class CallTimeout(VirtumancerError):
+    """The host did not answer in time."""
+
+    code = "timeout"
+
+
+class HostUnavailable(VirtumancerError):
+    """The host is not connected; `retry_after` is seconds until the next attempt is due."""
+
+    code = "host-unavailable"
+
+    def __init__(self, message: str, *, retry_after: float = 5.0, **extra: Any) -> None:
+        super().__init__(message, **extra)
+        self.retry_after = retry_after
+
+
+class HostLost(HostUnavailable):
+    """The connection broke while it was used."""
+
+    code = "host-lost"
+
+
+class ConsoleClosed(VirtumancerError):
+    """The other end of a console is gone."""
+
+    code = "console-closed"
+
+
+class ConsoleRefused(VirtumancerError):
+    """A console ends with this close code; `close_code` is one of `virtumancer.contracts.CloseCode`."""
+
+    code = "console-refused"
+
+    def __init__(self, message: str, *, close_code: int, **extra: Any) -> None:
+        super().__init__(message, **extra)
+        self.close_code = close_code
+
+
+class TooManyConsoles(VirtumancerError):
+    """There are as many console sessions as the configuration allows."""
+
+    code = "too-many-consoles"
+
+
+class PluginFailed(VirtumancerError):
+    """A plugin raised an error that is not one of ours; the message names the plugin."""
+
+    code = "plugin-failed"

@@ -1,0 +1,1 @@
+"""The HTTP face: resources that translate and never decide."""

@@ -1,0 +1,88 @@
+"""The route table: every path of the API and the resource behind it."""
+
+from typing import Any
+
+import falcon.asgi
+from msgspec import Struct
+
+from virtumancer.contracts import PluginInfo
+from virtumancer.http.consoles import (
+    ConsoleResource,
+    ConsoleSocket,
+    ConsolesResource,
+    ScreenshotResource,
+    VMConsolesResource,
+)
+from virtumancer.http.hosts import (
+    HostConnectResource,
+    HostDisconnectResource,
+    HostInfoResource,
+    HostResource,
+    HostSamplesResource,
+    HostsResource,
+)
+from virtumancer.http.paths import SegmentConverter
+from virtumancer.http.requests import BodyReader
+from virtumancer.http.system import HealthResource, PluginResource, PluginsResource
+from virtumancer.http.vms import VMActionResource, VMHardwareResource, VMRowsResource, VMsResource, VMStatsResource
+from virtumancer.http.ws import RefreshSocket
+from virtumancer.services.collecting import CollectorRunner
+from virtumancer.services.consoles import ConsolesService
+from virtumancer.services.events import EventBus
+from virtumancer.services.hosts import HostsService
+from virtumancer.services.live_stats import LiveStats
+from virtumancer.services.screenshots import ScreenshotsService
+from virtumancer.services.vms import VMsService
+
+__all__ = ["Services", "add_routes"]
+
+BASE = "/api/v1"
+HOST = f"{BASE}/hosts/{{host:segment}}"
+VM = f"{HOST}/vms/{{vm:segment}}"
+
+
+class Services(Struct, frozen=True):
+    """What the resources translate for."""
+
+    hosts: HostsService
+    vms: VMsService
+    live_stats: LiveStats
+    collectors: CollectorRunner
+    consoles: ConsolesService
+    screenshots: ScreenshotsService
+    console_suffixes: tuple[str, ...]
+    bus: EventBus
+    plugins: tuple[PluginInfo, ...]
+
+
+def add_routes(app: falcon.asgi.App[Any, Any], services: Services, bodies: BodyReader) -> None:
+    """Mount every resource."""
+    app.router_options.converters["segment"] = SegmentConverter
+    hosts, vms = services.hosts, services.vms
+    socket = RefreshSocket(services.bus, services.live_stats)
+    routes: dict[str, object] = {
+        "/ws": socket,
+        f"{BASE}/ws": socket,
+        f"{BASE}/health": HealthResource(hosts, services.plugins),
+        f"{BASE}/plugins": PluginsResource(services.plugins),
+        f"{BASE}/plugins/{{plugin:segment}}": PluginResource(services.plugins),
+        f"{BASE}/hosts": HostsResource(hosts, bodies),
+        HOST: HostResource(hosts),
+        f"{HOST}/info": HostInfoResource(hosts),
+        f"{HOST}/connect": HostConnectResource(hosts, bodies),
+        f"{HOST}/disconnect": HostDisconnectResource(hosts),
+        f"{HOST}/samples": HostSamplesResource(hosts, services.collectors),
+        f"{HOST}/vms": VMsResource(vms),
+        f"{HOST}/vms/db": VMRowsResource(vms),
+        f"{VM}/stats": VMStatsResource(vms),
+        f"{VM}/hardware": VMHardwareResource(vms),
+        f"{VM}/consoles": VMConsolesResource(services.consoles, bodies),
+        f"{VM}/screenshot": ScreenshotResource(services.screenshots),
+        f"{BASE}/consoles": ConsolesResource(services.consoles),
+        f"{BASE}/consoles/{{session:segment}}": ConsoleResource(services.consoles),
+        f"{VM}/{{action:segment}}": VMActionResource(vms, bodies),
+    }
+    for suffix in services.console_suffixes:
+        routes[f"{VM}/{suffix}"] = ConsoleSocket(services.consoles, suffix)
+    for path, resource in routes.items():
+        app.add_route(path, resource)

@@ -1,0 +1,161 @@
+"""`/ws`: tells browsers when to fetch again, and sends live counters to those that subscribed."""
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+import structlog
+from falcon import WebSocketDisconnected
+from falcon.asgi import Request, WebSocket
+from falcon.errors import PayloadTypeError
+from msgspec import Struct
+
+from virtumancer.contracts import VMStats
+from virtumancer.services.events import Change, EventBus, HostsChanged
+from virtumancer.services.live_stats import LiveStats, Subject
+
+__all__ = ["RefreshSocket"]
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+# The known client compares nothing but the type, yet the space is part of what is documented.
+REFRESH = '{"type": "refresh"}'
+# An action and the events that it causes arrive within a few milliseconds of each other: one message for both.
+SETTLE = 0.05
+INTERVAL = 0.25
+SEND_TIMEOUT = 10.0
+MAX_SUBSCRIPTIONS = 256
+CLOSE_SLOW = 4008
+CLOSE_TOO_MANY = 4029
+
+
+class ClientMessage(Struct, frozen=True):
+    """What a client may send; further keys and unknown types are ignored."""
+
+    type: str = ""
+    payload: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class Watched(Struct, frozen=True, rename="camel"):
+    """Which VM a client wants the counters of."""
+
+    host_id: str
+    vm_name: str
+
+
+class RefreshSocket:
+    """Accepts sockets and serves each from a state of its own, so that a slow one holds up nobody."""
+
+    def __init__(self, bus: EventBus, live_stats: LiveStats) -> None:
+        self._bus = bus
+        self._live_stats = live_stats
+
+    async def on_websocket(self, _req: Request, ws: WebSocket) -> None:
+        """Serve one client until either side ends it."""
+        await ws.accept()
+        client = _Client(ws, self._live_stats)
+        unsubscribe = self._bus.subscribe(client.note_change)
+        try:
+            await client.serve()
+        finally:
+            unsubscribe()
+
+
+class _Client:
+    """One connected client: what it still has to be told, and what it watches."""
+
+    def __init__(self, ws: WebSocket, live_stats: LiveStats) -> None:
+        self._ws = ws
+        self._live_stats = live_stats
+        self._hosts_changed = False
+        self._vms_changed: set[str] = set()
+        self._changed = asyncio.Event()
+        self._samples: dict[Subject, VMStats] = {}
+        self._sampled = asyncio.Event()
+        self._watched: dict[Subject, Callable[[], None]] = {}
+
+    def note_change(self, change: Change) -> None:
+        """Remember what changed; it is told soon, together with what else changes until then."""
+        if isinstance(change, HostsChanged):
+            self._hosts_changed = True
+        else:
+            self._vms_changed.add(change.host_id)
+        self._changed.set()
+
+    async def serve(self) -> None:
+        """Run until the client leaves, or must be sent away."""
+        tasks = [asyncio.create_task(work) for work in (self._receive(), self._tell_changes(), self._tell_samples())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        except WebSocketDisconnected:
+            pass
+        except TimeoutError:
+            log.info("a client of /ws does not read and is disconnected")
+            await self._ws.close(CLOSE_SLOW, "this client does not read")
+        finally:
+            for unsubscribe in self._watched.values():
+                unsubscribe()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _receive(self) -> None:
+        while True:
+            try:
+                text = await self._ws.receive_text()
+                message = msgspec.json.decode(text, type=ClientMessage)
+                await self._obey(message)
+            except (PayloadTypeError, msgspec.DecodeError) as error:
+                log.debug("a message on /ws was not understood", reason=str(error))
+
+    async def _obey(self, message: ClientMessage) -> None:
+        if message.type not in {"subscribe-vm-stats", "unsubscribe-vm-stats"}:
+            return
+        watched = msgspec.json.decode(message.payload, type=Watched)
+        subject = Subject(watched.host_id, watched.vm_name)
+        if message.type == "unsubscribe-vm-stats":
+            if subject in self._watched:
+                self._watched.pop(subject)()
+            self._samples.pop(subject, None)
+        elif subject not in self._watched:
+            if len(self._watched) >= MAX_SUBSCRIPTIONS:
+                await self._ws.close(CLOSE_TOO_MANY, f"more than {MAX_SUBSCRIPTIONS} subscriptions")
+                return
+            self._watched[subject] = self._live_stats.subscribe(subject, self._note_sample)
+
+    def _note_sample(self, subject: Subject, stats: VMStats) -> None:
+        self._samples[subject] = stats
+        self._sampled.set()
+
+    async def _tell_changes(self) -> None:
+        while True:
+            await self._changed.wait()
+            await asyncio.sleep(SETTLE)
+            self._changed.clear()
+            hosts, vms = self._hosts_changed, sorted(self._vms_changed)
+            self._hosts_changed = False
+            self._vms_changed.clear()
+            if hosts:
+                await self._send('{"type":"hosts-changed"}')
+            for host_id in vms:
+                await self._send_json({"type": "vms-changed", "payload": {"hostId": host_id}})
+            await self._send(REFRESH)
+            await asyncio.sleep(INTERVAL - SETTLE)
+
+    async def _tell_samples(self) -> None:
+        while True:
+            await self._sampled.wait()
+            self._sampled.clear()
+            samples, self._samples = self._samples, {}
+            for subject, stats in samples.items():
+                payload = {"hostId": subject.host_id, "stats": stats, "vmName": subject.vm_name}
+                await self._send_json({"type": "vm-stats-updated", "payload": payload})
+
+    async def _send_json(self, document: object) -> None:
+        await self._send(msgspec.json.encode(document).decode())
+
+    async def _send(self, text: str) -> None:
+        async with asyncio.timeout(SEND_TIMEOUT):
+            await self._ws.send_text(text)

@@ -1,0 +1,70 @@
+"""Moves bytes between a viewer's WebSocket and a console's stream; a slow end slows the other."""
+
+import asyncio
+import time
+from typing import Protocol
+
+from virtumancer.contracts import ByteStream, CloseCode
+from virtumancer.errors import ConsoleClosed
+from virtumancer.services.console_sessions import Ending, LiveSession
+
+__all__ = ["ViewerSocket", "bridge"]
+
+# Larger reads mean fewer frames; a message of this size leaves in one piece.
+CHUNK = 256 * 1024
+
+
+class ViewerSocket(Protocol):
+    """What a bridge needs of a WebSocket."""
+
+    async def receive(self) -> bytes | None:
+        """Return the next message, None when the viewer is gone."""
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Send a message, waiting while the viewer is slow."""
+        ...
+
+
+async def bridge(socket: ViewerSocket, stream: ByteStream, session: LiveSession, first: bytes) -> Ending | None:
+    """Move bytes until an end closes or the session is ended; `first` goes to the console before all else.
+
+    Returns how the session was ended, or None when it was the console that closed. Raises what the stream raises.
+    """
+    up = asyncio.create_task(_to_console(socket, stream, session, first))
+    down = asyncio.create_task(_to_viewer(socket, stream, session))
+    try:
+        await asyncio.wait((up, down, session.ended), return_when=asyncio.FIRST_COMPLETED)
+        if up.done() and up.exception() is None and not up.result():
+            # The console takes nothing more; what it still has to say is worth reading.
+            await asyncio.wait((down, session.ended), return_when=asyncio.FIRST_COMPLETED)
+        if session.ended.done():
+            return session.ended.result()
+        if down.done():
+            down.result()
+            return None
+        up.result()
+        return Ending(CloseCode.NORMAL, "the viewer left")
+    finally:
+        up.cancel()
+        down.cancel()
+        await asyncio.gather(up, down, return_exceptions=True)
+
+
+async def _to_console(socket: ViewerSocket, stream: ByteStream, session: LiveSession, first: bytes) -> bool:
+    """Return True when the viewer left, False when the console takes nothing more."""
+    try:
+        if first:
+            await stream.write(first)
+        while (data := await socket.receive()) is not None:
+            session.last_active = time.monotonic()
+            await stream.write(data)
+    except ConsoleClosed:
+        return False
+    return True
+
+
+async def _to_viewer(socket: ViewerSocket, stream: ByteStream, session: LiveSession) -> None:
+    while data := await stream.read(CHUNK):
+        session.last_active = time.monotonic()
+        await socket.send(data)

@@ -1,0 +1,176 @@
+"""Console sessions: who looks at which console, since when, and how a session ends."""
+
+import asyncio
+import secrets
+import time
+from datetime import UTC, datetime
+
+import structlog
+from msgspec import Struct
+
+from virtumancer.contracts import CloseCode, ConsoleSession, Timestamp, VMRef
+from virtumancer.errors import ConsoleNotFound, TooManyConsoles
+
+__all__ = ["ConsoleLimits", "ConsoleSessionInfo", "ConsoleSessions", "Ending", "LiveSession", "Viewer"]
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+
+class ConsoleLimits(Struct, frozen=True):
+    """How many sessions there may be, and for how many seconds."""
+
+    per_vm: int = 50
+    per_user: int = 1000
+    total: int = 1000
+    idle: float = 3600.0
+    lifetime: float = 86400.0
+
+
+class Viewer(Struct, frozen=True):
+    """Who opens a console, and from which page."""
+
+    caller: str
+    origin: str
+
+
+class Ending(Struct, frozen=True):
+    """How a console's WebSocket is closed."""
+
+    code: CloseCode
+    reason: str
+
+
+class ConsoleSessionInfo(Struct, frozen=True):
+    """A session as the API shows it."""
+
+    id: str
+    host_id: str
+    vm_name: str
+    vm_uuid: str
+    kind: str
+    caller: str
+    view_only: bool
+    started_at: Timestamp
+    channels: int
+
+
+class LiveSession(ConsoleSession):
+    """One viewer's session: one WebSocket, or several that were let in by a key."""
+
+    def __init__(self, host_id: str, vm: VMRef, kind: str, viewer: Viewer, ticket: str, *, view_only: bool) -> None:
+        self.id = secrets.token_hex(8)
+        self.view_only = view_only
+        self.host_id = host_id
+        self.vm = vm
+        self.kind = kind
+        self.viewer = viewer
+        self.ticket = ticket
+        self.started_at = datetime.now(UTC)
+        self.channels = 0
+        self.last_active = self._began = time.monotonic()
+        self.ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self.left = asyncio.Event()
+        self._keys: set[str] = set()
+
+    def admit(self, key: str) -> None:
+        """Let further channels in that present this key."""
+        self._keys.add(key)
+
+    def lets_in(self, viewer: Viewer, ticket: str, key: str) -> bool:
+        """Say whether this viewer, with this ticket and key, belongs to the session."""
+        return key in self._keys and viewer == self.viewer and ticket == self.ticket
+
+    def end(self, code: CloseCode, reason: str) -> None:
+        """Close every WebSocket of the session; the first reason counts."""
+        if not self.ended.done():
+            self.ended.set_result(Ending(code, reason))
+
+    def is_over(self, limits: ConsoleLimits, now: float) -> Ending | None:
+        """Say how the limits end this session, if they do."""
+        if now - self.last_active > limits.idle:
+            return Ending(CloseCode.IDLE, f"nothing was sent for {limits.idle:g} s")
+        if now - self._began > limits.lifetime:
+            return Ending(CloseCode.LIMIT, f"a session lasts {limits.lifetime:g} s at most")
+        return None
+
+    def info(self) -> ConsoleSessionInfo:
+        """Describe the session."""
+        return ConsoleSessionInfo(
+            self.id,
+            self.host_id,
+            self.vm.name,
+            self.vm.uuid,
+            self.kind,
+            self.viewer.caller,
+            self.view_only,
+            self.started_at,
+            self.channels,
+        )
+
+
+class ConsoleSessions:
+    """All sessions of this process, held to the limits."""
+
+    def __init__(self, limits: ConsoleLimits) -> None:
+        self._limits = limits
+        self._live: dict[str, LiveSession] = {}
+
+    def add(self, session: LiveSession) -> None:
+        """Take a session in. Raises `TooManyConsoles`."""
+        limits, live = self._limits, self._live.values()
+        checks = (
+            (len(self._live), limits.total, "in all"),
+            (sum(s.vm.uuid == session.vm.uuid for s in live), limits.per_vm, f"of VM {session.vm.name!r}"),
+            (sum(s.viewer.caller == session.viewer.caller for s in live), limits.per_user, "of one user"),
+        )
+        for count, limit, whose in checks:
+            if count >= limit:
+                raise TooManyConsoles(f"there are {count} console sessions {whose} already; close one first")
+        self._live[session.id] = session
+        log.info("console opened", **self._about(session))
+
+    def leave(self, session: LiveSession) -> None:
+        """Note that a channel closed; the session is over with its last one."""
+        session.channels -= 1
+        if session.channels <= 0 and session.id in self._live:
+            del self._live[session.id]
+            session.left.set()
+            session.end(CloseCode.NORMAL, "closed")
+            log.info("console closed", **self._about(session), reason=session.ended.result().reason)
+
+    def of(self, host_id: str, vm_uuid: str, kind: str) -> list[LiveSession]:
+        """Return the sessions on one console."""
+        return [s for s in self._live.values() if (s.host_id, s.vm.uuid, s.kind) == (host_id, vm_uuid, kind)]
+
+    def infos(self) -> tuple[ConsoleSessionInfo, ...]:
+        """Describe all sessions."""
+        return tuple(session.info() for session in self._live.values())
+
+    def get(self, session_id: str) -> LiveSession:
+        """Return one session. Raises `ConsoleNotFound`."""
+        try:
+            return self._live[session_id]
+        except KeyError:
+            raise ConsoleNotFound(f"there is no console session {session_id[:80]!r}") from None
+
+    def holding_ticket(self, ticket: str) -> bool:
+        """Say whether a session was begun with this ticket and lives."""
+        return bool(ticket) and any(session.ticket == ticket for session in self._live.values())
+
+    def sweep(self) -> None:
+        """End what the limits end."""
+        now = time.monotonic()
+        for session in tuple(self._live.values()):
+            if ending := session.is_over(self._limits, now):
+                session.end(ending.code, ending.reason)
+
+    @staticmethod
+    def _about(session: LiveSession) -> dict[str, object]:
+        return {
+            "session": session.id,
+            "host": session.host_id,
+            "vm": session.vm.name,
+            "kind": session.kind,
+            "caller": session.viewer.caller,
+            "view_only": session.view_only,
+        }

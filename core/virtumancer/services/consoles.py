@@ -1,0 +1,290 @@
+"""Consoles: what a VM offers, tickets, and the sessions that viewers have."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from typing import Literal, cast
+
+from msgspec import Struct
+
+from virtumancer.contracts import (
+    ChannelHead,
+    CloseCode,
+    ConsoleOffer,
+    ConsoleTransport,
+    HostConnection,
+    SupportsConsoles,
+    VMRef,
+    VMState,
+)
+from virtumancer.errors import (
+    AbilityMissing,
+    ConsoleBusy,
+    ConsoleNotFound,
+    ConsoleRefused,
+    TooManyConsoles,
+    WrongPowerState,
+)
+from virtumancer.services.console_sessions import ConsoleLimits, ConsoleSessions, LiveSession, Viewer
+from virtumancer.services.console_tickets import ConsoleTickets, digest_of
+from virtumancer.services.console_visit import ConsoleVisit
+from virtumancer.services.events import Change, EventBus
+from virtumancer.services.hosts import HostsService
+from virtumancer.services.session import HostSession
+from virtumancer.services.vms import VMsService
+
+__all__ = ["ConsoleOfferInfo", "ConsolesService", "GivenTicket", "OnBusy"]
+
+OnBusy = Literal["share", "refuse", "takeover"]
+INACTIVE = (VMState.SHUTOFF, VMState.CRASHED)
+SWEEP_INTERVAL = 1.0
+# How long those who are sent away get to close, before the new viewer dials.
+LEAVING = 1.0
+
+
+class ConsoleOfferInfo(Struct, frozen=True):
+    """A console of a VM: `suffix` ends its path, `reason` says why it is not available."""
+
+    kind: str
+    suffix: str
+    available: bool
+    reason: str
+    shareable: bool
+    sessions: int
+
+
+class GivenTicket(Struct, frozen=True):
+    """A new ticket: what to append to which suffix, and until when."""
+
+    secret: str
+    suffix: str
+    expires_at: datetime
+
+
+class _Terms(Struct, frozen=True):
+    """What a viewer was granted; a ticket that is in use already grants only further channels of its session."""
+
+    ticket: str
+    view_only: bool = False
+    on_busy: OnBusy = "share"
+    begins: bool = True
+
+
+class ConsolesService:
+    """Brings viewers to consoles."""
+
+    def __init__(
+        self,
+        hosts: HostsService,
+        vms: VMsService,
+        transports: Mapping[str, tuple[str, ConsoleTransport]],
+        tickets: ConsoleTickets,
+        limits: ConsoleLimits,
+        bus: EventBus,
+    ) -> None:
+        self._hosts = hosts
+        self._vms = vms
+        self._transports = transports
+        self._tickets = tickets
+        self._bus = bus
+        self._limits = limits
+        self.sessions = ConsoleSessions(limits)
+        self._waiting: set[asyncio.Event] = set()
+        self._stopping = False
+        self._sweeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to hold sessions to their limits."""
+        self._sweeper = asyncio.create_task(self._sweep(), name="console limits")
+
+    async def aclose(self) -> None:
+        """End all sessions."""
+        if self._sweeper:
+            self._sweeper.cancel()
+            await asyncio.wait({self._sweeper})
+        self.end_all()
+
+    async def offers(self, host_id: str, name: str) -> tuple[ConsoleOfferInfo, ...]:
+        """Name the consoles of a VM that some plugin can carry, and why one is not available."""
+        host = self._hosts.session(host_id)
+        vm = await self._vms.find(host_id, name)
+        found = {offer.kind: offer for offer in await self._offers(host, vm)}
+        return tuple(
+            ConsoleOfferInfo(
+                transport.kind,
+                suffix,
+                found[transport.kind].available,
+                found[transport.kind].reason,
+                transport.shareable,
+                len(self.sessions.of(host_id, vm.uuid, transport.kind)),
+            )
+            for suffix, (_, transport) in self._transports.items()
+            if transport.kind in found
+        )
+
+    async def give_ticket(
+        self, host_id: str, name: str, kind: str, viewer: Viewer, *, view_only: bool, on_busy: OnBusy
+    ) -> GivenTicket:
+        """Give out a ticket for a console that can be opened now, or waited for when the VM does not run."""
+        host = self._hosts.session(host_id)
+        vm = await self._vms.find(host_id, name)
+        _, transport = self._by_kind(kind)
+        await self._require_offer(host, vm, kind)
+        self._refuse_busy(host_id, vm, transport, on_busy)
+        secret, expires_at = await self._tickets.issue(
+            host_id, vm.uuid, kind, viewer, view_only=view_only, on_busy=on_busy
+        )
+        return GivenTicket(secret, transport.suffix, expires_at)
+
+    async def visit(
+        self, host_id: str, name: str, suffix: str, viewer: Viewer, ticket: str, *, follow: bool
+    ) -> ConsoleVisit:
+        """Check a viewer in before its upgrade."""
+        plugin, transport = self._transports[suffix]
+        host = self._hosts.session(host_id)
+        vm = await self._vms.find(host_id, name)
+        waits = follow and vm.state in INACTIVE
+        if not waits:
+            _require_running(vm, host_id)
+            await self._require_offer(host, vm, transport.kind)
+        terms = await self._terms(host_id, vm, transport, viewer, ticket)
+
+        async def enter(head: ChannelHead | None) -> LiveSession:
+            return await self._enter(host_id, vm, transport, viewer, terms, head)
+
+        async def wait_for_start() -> None:
+            await self._wait_for_start(host, vm)
+
+        visit = ConsoleVisit(host, vm, plugin, transport, enter, self.sessions, wait_for_start if waits else None)
+        try:
+            await visit.prepare()
+        except BaseException:
+            await visit.aclose()
+            raise
+        return visit
+
+    def end_all(self) -> None:
+        """Close every console, and send away who waits for one, because this server stops."""
+        self._stopping = True
+        for waiting in self._waiting:
+            waiting.set()
+        for info in self.sessions.infos():
+            self.end(info.id, CloseCode.SHUTTING_DOWN, "this server is shutting down")
+
+    def end(self, session_id: str, code: CloseCode = CloseCode.ENDED, reason: str = "ended through the API") -> None:
+        """End a session. Raises `ConsoleNotFound`."""
+        self.sessions.get(session_id).end(code, reason)
+
+    async def _terms(self, host_id: str, vm: VMRef, transport: ConsoleTransport, viewer: Viewer, ticket: str) -> _Terms:
+        """Redeem the ticket, if there is one."""
+        if not ticket:
+            # Clients of the base API know no tickets; where only one viewer fits, the hypervisor sends the first away.
+            return _Terms("", on_busy="share" if transport.shareable else "takeover")
+        digest = digest_of(ticket)
+        if self.sessions.holding_ticket(digest):
+            return _Terms(digest, begins=False)
+        stored = await self._tickets.redeem(ticket, host_id, vm.uuid, transport.kind, viewer)
+        return _Terms(digest, stored.view_only, cast("OnBusy", stored.on_busy))
+
+    async def _enter(
+        self,
+        host_id: str,
+        vm: VMRef,
+        transport: ConsoleTransport,
+        viewer: Viewer,
+        terms: _Terms,
+        head: ChannelHead | None,
+    ) -> LiveSession:
+        key = head.key if head else ""
+        if key:
+            return self._join(host_id, vm, transport.kind, viewer, terms.ticket, key)
+        if not terms.begins:
+            raise ConsoleRefused("this ticket was used already", close_code=CloseCode.REFUSED)
+        self._refuse_busy(host_id, vm, transport, terms.on_busy)
+        if terms.on_busy == "takeover":
+            await self._send_away(host_id, vm, transport.kind)
+        session = LiveSession(host_id, vm, transport.kind, viewer, terms.ticket, view_only=terms.view_only)
+        self.sessions.add(session)
+        return session
+
+    def _join(self, host_id: str, vm: VMRef, kind: str, viewer: Viewer, ticket: str, key: str) -> LiveSession:
+        for session in self.sessions.of(host_id, vm.uuid, kind):
+            if session.lets_in(viewer, ticket, key):
+                return session
+        raise ConsoleRefused("this channel belongs to no session of this viewer", close_code=CloseCode.REFUSED)
+
+    def _refuse_busy(self, host_id: str, vm: VMRef, transport: ConsoleTransport, on_busy: OnBusy) -> None:
+        others = self.sessions.of(host_id, vm.uuid, transport.kind)
+        if others and (on_busy == "refuse" or (on_busy == "share" and not transport.shareable)):
+            cure = 'ask with "on_busy": "takeover" to send them away'
+            raise ConsoleBusy(
+                f"{len(others)} viewer(s) have the {transport.kind} console of VM {vm.name!r} already; {cure}"
+            )
+
+    async def _send_away(self, host_id: str, vm: VMRef, kind: str) -> None:
+        others = self.sessions.of(host_id, vm.uuid, kind)
+        for session in others:
+            session.end(CloseCode.TAKEN_OVER, "somebody else took this console over")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVING):
+                for session in others:
+                    await session.left.wait()
+
+    async def _wait_for_start(self, host: HostSession, vm: VMRef) -> None:
+        if len(self._waiting) >= self._limits.total:
+            raise TooManyConsoles(f"{len(self._waiting)} viewers wait for VMs to start already")
+        changed = asyncio.Event()
+
+        def note(change: Change) -> None:
+            if change.host_id == host.host.id:
+                changed.set()
+
+        unsubscribe = self._bus.subscribe(note)
+        self._waiting.add(changed)
+        try:
+            while (await host.call("looking up a VM", lambda c: c.find_vm(vm.uuid))).state in INACTIVE:
+                await changed.wait()
+                if self._stopping:
+                    raise ConsoleRefused("this server is shutting down", close_code=CloseCode.SHUTTING_DOWN)
+                changed.clear()
+        finally:
+            self._waiting.discard(changed)
+            unsubscribe()
+
+    async def _require_offer(self, host: HostSession, vm: VMRef, kind: str) -> None:
+        found = {offer.kind: offer for offer in await self._offers(host, vm)}
+        if kind not in found:
+            others = ", ".join(found) or "none"
+            raise ConsoleNotFound(f"VM {vm.name!r} has no {kind} console; it has: {others}")
+        if not found[kind].available and vm.state not in INACTIVE:
+            raise ConsoleNotFound(f"the {kind} console of VM {vm.name!r} is not available: {found[kind].reason}")
+
+    async def _offers(self, host: HostSession, vm: VMRef) -> tuple[ConsoleOffer, ...]:
+        return tuple(await host.call("reading the consoles", lambda c: _with_consoles(c).consoles(vm.uuid)))
+
+    def _by_kind(self, kind: str) -> tuple[str, ConsoleTransport]:
+        for plugin, transport in self._transports.values():
+            if transport.kind == kind:
+                return plugin, transport
+        known = ", ".join(sorted(transport.kind for _, transport in self._transports.values())) or "none"
+        raise ConsoleNotFound(f"no plugin carries {kind[:80]!r} consoles; known kinds: {known}")
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_INTERVAL)
+            self.sessions.sweep()
+
+
+def _with_consoles(connection: HostConnection) -> SupportsConsoles:
+    if not isinstance(connection, SupportsConsoles):
+        raise AbilityMissing("this host's driver reaches no consoles", ability="consoles")
+    return connection
+
+
+def _require_running(vm: VMRef, host_id: str) -> None:
+    if vm.state in INACTIVE:
+        raise WrongPowerState(
+            f"VM {vm.name!r} on host {host_id!r} is not running; start it, or connect with ?follow=1 to wait for that",
+            state=int(vm.state),
+        )

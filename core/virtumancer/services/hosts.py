@@ -1,0 +1,152 @@
+"""Hosts: which ones there are, and the session of each."""
+
+import asyncio
+import re
+from collections.abc import Collection, Mapping
+
+import structlog
+
+from virtumancer.contracts import Host, HostDetail, HostInfo, HostState
+from virtumancer.errors import HostExists, HostNotFound, InvalidValue
+from virtumancer.services.dialling import Dialler
+from virtumancer.services.events import EventBus, HostsChanged
+from virtumancer.services.session import HostSession, SessionTiming
+from virtumancer.services.watch import Watcher
+from virtumancer.store import HostsRepository, VMsRepository
+
+__all__ = ["HostsService"]
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+HOST_ID = re.compile(r"[A-Za-z0-9._-]{1,63}")
+URI_LENGTH = 2048
+
+
+class HostsService:
+    """Adds, removes, connects and disconnects hosts; one session each."""
+
+    def __init__(
+        self,
+        store: HostsRepository,
+        vms: VMsRepository,
+        dialler: Dialler,
+        bus: EventBus,
+        timing: SessionTiming,
+        watchers: Collection[Watcher] = (),
+    ) -> None:
+        self._store = store
+        self._vms = vms
+        self._dialler = dialler
+        self._bus = bus
+        self._timing = timing
+        self._watchers = watchers
+        self._sessions: dict[str, HostSession] = {}
+        self._adding: set[str] = set()
+
+    async def start(self, declared: Mapping[Host, frozenset[str]]) -> None:
+        """Take in the declared hosts, each with its approved fingerprints, and begin all sessions."""
+        approvals = {host.id: approved for host, approved in declared.items()}
+        await self._store.upsert_declared(tuple(declared))
+        for stored in await self._store.list():
+            session = self._new_session(stored.host, approvals.get(stored.host.id, frozenset()))
+            if stored.disconnected:
+                await session.stop("disconnected by the user")
+            else:
+                session.start()
+
+    async def aclose(self) -> None:
+        """End all sessions, all at once."""
+        sessions, self._sessions = self._sessions, {}
+        await asyncio.gather(*(session.stop("virtumancer is shutting down") for session in sessions.values()))
+
+    async def list(self) -> tuple[Host, ...]:
+        """Return all hosts in the order added."""
+        return tuple(stored.host for stored in await self._store.list())
+
+    async def detail(self, host_id: str) -> HostDetail:
+        """Describe one host and its session."""
+        stored = await self._store.get(host_id)
+        if stored is None:
+            raise _not_found(host_id)
+        return self.session(host_id).detail(declared=stored.declared)
+
+    def session(self, host_id: str) -> HostSession:
+        """Return the session of a host. Raises `HostNotFound`."""
+        try:
+            return self._sessions[host_id]
+        except KeyError:
+            raise _not_found(host_id) from None
+
+    def states(self) -> tuple[HostState, ...]:
+        """Return the states of all sessions."""
+        return tuple(session.state for session in self._sessions.values())
+
+    async def info(self, host_id: str) -> HostInfo:
+        """Ask the host what it has."""
+        return await self.session(host_id).call("reading host information", lambda connection: connection.info())
+
+    async def add(self, host: Host, approved: Collection[str] = ()) -> Host:
+        """Connect to a new host, then store it; nothing is stored when the connection fails."""
+        _check(host)
+        self._dialler.entry_for(host.uri)
+        if host.id in self._sessions or host.id in self._adding:
+            raise HostExists(f"host {host.id!r} exists already; choose another id, or delete that host first")
+        self._adding.add(host.id)
+        try:
+            dialling = await self._dialler.first(host, approved)
+            try:
+                await self._store.add(host, dialling.accepted)
+            except BaseException:
+                await dialling.connection.aclose()
+                raise
+            session = self._new_session(host)
+            session.start(dialling.connection)
+        finally:
+            self._adding.discard(host.id)
+        await session.settle()
+        return host
+
+    async def remove(self, host_id: str) -> None:
+        """Disconnect a host and delete it with everything that hangs on it."""
+        session = self.session(host_id)
+        await self._store.remove(host_id)
+        self._sessions.pop(host_id, None)
+        await session.stop("deleted")
+        self._bus.publish(HostsChanged(host_id))
+
+    async def connect(self, host_id: str, approved: Collection[str] = ()) -> HostDetail:
+        """Connect now, and from now on; raises what the attempt failed with."""
+        session = self.session(host_id)
+        await self._store.set_disconnected(host_id, False)
+        await session.connect(approved)
+        return await self.detail(host_id)
+
+    async def disconnect(self, host_id: str) -> HostDetail:
+        """Disconnect until the user connects it again, also across a restart."""
+        session = self.session(host_id)
+        await self._store.set_disconnected(host_id, True)
+        await session.stop("disconnected by the user")
+        return await self.detail(host_id)
+
+    def _new_session(self, host: Host, approved: frozenset[str] = frozenset()) -> HostSession:
+        session = HostSession(host, self._dialler, self._vms, self._bus, self._timing, self._watchers, approved)
+        self._sessions[host.id] = session
+        return session
+
+
+def _check(host: Host) -> None:
+    """Refuse what can never work, naming the field and the cure."""
+    if not HOST_ID.fullmatch(host.id) or host.id in {".", ".."}:
+        raise InvalidValue(
+            f"host id {host.id[:80]!r} is not usable: 1 to 63 of the characters A-Z a-z 0-9 . _ - are", field="id"
+        )
+    if not host.uri or len(host.uri) > URI_LENGTH:
+        raise InvalidValue(
+            f"the URI is empty or longer than {URI_LENGTH} characters; give one such as "
+            "qemu+ssh://root@kvm1.example.org/system",
+            field="uri",
+        )
+
+
+def _not_found(host_id: str) -> HostNotFound:
+    return HostNotFound(f"there is no host {host_id[:80]!r}")

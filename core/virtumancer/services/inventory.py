@@ -1,0 +1,148 @@
+"""The VMs of one host as last seen: one shared fetch, one transaction for what changed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+from msgspec import Struct, structs
+
+from virtumancer.contracts import VM
+from virtumancer.store import VMsRepository
+
+__all__ = ["Inventory", "Listing"]
+
+
+class Listing(Struct, frozen=True):
+    """The result of one look at a host; `body` is its JSON, encoded once for all who asked."""
+
+    vms: tuple[VM, ...]
+    body: bytes
+
+
+class _Difference(Struct):
+    """What a new look has that the stored rows do not."""
+
+    changed: list[VM]
+    gone: list[str]
+    news: bool
+
+
+class Inventory:
+    """Fetches the VMs of a host, keeps the stored rows in step, and says when something is new.
+
+    `fetch` makes the bulk call. Callers that arrive while a fetch is under way share it, unless `touch` was called
+    after it began: then they share the next one, so that nobody reads the state before a change already made.
+    """
+
+    def __init__(
+        self,
+        host_id: str,
+        store: VMsRepository,
+        fetch: Callable[[], Awaitable[Sequence[VM]]],
+        on_news: Callable[[], None],
+    ) -> None:
+        self._host_id = host_id
+        self._store = store
+        self._fetch = fetch
+        self._on_news = on_news
+        self._generation = 0
+        self._running: tuple[int, asyncio.Task[Listing]] | None = None
+        self._next: tuple[int, asyncio.Task[Listing]] | None = None
+        self._known: dict[str, VM] | None = None
+        self._uuids: dict[str, str] = {}
+
+    def touch(self) -> None:
+        """Note that something changed: a fetch that is under way may not have seen it."""
+        self._generation += 1
+
+    def uuid_of(self, name: str) -> str | None:
+        """Return the UUID that this name had at the last look."""
+        return self._uuids.get(name)
+
+    async def refresh(self) -> Listing:
+        """Look at the host now; when this returns, the stored rows are in step."""
+        return await asyncio.shield(self.start_refresh())
+
+    def start_refresh(self) -> asyncio.Task[Listing]:
+        """Return the fetch to share, started if need be. Its outcome belongs to whoever awaits it."""
+        for shared in (self._running, self._next):
+            if shared and shared[0] == self._generation and not shared[1].done():
+                return shared[1]
+        before = self._running[1] if self._running and not self._running[1].done() else None
+        if before and self._next and not self._next[1].done():
+            # The waiting one has not looked yet: it will see this change too.
+            self._next = (self._generation, self._next[1])
+            return self._next[1]
+        task = asyncio.create_task(self._refresh(before), name=f"refresh {self._host_id}")
+        task.add_done_callback(_retrieve)
+        if before:
+            self._next = (self._generation, task)
+        else:
+            self._running = (self._generation, task)
+        return task
+
+    async def aclose(self) -> None:
+        """End what is under way."""
+        tasks = [shared[1] for shared in (self._running, self._next) if shared]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _refresh(self, before: asyncio.Task[Listing] | None) -> Listing:
+        if before:
+            await asyncio.wait({before})
+            self._running, self._next = self._next, None
+        seen = await self._fetch()
+        vms = await self._sync(seen)
+        self._uuids = {vm.name: vm.uuid for vm in vms}
+        return Listing(vms, msgspec.json.encode(vms))
+
+    async def _sync(self, seen: Sequence[VM]) -> tuple[VM, ...]:
+        """Bring the rows in step with a complete look; a look that failed never gets here, so it deletes nothing."""
+        if self._known is None:
+            self._known = await self._store.known(self._host_id)
+        known = self._known
+        found = {vm.uuid: _with_row(vm, known.get(vm.uuid)) for vm in seen}
+        difference = _compare(known, found)
+        if difference.changed or difference.gone:
+            ids = await self._store.apply(self._host_id, difference.changed, difference.gone)
+            for uuid, db_id in ids.items():
+                found[uuid] = structs.replace(found[uuid], db_id=db_id)
+        self._known = found
+        if difference.news:
+            self._on_news()
+        return tuple(found.values())
+
+
+def _with_row(vm: VM, row: VM | None) -> VM:
+    return structs.replace(vm, db_id=row.db_id) if row else vm
+
+
+def _compare(known: dict[str, VM], found: dict[str, VM]) -> _Difference:
+    difference = _Difference([], [uuid for uuid in known if uuid not in found], news=False)
+    difference.news = bool(difference.gone)
+    for uuid, vm in found.items():
+        row = known.get(uuid)
+        if row is None:
+            difference.changed.append(vm)
+            difference.news = True
+        elif vm != row and not _same_but_counters(vm, row):
+            difference.changed.append(vm)
+            difference.news = difference.news or not _same_but_balloon(vm, row)
+    return difference
+
+
+def _same_but_counters(vm: VM, row: VM) -> bool:
+    """Counters move with every look at a running VM; they make neither a row to write nor news to announce."""
+    return structs.replace(row, cpu_time=vm.cpu_time, uptime=vm.uptime) == vm
+
+
+def _same_but_balloon(vm: VM, row: VM) -> bool:
+    """A guest's balloon moves by itself too: its row is written, but nobody is told to fetch everything again."""
+    return structs.replace(row, cpu_time=vm.cpu_time, uptime=vm.uptime, memory=vm.memory) == vm
+
+
+def _retrieve(task: asyncio.Task[Listing]) -> None:
+    """Mark a failure as seen even when its last waiter was cancelled; whoever still waits gets it all the same."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,96 @@
+"""Live counters for whoever subscribed: one bulk call per host and interval, however many listen."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+import structlog
+from msgspec import Struct
+
+from virtumancer.contracts import VMStats
+from virtumancer.errors import HostNotFound, VirtumancerError, VMNotFound
+from virtumancer.services.hosts import HostsService
+from virtumancer.services.session import HostSession
+
+__all__ = ["LiveStats", "Subject"]
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+
+class Subject(Struct, frozen=True):
+    """A VM as a subscriber named it."""
+
+    host_id: str
+    vm_name: str
+
+
+Receiver = Callable[[Subject, VMStats], None]
+
+
+class LiveStats:
+    """Samples the VMs that somebody watches. A host's task lives only while one of its VMs is watched."""
+
+    def __init__(self, hosts: HostsService, interval: float) -> None:
+        self._hosts = hosts
+        self._interval = interval
+        self._receivers: dict[Subject, dict[object, Receiver]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def subscribe(self, subject: Subject, receiver: Receiver) -> Callable[[], None]:
+        """Hand every new sample of this VM to `receiver`, until the returned function is called."""
+        key = object()
+        self._receivers.setdefault(subject, {})[key] = receiver
+        task = self._tasks.get(subject.host_id)
+        if task is None or task.done():
+            self._tasks[subject.host_id] = asyncio.create_task(
+                self._follow(subject.host_id), name=f"live stats {subject.host_id}"
+            )
+        return lambda: self._unsubscribe(subject, key)
+
+    async def aclose(self) -> None:
+        """End all sampling."""
+        tasks, self._tasks = tuple(self._tasks.values()), {}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _unsubscribe(self, subject: Subject, key: object) -> None:
+        receivers = self._receivers.get(subject, {})
+        receivers.pop(key, None)
+        if not receivers:
+            self._receivers.pop(subject, None)
+
+    async def _follow(self, host_id: str) -> None:
+        structlog.contextvars.clear_contextvars()  # it serves more than the socket that began it
+        while watched := [subject for subject in self._receivers if subject.host_id == host_id]:
+            try:
+                await self._sample(self._hosts.session(host_id), watched)
+            except HostNotFound:
+                pass  # it may be added again while somebody still watches
+            except VirtumancerError as error:
+                log.debug("no live statistics", host=host_id, reason=error.message)
+            await asyncio.sleep(self._interval)
+
+    async def _sample(self, session: HostSession, watched: Iterable[Subject]) -> None:
+        uuids = {subject: await self._uuid(session, subject.vm_name) for subject in watched}
+        wanted = sorted({uuid for uuid in uuids.values() if uuid})
+        if not wanted:
+            return
+        samples = await session.call("reading statistics", lambda connection: connection.sample(wanted))
+        for subject, uuid in uuids.items():
+            if uuid and uuid in samples:
+                self._deliver(subject, samples[uuid])
+
+    @staticmethod
+    async def _uuid(session: HostSession, name: str) -> str | None:
+        """Take the UUID of the last look; only a name not seen there costs a look-up."""
+        known = session.inventory.uuid_of(name)
+        if known:
+            return known
+        try:
+            return (await session.call("looking up a VM", lambda connection: connection.find_vm(name))).uuid
+        except VMNotFound:
+            return None
+
+    def _deliver(self, subject: Subject, stats: VMStats) -> None:
+        for receiver in tuple(self._receivers.get(subject, {}).values()):
+            receiver(subject, stats)

@@ -1,0 +1,271 @@
+"""The supervised session of one host: connects, watches, and comes back by itself."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
+from typing import TypeVar
+
+import structlog
+from msgspec import Struct
+
+from virtumancer.contracts import VM, Host, HostConnection, HostDetail, HostState, abilities_of
+from virtumancer.errors import (
+    AuthenticationFailed,
+    HostKeyChanged,
+    HostKeyUnknown,
+    HostUnavailable,
+    InvalidValue,
+    VirtumancerError,
+)
+from virtumancer.services.dialling import GRACE, Dialler
+from virtumancer.services.events import EventBus, VMsChanged
+from virtumancer.services.guard import guarded
+from virtumancer.services.inventory import Inventory
+from virtumancer.services.session_status import SessionStatus
+from virtumancer.services.watch import HostWatch, Watcher
+from virtumancer.store import VMsRepository
+
+__all__ = ["HostSession", "SessionTiming"]
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+T = TypeVar("T")
+
+# Another attempt will not help until somebody does something about these.
+REFUSALS = (AuthenticationFailed, HostKeyChanged, HostKeyUnknown, InvalidValue)
+CLOSE_TIMEOUT = 5.0
+
+
+class SessionTiming(Struct, frozen=True):
+    """Seconds: between attempts at least and at most, after a refusal, and between two looks at everything."""
+
+    retry_min: float = 1.0
+    retry_max: float = 60.0
+    refused_retry: float = 300.0
+    reconcile_interval: float = 60.0
+
+
+class HostSession:
+    """Holds the connection of one host and whoever watches over it.
+
+    One task owns everything: it dials, serves until the connection is lost, waits with back-off, dials again.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        dialler: Dialler,
+        vms: VMsRepository,
+        bus: EventBus,
+        timing: SessionTiming,
+        watchers: Collection[Watcher] = (),
+        approved: frozenset[str] = frozenset(),
+    ) -> None:
+        self.host = host
+        self._dialler = dialler
+        self._bus = bus
+        self._timing = timing
+        self._watchers = watchers
+        self._connection: HostConnection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._settled: asyncio.Future[None] | None = None
+        self._always_approved = approved
+        self._approved: frozenset[str] = frozenset()
+        self._status = SessionStatus(host.id, bus)
+        self.inventory = Inventory(host.id, vms, self._list_vms, self._vms_news)
+        self._watch: HostWatch | None = None
+
+    @property
+    def call_timeout(self) -> float:
+        """How long a quick call to this host may take, in seconds."""
+        return self._dialler.settings.call_timeout
+
+    @property
+    def state(self) -> HostState:
+        """Where the session stands."""
+        return self._status.state
+
+    def detail(self, *, declared: bool) -> HostDetail:
+        """Describe host and session."""
+        status = self._status
+        return HostDetail(
+            id=self.host.id,
+            uri=self.host.uri,
+            state=status.state,
+            reason=status.reason,
+            code=status.code,
+            since=status.since,
+            retry_at=status.retry_at,
+            driver=self._plugin(),
+            abilities=abilities_of(self._connection) if self._connection else (),
+            declared=declared,
+        )
+
+    def start(self, connection: HostConnection | None = None) -> None:
+        """Begin, with a connection that was made already or by dialling."""
+        self._status.set(HostState.CONNECTING, "connecting")
+        self._task = asyncio.create_task(self._run(connection), name=f"session {self.host.id}")
+
+    async def connect(self, approved: Collection[str] = ()) -> None:
+        """Connect now and wait for the outcome; raises what the attempt failed with."""
+        if self._connection:
+            return
+        self._approved = frozenset(approved)
+        settled = self._outcome()
+        if self._task is None:
+            self.start()
+        self._wake.set()
+        await asyncio.shield(settled)
+
+    async def settle(self) -> None:
+        """Wait until the attempt under way succeeded or failed; raises nothing."""
+        if self._status.state is HostState.CONNECTING:
+            await asyncio.wait({self._outcome()}, timeout=self._dialler.settings.connect_timeout + GRACE)
+
+    async def stop(self, reason: str) -> None:
+        """Disconnect and stay so."""
+        task, self._task = self._task, None
+        if task:
+            task.cancel()
+            await asyncio.wait({task})
+        await self.inventory.aclose()
+        self._status.set(HostState.STOPPED, reason)
+        self._resolve(HostUnavailable(f"host {self.host.id!r} was disconnected: {reason}"))
+
+    async def call(self, what: str, use: Callable[[HostConnection], Awaitable[T]], timeout: float | None = None) -> T:
+        """Use the connection; raises `HostUnavailable` when there is none."""
+        return await self.guard(what, use(self.require_connection()), timeout)
+
+    def require_connection(self) -> HostConnection:
+        """Return the connection; raises `HostUnavailable` when there is none."""
+        if self._connection is None:
+            raise self._status.unavailable()
+        return self._connection
+
+    async def guard(self, what: str, awaitable: Awaitable[T], timeout: float | None = None) -> T:
+        """Await the driver, with a deadline a little after its own."""
+        deadline = (timeout or self._dialler.settings.slow_call_timeout) + GRACE
+        return await guarded(self._plugin(), f"{what} on host {self.host.id!r}", awaitable, deadline)
+
+    def touch(self) -> None:
+        """Note that something was changed on this host: look again and announce it."""
+        self.inventory.touch()
+        if self._watch:
+            self._watch.touched()
+        else:
+            self.announce()
+
+    async def _run(self, connection: HostConnection | None) -> None:
+        # A session outlives the request that began it: its log lines are not that request's.
+        structlog.contextvars.clear_contextvars()
+        failures = 0
+        while True:
+            connection = connection or await self._attempt()
+            if connection is None:
+                failures += 1
+                await self._wait_to_retry(failures)
+                continue
+            failures = 0
+            lost = await self._serve(connection)
+            connection = None
+            self._status.set(HostState.LOST, lost, "host-lost")
+            self._resolve(self._status.unavailable())
+            # A host that drops everybody at once (a restart) should not be dialled by everybody at once.
+            await self._wait_to_retry(1)
+
+    async def _attempt(self) -> HostConnection | None:
+        self._wake.clear()
+        approved, self._approved = self._approved, frozenset()
+        try:
+            return await self._dialler.again(self.host, approved | self._always_approved)
+        except VirtumancerError as error:
+            refused = isinstance(error, REFUSALS)
+            self._status.set(HostState.REFUSED if refused else HostState.LOST, error.message, error.code)
+            self._resolve(error)
+        except Exception as error:  # a failing store must not end the session for good
+            log.exception("connecting failed", host=self.host.id)
+            failure = HostUnavailable(f"connecting to host {self.host.id!r} failed: {type(error).__name__}: {error}")
+            self._status.set(HostState.LOST, failure.message, failure.code)
+            self._resolve(failure)
+        return None
+
+    async def _wait_to_retry(self, failures: int) -> None:
+        if self._status.state is HostState.REFUSED:
+            delay = self._timing.refused_retry
+        else:
+            delay = min(self._timing.retry_max, self._timing.retry_min * 2 ** min(failures - 1, 30))
+            delay *= random.uniform(0.5, 1.0)  # noqa: S311 - jitter, nothing secret
+        self._status.retry_in(delay)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(delay):
+                await self._wake.wait()
+
+    async def _serve(self, connection: HostConnection) -> str:
+        """Live with a connection until it is lost; returns why."""
+        self._watch = watch = HostWatch(self, connection, self._timing, self._watchers)
+        try:
+            await watch.open()
+            self._connection = connection
+            self.show_trouble(watch.trouble)
+            self._resolve(None)
+            return await watch.until_lost()
+        except VirtumancerError as error:
+            return error.message
+        except Exception as error:  # a plugin that breaks its contract must not end the session for good
+            log.exception("the session failed", host=self.host.id)
+            return f"the session failed: {type(error).__name__}: {error}"
+        finally:
+            self._connection = None
+            self._watch = None
+            await watch.aclose()
+            await self._close(connection)
+
+    async def _close(self, connection: HostConnection) -> None:
+        try:
+            await guarded(self._plugin(), "closing the connection", connection.aclose(), CLOSE_TIMEOUT)
+        except VirtumancerError as error:
+            log.warning("closing a connection failed", host=self.host.id, reason=error.message)
+
+    def show_trouble(self, reason: str) -> None:
+        """Show a connected host as degraded for this reason, or as well when there is none."""
+        if self._connection is None:
+            return
+        if reason:
+            self._status.set(HostState.DEGRADED, reason, "degraded")
+        else:
+            self._status.set(HostState.CONNECTED, "connected")
+
+    def announce(self) -> None:
+        """Tell everybody that something about this host's VMs changed."""
+        self._bus.publish(VMsChanged(self.host.id))
+
+    async def _list_vms(self) -> list[VM]:
+        return list(await self.call("listing VMs", lambda connection: connection.list_vms()))
+
+    def _vms_news(self) -> None:
+        if self._watch:
+            self._watch.news()
+        else:
+            self.announce()
+
+    def _plugin(self) -> str:
+        try:
+            return self._dialler.entry_for(self.host.uri).plugin
+        except InvalidValue:
+            return ""
+
+    def _outcome(self) -> asyncio.Future[None]:
+        if self._settled is None:
+            self._settled = asyncio.get_running_loop().create_future()
+        return self._settled
+
+    def _resolve(self, error: VirtumancerError | None) -> None:
+        settled, self._settled = self._settled, None
+        if settled is None or settled.done():
+            return
+        if error:
+            settled.set_exception(error)
+            settled.exception()  # whoever waits gets it; nobody may be waiting any more
+        else:
+            settled.set_result(None)

@@ -1,0 +1,96 @@
+"""VMs: listing, looking closer, and doing something with one."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from virtumancer.contracts import ActionContext, HardwareInfo, VMAction, VMRef, VMRow, VMState, VMStats
+from virtumancer.errors import ActionNotFound, VMNotFound, WrongPowerState
+from virtumancer.services.guard import guarded
+from virtumancer.services.hosts import HostsService
+from virtumancer.services.inventory import Listing
+from virtumancer.store import VMsRepository
+
+__all__ = ["VMsService"]
+
+
+class VMsService:
+    """Reads VMs and runs actions on them, through the session of their host."""
+
+    def __init__(self, hosts: HostsService, store: VMsRepository, actions: Mapping[str, tuple[str, VMAction]]) -> None:
+        self._hosts = hosts
+        self._store = store
+        self._actions = actions
+
+    async def list(self, host_id: str) -> Listing:
+        """Look at the host now; the stored rows are in step when this returns."""
+        session = self._hosts.session(host_id)
+        session.require_connection()
+        return await session.inventory.refresh()
+
+    async def rows(self, host_id: str) -> tuple[VMRow, ...]:
+        """Return the stored VMs, without asking the host."""
+        self._hosts.session(host_id)
+        return await self._store.rows(host_id)
+
+    async def stats(self, host_id: str, name: str) -> VMStats:
+        """Read the counters of one VM."""
+        session = self._hosts.session(host_id)
+        vm = await self.find(host_id, name)
+        samples = await session.call("reading statistics", lambda connection: connection.sample([vm.uuid]))
+        try:
+            return samples[vm.uuid]
+        except KeyError:
+            raise VMNotFound(f"VM {name!r} of host {host_id!r} is gone") from None
+
+    async def hardware(self, host_id: str, name: str) -> HardwareInfo:
+        """Describe the hardware of one VM."""
+        vm = await self.find(host_id, name)
+        return await self._hosts.session(host_id).call(
+            "reading the hardware", lambda connection: connection.hardware(vm.uuid)
+        )
+
+    async def find(self, host_id: str, name: str) -> VMRef:
+        """Look a VM up by name or UUID."""
+        return await self._hosts.session(host_id).call("looking up a VM", lambda connection: connection.find_vm(name))
+
+    async def act(self, host_id: str, name: str, action_name: str, body: bytes) -> None:
+        """Run an action on a VM; returns once the hypervisor accepted it.
+
+        Raises `ActionNotFound`, `WrongPowerState` when the VM's state does not allow it, `msgspec.ValidationError`
+        for parameters that do not fit.
+        """
+        session = self._hosts.session(host_id)
+        plugin, action = self._action(action_name)
+        params = msgspec.json.decode(body or b"{}", type=action.params)
+        vm = await self.find(host_id, name)
+        _check_state(action, vm, host_id)
+        context = ActionContext(session.host, session.require_connection())
+        what = f"{action.name} of VM {vm.name!r} on host {host_id!r}"
+        try:
+            await guarded(plugin, what, action.run(context, vm, params), action.timeout)
+        finally:
+            session.touch()
+
+    def _action(self, name: str) -> tuple[str, VMAction]:
+        try:
+            return self._actions[name]
+        except KeyError:
+            known = ", ".join(sorted(self._actions)) or "none; is the plugin power disabled?"
+            raise ActionNotFound(f"there is no action {name[:80]!r}; known actions: {known}") from None
+
+
+def _check_state(action: VMAction, vm: VMRef, host_id: str) -> None:
+    if action.states is None or vm.state in action.states:
+        return
+    allowed = ", ".join(sorted(_words(state) for state in action.states))
+    raise WrongPowerState(
+        f"VM {vm.name!r} on host {host_id!r} is {_words(vm.state)}; {action.name} needs it to be one of: {allowed}",
+        state=int(vm.state),
+    )
+
+
+def _words(state: VMState) -> str:
+    return {VMState.NOSTATE: "without state", VMState.SHUTTING_DOWN: "shutting down", VMState.SHUTOFF: "shut off"}.get(
+        state, state.name.lower()
+    )

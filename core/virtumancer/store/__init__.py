@@ -1,0 +1,17 @@
+"""What the product remembers: the database, and one repository for each kind of thing in it."""
+
+from virtumancer.store.database import Database
+from virtumancer.store.hosts import HostsRepository, StoredHost
+from virtumancer.store.tickets import ConsoleTicketsRepository, StoredTicket
+from virtumancer.store.unit import unit
+from virtumancer.store.vms import VMsRepository
+
+__all__ = [
+    "ConsoleTicketsRepository",
+    "Database",
+    "HostsRepository",
+    "StoredHost",
+    "StoredTicket",
+    "VMsRepository",
+    "unit",
+]

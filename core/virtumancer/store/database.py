@@ -1,0 +1,142 @@
+"""The database: opened and migrated at start-up, and the way in for every unit of work."""
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from contextvars import Context, copy_context
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.context import TortoiseContext
+
+from virtumancer.errors import StoreUnavailable
+from virtumancer.store.engines import App, configuration, connection_name, failures_of
+from virtumancer.store.filelock import FileLock
+from virtumancer.store.migrate import migrate
+from virtumancer.store.sql import query
+from virtumancer.store.unit import unit
+from virtumancer.store.url import MEMORY, PostgreSQLTarget, SQLiteTarget, parse_url
+
+__all__ = ["CORE_APPS", "Database"]
+
+_T = TypeVar("_T")
+
+CORE_APPS = (App("core", "virtumancer.store.models", "virtumancer.store.migrations"),)
+
+
+class Database:
+    """Opens the database of a URL as an async context manager.
+
+    `sqlite:///absolute/path.db` and `sqlite://relative/path.db` are files, each for one process at a time;
+    `sqlite://:memory:` ends with the process; `postgresql://user:password@host:port/database` may be shared.
+    Whatever cannot be opened is a `StoreUnavailable`, and so is a failure later on.
+    """
+
+    def __init__(self, url: str, *, apps: tuple[App, ...] = CORE_APPS) -> None:
+        self._target = parse_url(url)
+        self._failures = failures_of(self._target)
+        self._config = configuration(self._target, apps)
+        self._orm = TortoiseContext()
+        self._stack = AsyncExitStack()
+        self._open = False
+        self._running: set[asyncio.Task[Any]] = set()
+
+    @property
+    def name(self) -> str:
+        """How messages call it, without a password."""
+        return self._target.name
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return connection_name(self._target)
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            try:
+                await unit(self._start(stack), context=self._context())
+            except self._failures as error:
+                raise StoreUnavailable(f"The {self.name} cannot be opened: {_reason(error, self._target)}.") from error
+            self._stack = stack.pop_all()
+        self._open = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._open = False
+        await unit(self._stack.aclose(), context=self._context())
+
+    async def unit(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Await work that uses the ORM, in a task that a cancelled caller cannot break."""
+        if not self._open:
+            work.close()
+            raise StoreUnavailable(f"The {self.name} is not open.")
+        try:
+            return await unit(self._tracked(work), context=self._context())
+        except self._failures as error:
+            raise StoreUnavailable(f"The {self.name} failed: {_reason(error, self._target)}.") from error
+
+    async def _tracked(self, work: Coroutine[Any, Any, _T]) -> _T:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a unit runs in a task")
+        self._running.add(task)
+        try:
+            return await work
+        finally:
+            self._running.discard(task)
+
+    def _context(self) -> Context:
+        # Tortoise finds its connections by a context variable. Tasks of requests are no children of the one that
+        # opened the database, so each unit gets it set; a global one would allow one Database per process.
+        context = copy_context()
+        context.run(self._orm.__enter__)
+        return context
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        if isinstance(self._target, SQLiteTarget) and self._target.path != MEMORY:
+            lock = FileLock(await asyncio.to_thread(_prepare_file, self._target.path))
+            stack.push_async_callback(asyncio.to_thread, lock.release)
+            await asyncio.to_thread(lock.acquire)
+        await self._orm.init(config=self._config)
+        stack.push_async_callback(self._orm.close_connections)
+        stack.push_async_callback(self._settle)
+        connection = self._orm.db()
+        # Tortoise would connect at the first query; a database that cannot be opened has to show at start-up.
+        await connection.create_connection(with_db=True)
+        await migrate(connection, self._config["apps"], self.name)
+        if self.dialect == "sqlite":
+            await _enforce_foreign_keys(connection)
+
+    async def _settle(self) -> None:
+        # Units of cancelled requests may still be at work; each has an end of its own.
+        if self._running:
+            await asyncio.wait(self._running)
+
+
+def _prepare_file(path: str) -> Path:
+    file = Path(path).resolve()
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Who may read the hosts and VMs is not left to the umask; an existing file keeps its mode.
+    os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    return file
+
+
+async def _enforce_foreign_keys(connection: BaseDBAsyncClient) -> None:
+    await connection.execute_script("PRAGMA foreign_keys=ON")
+    if [tuple(row) for row in await query(connection, "PRAGMA foreign_keys")] != [(1,)]:
+        raise StoreUnavailable("This SQLite library does not enforce foreign keys; virtumancer needs one that does.")
+
+
+def _reason(error: Exception, target: SQLiteTarget | PostgreSQLTarget) -> str:
+    # An OSError of many attempts, or of a library, may have no text at all.
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, TimeoutError):
+        text = "no answer in time"
+    if isinstance(target, PostgreSQLTarget) and target.password:
+        text = text.replace(target.password, "***")
+    return text.rstrip(".")

@@ -1,0 +1,145 @@
+"""The hosts that people added or declared, and the SSH keys pinned for them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from msgspec import Struct
+from tortoise.exceptions import IntegrityError
+from tortoise.transactions import in_transaction
+
+from virtumancer.contracts import Host, HostKey
+from virtumancer.errors import HostExists, HostNotFound
+from virtumancer.store.database import Database
+from virtumancer.store.models import HostKeyModel, HostModel
+
+__all__ = ["HostsRepository", "StoredHost"]
+
+
+class StoredHost(Struct, frozen=True):
+    """A host as stored: `disconnected` is the user's choice, `declared` that the configuration file has it."""
+
+    host: Host
+    disconnected: bool
+    declared: bool
+    created_at: datetime
+
+
+class HostsRepository:
+    """Keeps hosts in the order in which they were added."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list(self) -> tuple[StoredHost, ...]:
+        """Return all hosts in the order added."""
+        return await self._database.unit(_list())
+
+    async def get(self, id: str) -> StoredHost | None:  # noqa: A002 - the host's key has this name everywhere
+        """Return one host, None if it is not there."""
+        return await self._database.unit(_get(id))
+
+    async def add(self, host: Host, keys: Sequence[HostKey] = ()) -> None:
+        """Store a new host and its pinned keys, or nothing. Raises `HostExists`."""
+        await self._database.unit(_add(host, keys))
+
+    async def upsert_declared(self, hosts: Sequence[Host]) -> None:
+        """Store the hosts of the configuration file: new ones and changed URIs; all else about a host stays.
+
+        A host that has left the file stays too, and is no longer marked as declared.
+        """
+        await self._database.unit(_upsert_declared({host.id: host for host in hosts}))
+
+    async def set_disconnected(self, id: str, disconnected: bool) -> None:  # noqa: A002
+        """Remember whether the user wants the host disconnected. Raises `HostNotFound`."""
+        await self._database.unit(_set_disconnected(id, disconnected))
+
+    async def remove(self, id: str) -> bool:  # noqa: A002
+        """Delete the host, its keys and its VMs; says whether it was there."""
+        return await self._database.unit(_remove(id))
+
+    async def keys(self, id: str) -> tuple[HostKey, ...]:  # noqa: A002
+        """Return the keys pinned for the host, oldest first."""
+        return await self._database.unit(_keys(id))
+
+    async def add_keys(self, id: str, keys: Sequence[HostKey]) -> None:  # noqa: A002
+        """Pin keys for a host; one that is pinned already stays as it is. Raises `HostNotFound`."""
+        if keys:
+            await self._database.unit(_add_keys(id, keys))
+
+
+async def _list() -> tuple[StoredHost, ...]:
+    return tuple([_stored(row) for row in await HostModel.all().order_by("number")])
+
+
+async def _get(host_id: str) -> StoredHost | None:
+    row = await HostModel.get_or_none(id=host_id)
+    return None if row is None else _stored(row)
+
+
+async def _add(host: Host, keys: Sequence[HostKey]) -> None:
+    now = datetime.now(UTC)
+    try:
+        async with in_transaction():
+            await HostModel.create(id=host.id, uri=host.uri, created_at=now, updated_at=now)
+            await _insert_keys(host.id, keys)
+    except IntegrityError as error:
+        # Keys that are there already are skipped, so this is the host's own id.
+        raise HostExists(f"Host {host.id!r} is already there; choose another id or remove that host first.") from error
+
+
+async def _upsert_declared(hosts: dict[str, Host]) -> None:
+    now = datetime.now(UTC)
+    async with in_transaction():
+        await HostModel.filter(declared=True, id__not_in=list(hosts)).update(declared=False, updated_at=now)
+        stored = {row.id: row.uri for row in await HostModel.filter(declared=True)}
+        rows = [
+            HostModel(id=host.id, uri=host.uri, declared=True, created_at=now, updated_at=now)
+            for host in hosts.values()
+            if stored.get(host.id) != host.uri
+        ]
+        if rows:
+            await HostModel.bulk_create(rows, on_conflict=["id"], update_fields=["uri", "declared", "updated_at"])
+
+
+async def _set_disconnected(host_id: str, disconnected: bool) -> None:
+    found = await HostModel.filter(id=host_id).update(disconnected=disconnected, updated_at=datetime.now(UTC))
+    if not found:
+        raise HostNotFound(f"Host {host_id!r} is not there.")
+
+
+async def _remove(host_id: str) -> bool:
+    return await HostModel.filter(id=host_id).delete() > 0
+
+
+async def _keys(host_id: str) -> tuple[HostKey, ...]:
+    rows = await HostKeyModel.filter(host_id=host_id).order_by("number")
+    return tuple([HostKey(row.address, row.type, row.fingerprint, row.public) for row in rows])
+
+
+async def _add_keys(host_id: str, keys: Sequence[HostKey]) -> None:
+    try:
+        async with in_transaction():
+            await _insert_keys(host_id, keys)
+    except IntegrityError as error:
+        raise HostNotFound(f"Host {host_id!r} is not there, so no key can be pinned for it.") from error
+
+
+async def _insert_keys(host_id: str, keys: Sequence[HostKey]) -> None:
+    now = datetime.now(UTC)
+    rows = [
+        HostKeyModel(
+            host_id=host_id,
+            address=key.address,
+            type=key.type,
+            fingerprint=key.fingerprint,
+            public=key.public,
+            created_at=now,
+        )
+        for key in keys
+    ]
+    if rows:
+        await HostKeyModel.bulk_create(rows, ignore_conflicts=True)
+
+
+def _stored(row: HostModel) -> StoredHost:
+    return StoredHost(Host(row.id, row.uri), row.disconnected, row.declared, row.created_at)

@@ -1,0 +1,57 @@
+"""Brings a database to the tables of this version: all migrations in one transaction, or none."""
+
+from typing import Any
+
+from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.migrations.executor import MigrationExecutor
+from tortoise.migrations.schema_editor import AsyncpgSchemaEditor, SqliteSchemaEditor
+from tortoise.transactions import in_transaction
+
+from virtumancer.errors import StoreUnavailable
+from virtumancer.store.sql import query
+
+__all__ = ["migrate"]
+
+# Any number will do, as long as all virtumancers that share a PostgreSQL database take the same.
+_ADVISORY_LOCK = 7_205_759_403_792_795
+
+
+async def migrate(connection: BaseDBAsyncClient, apps: dict[str, dict[str, Any]], name: str) -> None:
+    """Run the migrations that are missing; raises `StoreUnavailable` and changes nothing when a check fails.
+
+    The one transaction is why a process killed in the middle leaves the old tables, not half of the new ones. On
+    SQLite the connection must have foreign keys off, which is why they are checked before the commit.
+    """
+    sqlite = connection.capabilities.dialect == "sqlite"
+    async with in_transaction(connection.connection_name) as transaction:
+        if not sqlite:
+            # Released with the transaction; a second process waits here and then finds nothing to do.
+            await query(transaction, "SELECT pg_advisory_xact_lock(?)", [_ADVISORY_LOCK])
+        executor = MigrationExecutor(transaction, apps)
+        # The executor first reads this table and ignores the failure, which in PostgreSQL ends the transaction.
+        await executor.recorder.ensure_schema((SqliteSchemaEditor if sqlite else AsyncpgSchemaEditor)(transaction))
+        await _refuse_newer(executor, name)
+        await executor.migrate(direction="forward")
+        if sqlite:
+            await _check_foreign_keys(transaction, name)
+
+
+async def _refuse_newer(executor: MigrationExecutor, name: str) -> None:
+    await executor.loader.build_graph()
+    known = executor.loader.disk_migrations
+    unknown = sorted(f"{key.app_label}.{key.name}" for key in executor.loader.applied_migrations if key not in known)
+    if unknown:
+        raise StoreUnavailable(
+            f"The {name} was written by a newer version of virtumancer (migration {unknown[0]} is unknown here); "
+            "upgrade this one, or give it a database of its own."
+        )
+
+
+async def _check_foreign_keys(transaction: BaseDBAsyncClient, name: str) -> None:
+    broken = await query(transaction, "PRAGMA foreign_key_check")
+    if broken:
+        table, _, parent, _ = broken[0]
+        raise StoreUnavailable(
+            f"The {name} was not migrated: {len(broken)} rows, the first in table {table!r}, would refer to "
+            f"a missing row of table {parent!r}. It is unchanged; repair or restore it, then start again."
+        )

@@ -1,0 +1,272 @@
+"""A host driver in memory: `fake://NAME` reaches the `FakeHypervisor` of that name."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import ModuleType
+from urllib.parse import urlsplit
+
+from msgspec import structs
+
+from virtumancer.contracts import (
+    VM,
+    ConnectContext,
+    ConsoleConnection,
+    ConsoleOffer,
+    EventsMissed,
+    EventStream,
+    HardwareInfo,
+    Host,
+    HostConnection,
+    HostDriver,
+    HostInfo,
+    PowerVerb,
+    Screenshot,
+    SupportsConsoles,
+    SupportsEvents,
+    SupportsScreenshot,
+    VMChange,
+    VMEvent,
+    VMRef,
+    VMState,
+    VMStats,
+)
+from virtumancer.errors import ConsoleNotFound, HostLost, HostUnreachable, VMNotFound, WrongPowerState
+from virtumancer.hookspecs import hookimpl
+from virtumancer.testing.faults import Faults
+from virtumancer.testing.streams import MemoryStream, stream_pair
+
+__all__ = ["FakeHypervisor", "fake_plugin"]
+
+# More than any test sends; a stream that nobody reads says so instead of growing.
+EVENT_LIMIT = 1000
+
+AFTER: Mapping[PowerVerb, tuple[VMState, VMChange]] = {
+    PowerVerb.START: (VMState.RUNNING, VMChange.STARTED),
+    PowerVerb.SHUTDOWN: (VMState.SHUTOFF, VMChange.STOPPED),
+    PowerVerb.REBOOT: (VMState.RUNNING, VMChange.REBOOTED),
+    PowerVerb.FORCE_OFF: (VMState.SHUTOFF, VMChange.STOPPED),
+    PowerVerb.FORCE_RESET: (VMState.RUNNING, VMChange.REBOOTED),
+}
+
+
+class FakeHypervisor:
+    """A hypervisor whose VMs, events and faults a test controls."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.vms: dict[str, VM] = {}
+        self.hardware: dict[str, HardwareInfo] = {}
+        self.info = HostInfo(name, cpu=4, memory=8 * 1024 * 1024, cores=2, threads=2)
+        self.faults = Faults()
+        self.connections: list[FakeConnection] = []
+        self.consoles: dict[str, tuple[ConsoleOffer, ...]] = {}
+        self.console_ends: list[MemoryStream] = []
+        self.console_password: str | None = None
+        self.picture = b"\x89PNG\r\n\x1a\n"
+
+    @property
+    def uri(self) -> str:
+        """The URI that reaches this hypervisor."""
+        return f"fake://{self.name}"
+
+    def define(self, name: str, state: VMState = VMState.SHUTOFF, vm_uuid: str = "", memory: int = 262144) -> VM:
+        """Add a VM, as if somebody had done it outside."""
+        vm = VM(
+            id=1 + len(self.vms) if state is not VMState.SHUTOFF else 0,
+            name=name,
+            state=state,
+            max_mem=memory,
+            memory=memory,
+            vcpu=1,
+            cpu_time=0 if state is VMState.SHUTOFF else 1_000_000_000,
+            uuid=vm_uuid or str(uuid.uuid4()),
+            vcpu_count=1,
+            memory_bytes=memory * 1024,
+        )
+        self.vms[vm.uuid] = vm
+        self.emit(VMEvent(vm.uuid, vm.name, VMChange.DEFINED))
+        return vm
+
+    def change(self, vm_uuid: str, what: VMChange = VMChange.CHANGED, **fields: object) -> VM:
+        """Change fields of a VM, as if somebody had done it outside."""
+        vm = structs.replace(self.vms[vm_uuid], **fields)
+        self.vms[vm_uuid] = vm
+        self.emit(VMEvent(vm.uuid, vm.name, what))
+        return vm
+
+    def undefine(self, vm_uuid: str) -> None:
+        """Remove a VM, as if somebody had done it outside."""
+        vm = self.vms.pop(vm_uuid)
+        self.emit(VMEvent(vm.uuid, vm.name, VMChange.UNDEFINED))
+
+    def emit(self, event: VMEvent | EventsMissed) -> None:
+        """Send an event to everybody connected."""
+        for connection in self.connections:
+            connection.deliver(event)
+
+    def drop(self, reason: str = "dropped by the test") -> None:
+        """Lose every connection."""
+        for connection in tuple(self.connections):
+            connection.lose(reason)
+
+
+class FakeConnection(HostConnection, SupportsEvents, SupportsConsoles, SupportsScreenshot):
+    """A connection to a fake hypervisor."""
+
+    def __init__(self, hypervisor: FakeHypervisor) -> None:
+        self._hypervisor = hypervisor
+        self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._streams: list[FakeEventStream] = []
+        hypervisor.connections.append(self)
+
+    async def info(self) -> HostInfo:
+        await self._meet("info")
+        return self._hypervisor.info
+
+    async def list_vms(self) -> Sequence[VM]:
+        await self._meet("list_vms")
+        return tuple(self._hypervisor.vms.values())
+
+    async def find_vm(self, name_or_uuid: str) -> VMRef:
+        await self._meet("find_vm")
+        for key in ("name", "uuid"):
+            for vm in self._hypervisor.vms.values():
+                if getattr(vm, key) == name_or_uuid:
+                    return VMRef(vm.uuid, vm.name, vm.state)
+        raise VMNotFound(f"host {self._hypervisor.name!r} has no VM {name_or_uuid!r}")
+
+    async def hardware(self, uuid: str) -> HardwareInfo:
+        await self._meet("hardware")
+        self._vm(uuid)
+        return self._hypervisor.hardware.get(uuid, HardwareInfo())
+
+    async def sample(self, uuids: Sequence[str]) -> Mapping[str, VMStats]:
+        await self._meet("sample")
+        vms = self._hypervisor.vms
+        return {vm_uuid: _stats(vms[vm_uuid]) for vm_uuid in uuids if vm_uuid in vms}
+
+    async def power(self, uuid: str, verb: PowerVerb) -> None:
+        await self._meet("power")
+        self._vm(uuid)
+        state, change = AFTER[verb]
+        self._hypervisor.change(uuid, change, state=state)
+
+    async def consoles(self, uuid: str) -> Sequence[ConsoleOffer]:
+        await self._meet("consoles")
+        self._vm(uuid)
+        return self._hypervisor.consoles.get(uuid, ())
+
+    async def open_console(self, uuid: str, kind: str) -> ConsoleConnection:
+        await self._meet("open_console")
+        if self._vm(uuid).state is VMState.SHUTOFF:
+            raise WrongPowerState(f"VM {uuid} is shut off")
+        if kind not in {offer.kind for offer in self._hypervisor.consoles.get(uuid, ())}:
+            raise ConsoleNotFound(f"VM {uuid} has no {kind} console")
+        near, far = stream_pair()
+        self._hypervisor.console_ends.append(far)
+        return ConsoleConnection(near, self._hypervisor.console_password)
+
+    async def screenshot(self, uuid: str) -> Screenshot:
+        await self._meet("screenshot")
+        self._vm(uuid)
+        return Screenshot(self._hypervisor.picture)
+
+    async def open_events(self) -> EventStream:
+        await self._meet("open_events")
+        stream = FakeEventStream()
+        self._streams.append(stream)
+        return stream
+
+    async def wait_lost(self) -> str:
+        return await asyncio.shield(self._lost)
+
+    async def aclose(self) -> None:
+        self.lose("closed")
+
+    def deliver(self, event: VMEvent | EventsMissed) -> None:
+        """Hand an event to every open stream."""
+        for stream in self._streams:
+            stream.put(event)
+
+    def lose(self, reason: str) -> None:
+        """End the connection as if the network had done it."""
+        if not self._lost.done():
+            self._lost.set_result(reason)
+            self._hypervisor.connections.remove(self)
+            self.deliver(EventsMissed(reason))
+            for stream in self._streams:
+                stream.put(None)
+
+    async def _meet(self, call: str) -> None:
+        """Run the script for this call; a connection lost meanwhile ends it."""
+        if self._lost.done():
+            raise HostLost(f"the connection to {self._hypervisor.name!r} is gone: {self._lost.result()}")
+        meeting = asyncio.ensure_future(self._hypervisor.faults.meet(call))
+        try:
+            await asyncio.wait((meeting, self._lost), return_when=asyncio.FIRST_COMPLETED)
+            if not meeting.done():
+                raise HostLost(f"the connection to {self._hypervisor.name!r} was lost: {self._lost.result()}")
+            meeting.result()
+        finally:
+            meeting.cancel()
+
+    def _vm(self, vm_uuid: str) -> VM:
+        try:
+            return self._hypervisor.vms[vm_uuid]
+        except KeyError:
+            raise VMNotFound(f"host {self._hypervisor.name!r} has no VM {vm_uuid!r}") from None
+
+
+class FakeEventStream(EventStream):
+    """The events of a fake connection."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[VMEvent | EventsMissed | None] = asyncio.Queue(EVENT_LIMIT)
+
+    def put(self, event: VMEvent | EventsMissed | None) -> None:
+        """Append an event; None ends the stream."""
+        self._queue.put_nowait(event)
+
+    async def __aiter__(self) -> AsyncIterator[VMEvent | EventsMissed]:
+        while event := await self._queue.get():
+            yield event
+
+    async def aclose(self) -> None:
+        self.put(None)
+
+
+def fake_plugin(*hypervisors: FakeHypervisor) -> ModuleType:
+    """Make a plugin whose driver serves `fake://` URIs with these hypervisors."""
+    by_name = {hypervisor.name: hypervisor for hypervisor in hypervisors}
+
+    class FakeDriver(HostDriver):
+        """Reaches the hypervisors of this test."""
+
+        schemes = frozenset({"fake"})
+
+        async def connect(self, host: Host, context: ConnectContext) -> HostConnection:
+            name = urlsplit(host.uri).hostname or ""
+            if name not in by_name:
+                raise HostUnreachable(f"there is no fake hypervisor {name!r}")
+            await by_name[name].faults.meet("connect")
+            return FakeConnection(by_name[name])
+
+    @hookimpl
+    def virtumancer_host_drivers() -> list[type[HostDriver]]:
+        return [FakeDriver]
+
+    plugin = ModuleType("fake_hypervisors")
+    plugin.__dict__["virtumancer_host_drivers"] = virtumancer_host_drivers
+    return plugin
+
+
+def _stats(vm: VM) -> VMStats:
+    running = vm.state is not VMState.SHUTOFF
+    return VMStats(
+        state=vm.state,
+        memory=vm.memory if running else 0,
+        max_mem=vm.max_mem,
+        vcpu=vm.vcpu,
+        cpu_time=vm.cpu_time if running else 0,
+    )

@@ -1,0 +1,100 @@
+"""The objects of the HTTP API, from the Structs that are the wire format."""
+
+from datetime import datetime
+from enum import Enum, IntEnum
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import msgspec
+from msgspec import Struct
+
+from virtumancer import contracts
+from virtumancer.config.values import unwrap
+from virtumancer.http.consoles import ConsoleRequest, ConsoleTicket
+from virtumancer.http.hosts import Approval, NewHost
+from virtumancer.services.collecting import HostSamples
+from virtumancer.services.console_sessions import ConsoleSessionInfo
+from virtumancer_reference.markdown import docstring, table
+from virtumancer_reference.notes import notes_of
+
+__all__ = ["OBJECTS", "objects"]
+
+OBJECTS: tuple[type[Struct], ...] = (
+    contracts.Host,
+    NewHost,
+    Approval,
+    contracts.HostInfo,
+    contracts.HostDetail,
+    contracts.VM,
+    contracts.Graphics,
+    contracts.VMRow,
+    contracts.VMStats,
+    contracts.DeviceCounters,
+    contracts.HardwareInfo,
+    contracts.Disk,
+    contracts.DiskDriver,
+    contracts.DiskTarget,
+    contracts.Network,
+    contracts.NetworkMAC,
+    contracts.NetworkModel,
+    contracts.NetworkTarget,
+    ConsoleRequest,
+    ConsoleTicket,
+    ConsoleSessionInfo,
+    HostSamples,
+    contracts.Sample,
+    contracts.PluginInfo,
+)
+_BODIES = (NewHost, Approval, ConsoleRequest)
+"""What clients send; in all other objects every key is always there."""
+_ENUMS: tuple[type[Enum], ...] = (contracts.VMState, contracts.HostState, contracts.PluginState)
+_JSON = {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null"}
+
+
+def objects() -> str:
+    """Write a section for each object, and the values of the enumerations."""
+    return "\n\n".join([*map(_object, OBJECTS), *map(_enum, _ENUMS)])
+
+
+def _object(struct: type[Struct]) -> str:
+    notes = notes_of(struct)
+    rows = [(f"`{f.encode_name}`", _type(f.type), notes.get(f.name, "")) for f in msgspec.structs.fields(struct)]
+    if struct in _BODIES:
+        optional = {f"`{f.encode_name}`" for f in msgspec.structs.fields(struct) if not f.required}
+        rows = [(key, kind, "optional" if key in optional else "") for key, kind, _ in rows]
+    columns = 3 if any(note for _, _, note in rows) else 2
+    shown = table(("Key", "Type", "Note")[:columns], [row[:columns] for row in rows])
+    return f"### {struct.__name__}\n\n{docstring(struct)}\n\n{shown}"
+
+
+def _enum(kind: type[Enum]) -> str:
+    notes = notes_of(kind)
+    if issubclass(kind, IntEnum):
+        shown = table(("Value", "State"), [(f"`{member.value}`", _words(member)) for member in kind])
+    else:
+        shown = table(("Value", "Note"), [(f"`{member.value}`", notes.get(member.name, "")) for member in kind])
+    return f"### {kind.__name__}\n\n{docstring(kind)}\n\n{shown}"
+
+
+def _words(member: Enum) -> str:
+    return member.name.lower().replace("_", " ")
+
+
+def _type(annotation: Any) -> str:
+    """Say what JSON has for a type; names of other objects are links."""
+    kind, _ = unwrap(annotation)
+    if get_origin(kind) is not None:
+        return _composed(get_origin(kind), get_args(kind))
+    if kind is datetime:
+        return "string (RFC 3339, UTC)"
+    return _JSON.get(kind) or f"[{kind.__name__}](#{kind.__name__.lower()})"
+
+
+def _composed(origin: Any, arguments: tuple[Any, ...]) -> str:
+    if origin in (Union, UnionType):
+        return " or ".join(_type(argument) for argument in arguments)
+    if origin is Literal:
+        return " or ".join(f'`"{argument}"`' for argument in arguments)
+    if origin is tuple:
+        return f"array of {_type(arguments[0])}"
+    return f"object of {_type(arguments[1])}"

@@ -1,0 +1,54 @@
+"""Keeps what the XML of a host's VMs says, and reads it again only for those that changed."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from virtumancer.errors import HypervisorError
+from virtumancer_libvirt.cache import DefinitionCache
+from virtumancer_libvirt.definition import Definition, parse_definition
+from virtumancer_libvirt.node import Node
+from virtumancer_libvirt.pool import Pool
+
+__all__ = ["Definitions"]
+
+log = logging.getLogger(__name__)
+
+_BATCH = 8
+"""VMs per call: so few that the connections of the pool, which open one after another, share the work evenly, and that
+one is done long before its deadline."""
+
+
+class Definitions:
+    """The definitions of one host's VMs; `cache` is told by events what changed."""
+
+    def __init__(self, pool: Pool, cache: DefinitionCache, timeout: float) -> None:
+        self._pool = pool
+        self._cache = cache
+        self._timeout = timeout
+
+    async def of(self, uuids: Sequence[str]) -> Mapping[str, Definition]:
+        """Return the definitions of all these VMs that still exist, and forget all others."""
+        began = self._cache.begin()
+        missing = self._cache.missing(uuids)
+        batches = [missing[start : start + _BATCH] for start in range(0, len(missing), _BATCH)]
+        functions = [partial(_read, uuids=batch) for batch in batches]
+        fresh: dict[str, Definition] = {}
+        for found in await self._pool.spread(functions, timeout=self._timeout, doing="describe its VMs"):
+            fresh |= found
+        for uuid, definition in fresh.items():
+            self._cache.store(uuid, definition, began)
+        self._cache.retain(frozenset(uuids))
+        return self._cache.known(uuids) | fresh
+
+
+def _read(node: Node, uuids: Sequence[str]) -> dict[str, Definition]:
+    """Read and parse on the connection's thread: parsing costs more than the call."""
+    found: dict[str, Definition] = {}
+    for uuid, document in node.xmls(uuids).items():
+        try:
+            found[uuid] = parse_definition(document)
+        except HypervisorError as error:  # one odd VM must not hide all others
+            log.warning("VM %s is listed without its definition: %s", uuid, error)
+            found[uuid] = Definition()
+    return found

@@ -1,0 +1,129 @@
+"""The driver: turns a host's URI into a live connection, through SSH when the URI says so."""
+
+import asyncio
+import importlib
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from virtumancer.contracts import ConnectContext, Host, HostConnection, HostDriver
+from virtumancer.errors import CallTimeout, HostLost, HostUnreachable, InvalidValue
+from virtumancer_libvirt.ages import local_ages, remote_ages
+from virtumancer_libvirt.api import start_event_loop
+from virtumancer_libvirt.connection import LibvirtConnection
+from virtumancer_libvirt.events import EventHub
+from virtumancer_libvirt.lifeline import Lifeline
+from virtumancer_libvirt.node import Node
+from virtumancer_libvirt.pool import Pool
+from virtumancer_libvirt.reach import reach_of
+from virtumancer_libvirt.threads import CallThread, Strays
+from virtumancer_libvirt.uri import LibvirtURI, parse
+
+if TYPE_CHECKING:
+    from virtumancer_libvirt.ssh import SSHTransport
+
+__all__ = ["LibvirtDriver"]
+
+LOGIN_GRACE = 1.0
+
+_WEB_SERVICES = frozenset({"esx", "gsx", "hyperv", "vpx"})
+"""Hypervisors that libvirt's client reaches by their own web service: there is no daemon to reach by SSH."""
+
+
+class LibvirtDriver(HostDriver):
+    """Connects to every hypervisor that libvirt knows."""
+
+    schemes = _WEB_SERVICES | {
+        "bhyve",
+        "ch",
+        "lxc",
+        "openvz",
+        "parallels",
+        "qemu",
+        "test",
+        "vbox",
+        "vmwarefusion",
+        "vmwareplayer",
+        "vmwarews",
+        "vz",
+        "xen",
+    }
+
+    def __init__(self) -> None:
+        self._strays = Strays()
+
+    @property
+    def stray_threads(self) -> int:
+        """How many threads are stuck in calls to hosts that were given up."""
+        return len(self._strays)
+
+    def check_uri(self, uri: str) -> None:
+        """Raise `InvalidValue` for a URI that can never work."""
+        _checked(uri)
+
+    async def connect(self, host: Host, context: ConnectContext) -> HostConnection:
+        """Open the first connection to libvirt and register for its events."""
+        uri = _checked(host.uri)
+        start_event_loop()
+        timeout = context.settings.connect_timeout
+        # A login keeps the same deadline itself, and knows better what it was waiting for.
+        grace = LOGIN_GRACE if uri.is_ssh else 0.0
+        try:
+            async with asyncio.timeout(timeout + grace):
+                if uri.is_ssh:
+                    return await self._connect_by_ssh(host, uri, context)
+                return await self._attach(host, uri, str(uri), context, None)
+        except TimeoutError as error:
+            message = (
+                f"Host {host.id} did not complete the connection within {timeout:g} s; check that libvirt answers."
+            )
+            raise CallTimeout(message) from error
+
+    async def _connect_by_ssh(self, host: Host, uri: LibvirtURI, context: ConnectContext) -> LibvirtConnection:
+        # Here because asyncssh takes longer to import than everything else of the plugin together, and in a thread
+        # because it takes longer than the event loop may stand still.
+        ssh = await asyncio.to_thread(importlib.import_module, "virtumancer_libvirt.ssh")
+        transport: type[SSHTransport] = ssh.SSHTransport
+        tunnel = await transport.open(uri, context)
+        try:
+            address = uri.local_uri(await tunnel.forward_daemon())
+        except BaseException:
+            await tunnel.aclose()
+            raise
+        return await self._attach(host, uri, address, context, tunnel)
+
+    async def _attach(
+        self, host: Host, uri: LibvirtURI, address: str, context: ConnectContext, tunnel: "SSHTransport | None"
+    ) -> LibvirtConnection:
+        """Open libvirt's side; from here on the connection owns the tunnel."""
+        settings, hub, is_test = context.settings, EventHub(), uri.driver == "test"
+        lifeline = Lifeline(host.id, tunnel, hub.close)
+        # Where the transport is ours, its own keepalive finds a dead host; libvirt's is for connections it dials.
+        connect = partial(Node, address, host.id, keepalive=tunnel is None and not is_test)
+
+        def make(name: str, on_stuck: Callable[[str], None]) -> CallThread:
+            full_name = f"Host {host.id} ({name})" if name else f"Host {host.id}"
+            return CallThread(full_name, connect, on_stuck=on_stuck, strays=self._strays)
+
+        pool = Pool(make, shared=is_test)
+        ages = local_ages(uri, pool) if tunnel is None else remote_ages(uri, tunnel)
+        reach = reach_of(uri, tunnel, settings.call_timeout)
+        connection = LibvirtConnection(host.id, uri, pool, hub, lifeline, settings, ages, reach)
+        try:
+            await pool.quick.open(settings.connect_timeout)
+            await connection.start()
+        except HostLost as error:
+            await connection.aclose()
+            raise HostUnreachable(error.message) from error
+        except BaseException:
+            await connection.aclose()
+            raise
+        return connection
+
+
+def _checked(text: str) -> LibvirtURI:
+    uri = parse(text)
+    if uri.is_ssh and uri.driver in _WEB_SERVICES:
+        message = f"{uri.driver} has a web service and no libvirt daemon to reach by SSH; use {uri.driver}://host/"
+        raise InvalidValue(message, field="uri")
+    return uri

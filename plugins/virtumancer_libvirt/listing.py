@@ -1,0 +1,73 @@
+"""All VMs of a host as the API shows them, put together from three bulk calls and what is known about each."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from virtumancer.contracts import VM, VMState
+from virtumancer_libvirt.definition import Definition
+from virtumancer_libvirt.node import Node, Record, as_state
+from virtumancer_libvirt.uptime import Uptimes
+
+__all__ = ["Snapshot", "build_vms", "take_snapshot"]
+
+
+class Snapshot(Struct, frozen=True):
+    """What the host's bulk calls told."""
+
+    records: list[Record]
+    transient: frozenset[str]
+    autostart: frozenset[str]
+
+
+def take_snapshot(node: Node) -> Snapshot:
+    """Make the three round trips of a listing."""
+    records = node.all_records()
+    transient, autostart = node.transient_and_autostart()
+    return Snapshot(records=records, transient=transient, autostart=autostart)
+
+
+def build_vms(
+    snapshot: Snapshot, definitions: Mapping[str, Definition], uptimes: Uptimes, last: Mapping[str, VM]
+) -> list[VM]:
+    """Put the listing together; a VM whose definition is gone vanished meanwhile and is left out."""
+    return [
+        _vm(record, definitions[record.uuid], snapshot, uptimes, last.get(record.uuid))
+        for record in snapshot.records
+        if record.uuid in definitions
+    ]
+
+
+def _vm(record: Record, definition: Definition, snapshot: Snapshot, uptimes: Uptimes, last: VM | None) -> VM:
+    """A value that a busy VM did not tell is the last known one, or else the configured one."""
+    values, uuid, active = record.values, record.uuid, record.id >= 0
+    max_mem: int = values.get("balloon.maximum") or (last.max_mem if last else definition.max_mem)
+    vcpu: int = values.get("vcpu.current") or (last.vcpu if last else definition.vcpu)
+    # The CPU time of a VM that does not run may be nonsense where the host has no cgroups.
+    cpu_time: int = values.get("cpu.time", last.cpu_time if last else 0) if active else 0
+    return VM(
+        id=max(0, record.id),
+        name=record.name,
+        state=_state(values, last),
+        max_mem=max_mem,
+        memory=values.get("balloon.current") or (last.memory if last else definition.memory),
+        vcpu=vcpu,
+        cpu_time=cpu_time,
+        uptime=uptimes.of(uuid, record.name) if active else -1,
+        persistent=uuid not in snapshot.transient,
+        autostart=uuid in snapshot.autostart,
+        graphics=definition.graphics,
+        uuid=uuid,
+        description=definition.description,
+        vcpu_count=vcpu,
+        memory_bytes=max_mem * 1024,
+        cpu_model=definition.cpu_model,
+        cpu_topology_json=definition.cpu_topology_json,
+    )
+
+
+def _state(values: Mapping[str, int], last: VM | None) -> VMState:
+    number = values.get("state.state")
+    if number is None:
+        return last.state if last else VMState.NOSTATE
+    return as_state(number)

@@ -1,0 +1,62 @@
+"""The power actions as descriptors: which states allow them, and the verb that a driver is asked for."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from virtumancer.contracts import ActionContext, PowerVerb, VMAction, VMRef, VMState
+
+__all__ = ["power_actions"]
+
+# Xen reports "no state" for a guest that runs and happens to be idle.
+ANSWERING = frozenset({VMState.NOSTATE, VMState.RUNNING, VMState.BLOCKED})
+ACTIVE = frozenset(VMState) - {VMState.SHUTOFF}
+
+
+def power_actions() -> tuple[VMAction, ...]:
+    """Describe start, shutdown, reboot, forceoff and forcereset."""
+    return (
+        VMAction(
+            name=PowerVerb.START,
+            title="Start",
+            description="Power the VM on.",
+            run=_verb(PowerVerb.START),
+            states=frozenset({VMState.SHUTOFF, VMState.CRASHED}),
+        ),
+        VMAction(
+            name=PowerVerb.SHUTDOWN,
+            title="Shut down",
+            description="Ask the guest to shut down; does not wait for it.",
+            run=_verb(PowerVerb.SHUTDOWN),
+            states=ANSWERING,
+        ),
+        VMAction(
+            name=PowerVerb.REBOOT,
+            title="Reboot",
+            description="Ask the guest to reboot; does not wait for it.",
+            run=_verb(PowerVerb.REBOOT),
+            states=ANSWERING,
+        ),
+        VMAction(
+            name=PowerVerb.FORCE_OFF,
+            title="Force off",
+            description="Cut the power. The guest cannot save anything.",
+            run=_verb(PowerVerb.FORCE_OFF),
+            states=ACTIVE,
+            destructive=True,
+        ),
+        VMAction(
+            name=PowerVerb.FORCE_RESET,
+            title="Force reset",
+            description="Press the reset button. The guest cannot save anything.",
+            run=_verb(PowerVerb.FORCE_RESET),
+            states=ACTIVE - {VMState.PMSUSPENDED},
+            destructive=True,
+        ),
+    )
+
+
+def _verb(verb: PowerVerb) -> Callable[[ActionContext, VMRef, Any], Awaitable[None]]:
+    async def run(context: ActionContext, vm: VMRef, params: Any) -> None:
+        await context.connection.power(vm.uuid, verb)
+
+    return run

@@ -1,0 +1,41 @@
+"""Runs the benchmarks and prints JSON and a table; exits with 1 when a promise was missed."""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from tests.bench import consoles, isolation, link, listing
+from tests.bench.figures import Figure, as_json, as_table
+
+BENCHMARKS: Mapping[str, Callable[[Path], Iterator[Figure]]] = {
+    "listing": listing.measure,
+    "link": link.measure,
+    "isolation": isolation.measure,
+    "consoles": consoles.measure,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench", description="Measure this program; ratios and medians of one run."
+    )
+    parser.add_argument("benchmark", nargs="*", choices=[*BENCHMARKS, []], help="all of them when none is named")
+    parser.add_argument("--json", type=Path, help="write the JSON to this file instead of printing it")
+    options = parser.parse_args()
+    figures: list[Figure] = []
+    for name in options.benchmark or BENCHMARKS:
+        sys.stderr.write(f"measuring {name} …\n")
+        with tempfile.TemporaryDirectory(prefix="vb") as folder:
+            figures += BENCHMARKS[name](Path(folder))
+    if options.json:
+        options.json.write_text(as_json(figures) + "\n")
+    else:
+        sys.stdout.write(as_json(figures) + "\n")
+    sys.stdout.write(as_table(figures) + "\n")
+    return 0 if all(figure.held for figure in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

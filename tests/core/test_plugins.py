@@ -1,0 +1,245 @@
+"""Finding plugins, calling their hooks, and what becomes of those that cannot be used."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from virtumancer import hookimpl
+from virtumancer.contracts import (
+    VERSION,
+    ActionContext,
+    HostDriver,
+    NoParams,
+    PluginInfo,
+    PluginState,
+    StatsCollector,
+    VMAction,
+    VMRef,
+)
+from virtumancer.plugins import Plugins, load_plugins
+from virtumancer.testing import FakeHypervisor, fake_plugin
+
+
+async def nothing(context: ActionContext, vm: VMRef, params: NoParams) -> None:
+    pass
+
+
+def action(name: str) -> VMAction:
+    return VMAction(name=name, title=name, description=name, run=nothing)
+
+
+def plugin(**members: object) -> ModuleType:
+    """A plugin module with these members; functions named as hooks become their implementations."""
+    module = ModuleType("a_plugin")
+    for name, member in members.items():
+        marked = hookimpl(member) if callable(member) and name.startswith("virtumancer_") else member
+        setattr(module, name, marked)
+    return module
+
+
+def load(**plugins: ModuleType) -> Plugins:
+    return load_plugins(disabled=["libvirt", "power"], extra=plugins)
+
+
+def info(plugins: Plugins, name: str) -> PluginInfo:
+    return next(info for info in plugins.infos if info.name == name)
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Install a distribution with a plugin, as pip would lay it out."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = set(sys.modules)
+
+    def install(name: str, source: str | None, module: str = "", version: str = "1.2", extras: str = "") -> None:
+        module = module or f"{name}_module"
+        info_dir = tmp_path / f"{name}-{version}.dist-info"
+        info_dir.mkdir()
+        metadata = f"Metadata-Version: 2.1\nName: {name}-dist\nVersion: {version}\n{extras}"
+        (info_dir / "METADATA").write_text(metadata)
+        (info_dir / "entry_points.txt").write_text(f"[virtumancer.plugins]\n{name} = {module}\n")
+        if source is not None:
+            (tmp_path / f"{module}.py").write_text(source)
+
+    yield install
+    for module in set(sys.modules) - before:
+        del sys.modules[module]
+
+
+ACTION_SOURCE = """
+from virtumancer import hookimpl
+from virtumancer.contracts import VMAction
+
+async def run(context, vm, params):
+    pass
+
+@hookimpl
+def virtumancer_vm_actions():
+    return [VMAction(name="wave", title="Wave", description="Waves.", run=run)]
+"""
+
+
+def test_the_built_ins_come_through_the_entry_points() -> None:
+    plugins = load_plugins()
+    assert {i.name: i.state for i in plugins.infos} == dict.fromkeys(
+        ("libvirt", "power", "serial", "spice", "vnc"), PluginState.ACTIVE
+    )
+    assert set(plugins.actions) == {"start", "shutdown", "reboot", "forceoff", "forcereset"}
+    assert plugins.drivers["qemu"].plugin == plugins.drivers["test"].plugin == "libvirt"
+
+
+def test_an_installed_plugin_is_found_with_its_version(installed: Callable[..., None]) -> None:
+    installed("waver", ACTION_SOURCE)
+    plugins = load()
+    found = info(plugins, "waver")
+    assert (found.state, found.distribution, found.version, found.actions) == (
+        "active",
+        "waver-dist",
+        "1.2",
+        ("wave",),
+    )
+    assert plugins.actions["wave"][0] == "waver"
+
+
+def test_a_disabled_plugin_is_not_imported(installed: Callable[..., None]) -> None:
+    installed("bomb", "raise RuntimeError('imported')")
+    plugins = load_plugins(disabled=["libvirt", "power", "bomb"])
+    assert info(plugins, "bomb").state is PluginState.DISABLED
+    assert "bomb_module" not in sys.modules
+
+
+def test_a_plugin_whose_package_was_removed_is_absent(installed: Callable[..., None]) -> None:
+    installed("gone", None)
+    assert info(load(), "gone").state is PluginState.ABSENT
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("import nothing_of_that_name", "ModuleNotFoundError: No module named 'nothing_of_that_name'"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("assert False, 'so there'", "AssertionError: so there"),
+        ("def f(:", "SyntaxError"),
+        ("import sys; sys.exit(3)", "sys.exit(3)"),
+    ],
+)
+def test_a_plugin_that_cannot_be_imported_stops_nobody(
+    installed: Callable[..., None], source: str, reason: str
+) -> None:
+    installed("bad", source)
+    installed("good", ACTION_SOURCE)
+    plugins = load()
+    bad = info(plugins, "bad")
+    assert (bad.state, bad.phase) == ("failed", "import")
+    assert reason in bad.reason
+    assert info(plugins, "good").state is PluginState.ACTIVE
+
+
+def test_a_missing_requirement_names_the_extra_that_brings_it(installed: Callable[..., None]) -> None:
+    installed("needy", "import nothing_of_that_name", extras="Provides-Extra: needy\n")
+    assert "pip install 'needy-dist[needy]'" in info(load(), "needy").reason
+
+
+def test_two_plugins_of_one_name_are_told_apart_and_only_one_is_used(installed: Callable[..., None]) -> None:
+    installed("twin", ACTION_SOURCE)
+    plugins = load(twin=plugin(virtumancer_vm_actions=lambda: [action("other")]))
+    states = [i.state for i in plugins.infos if i.name == "twin"]
+    assert sorted(states) == ["active", "failed"]
+    refused = next(i for i in plugins.infos if i.name == "twin" and i.state is PluginState.FAILED)
+    assert "twin_module" in refused.reason
+    assert "a_plugin" in refused.reason
+
+
+def test_a_misspelt_hook_is_refused_with_the_name_that_was_meant() -> None:
+    refused = info(load(bad=plugin(virtumancer_vm_action=lambda: [action("wave")])), "bad")
+    assert (refused.state, refused.phase) == ("failed", "validate")
+    assert refused.reason == "there is no hook 'virtumancer_vm_action'; did you mean 'virtumancer_vm_actions'?"
+
+
+def test_a_hook_with_an_argument_that_does_not_exist_is_refused() -> None:
+    def virtumancer_vm_actions(colour: str) -> Sequence[VMAction]:
+        return ()
+
+    refused = info(load(bad=plugin(virtumancer_vm_actions=virtumancer_vm_actions)), "bad")
+    assert (refused.state, refused.phase) == ("failed", "validate")
+    assert "colour" in refused.reason
+
+
+async def async_hook() -> list[VMAction]:
+    return []
+
+
+def raising_hook() -> list[VMAction]:
+    raise LookupError("lost my way")
+
+
+def leaving_hook() -> list[VMAction]:
+    sys.exit(1)
+
+
+class Unbuildable(StatsCollector):
+    name = "unbuildable"
+
+    def __init__(self) -> None:
+        raise OSError("no disk")
+
+    async def collect(self, context: object) -> list[object]:  # type: ignore[override]
+        return []
+
+
+@pytest.mark.parametrize(
+    ("members", "reason"),
+    [
+        ({"virtumancer_vm_actions": async_hook}, "is async"),
+        ({"virtumancer_vm_actions": raising_hook}, "raised LookupError: lost my way"),
+        ({"virtumancer_vm_actions": leaving_hook}, "raised SystemExit"),
+        ({"virtumancer_vm_actions": lambda: 3}, "returned int"),
+        ({"virtumancer_vm_actions": lambda: [3]}, "VMAction objects are needed"),
+        ({"virtumancer_host_drivers": lambda: [str]}, "a subclass of HostDriver is needed"),
+        ({"virtumancer_host_drivers": lambda: [HostDriver]}, "HostDriver() raised TypeError"),
+        ({"virtumancer_stats_collectors": lambda: [Unbuildable]}, "Unbuildable() raised OSError: no disk"),
+    ],
+)
+def test_a_hook_that_returns_nonsense_is_refused_with_the_reason(members: dict[str, object], reason: str) -> None:
+    plugins = load(bad=plugin(**members), good=plugin(virtumancer_vm_actions=lambda: [action("wave")]))
+    refused = info(plugins, "bad")
+    assert (refused.state, refused.phase) == ("failed", "collect")
+    assert reason in refused.reason
+    assert set(plugins.actions) == {"wave"}
+
+
+def test_a_name_that_two_plugins_claim_is_refused_with_both_owners() -> None:
+    plugins = load(
+        one=plugin(virtumancer_vm_actions=lambda: [action("wave")]),
+        two=plugin(virtumancer_vm_actions=lambda: [action("bow"), action("wave")]),
+    )
+    refused = info(plugins, "two")
+    assert refused.reason == "action 'wave' is claimed by both plugins 'one' and 'two'"
+    assert set(plugins.actions) == {"wave"}, "nothing of a refused plugin stays"
+
+
+def test_a_scheme_that_two_plugins_claim_is_refused_with_both_owners() -> None:
+    plugins = load(one=fake_plugin(FakeHypervisor("a")), two=fake_plugin(FakeHypervisor("b")))
+    assert info(plugins, "two").reason == "URI scheme 'fake' is claimed by both plugins 'one' and 'two'"
+
+
+@pytest.mark.parametrize(
+    ("needs", "state"),
+    [(">=1.0,<2", "active"), (f"=={VERSION}", "active"), (">=99", "incompatible"), ("soon", "failed"), (3, "failed")],
+)
+def test_a_plugin_may_say_which_contracts_it_needs(needs: object, state: str) -> None:
+    found = info(load(it=plugin(REQUIRES_CONTRACTS=needs)), "it")
+    assert found.state == state
+    if state == "incompatible":
+        assert ">=99" in found.reason
+        assert VERSION in found.reason
+
+
+@pytest.mark.parametrize("name", ["stats", "console", "a/b", "", "Wave", "../x"])
+def test_an_action_name_that_cannot_be_a_route_is_refused(name: str) -> None:
+    refused = info(load(bad=plugin(virtumancer_vm_actions=lambda: [action(name)])), "bad")
+    assert (refused.state, refused.phase) == ("failed", "register")
+    assert repr(name) in refused.reason

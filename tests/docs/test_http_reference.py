@@ -1,0 +1,105 @@
+"""The HTTP reference names every route, error code and message of the socket, and no other."""
+
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from virtumancer_reference import PARTS
+from virtumancer_reference.error_codes import error_codes, problems
+from virtumancer_reference.objects import OBJECTS
+
+from tests.docs.pages import page
+from virtumancer.errors import UsageError
+from virtumancer.http import ws
+from virtumancer.http.routes import Services, add_routes
+
+BUILT_IN_SUFFIXES = ("console", "spice", "serial")
+METHODS = {
+    "on_get": "GET",
+    "on_post": "POST",
+    "on_put": "PUT",
+    "on_patch": "PATCH",
+    "on_delete": "DELETE",
+    "on_websocket": "GET",
+}
+
+
+class RouteList:
+    """Takes routes as an application does, and keeps them as they are documented."""
+
+    def __init__(self) -> None:
+        self.router_options = SimpleNamespace(converters={})
+        self.routes: set[str] = set()
+
+    def add_route(self, path: str, resource: object) -> None:
+        plain = path.replace(":segment", "")
+        self.routes |= {f"{method} {plain}" for name, method in METHODS.items() if hasattr(resource, name)}
+
+
+@pytest.fixture
+def routes() -> set[str]:
+    listed: Any = RouteList()
+    nothing: Any = SimpleNamespace(**dict.fromkeys(Services.__struct_fields__))
+    nothing.console_suffixes = BUILT_IN_SUFFIXES
+    add_routes(listed, nothing, nothing)
+    return listed.routes
+
+
+def test_every_route_has_a_section_and_every_section_a_route(routes: set[str]) -> None:
+    documented = re.findall(r"^### `([A-Z]+ /[^`]*)`$", page("reference/http-api"), re.M)
+
+    assert sorted(documented) == sorted(routes)
+
+
+def test_every_error_code_is_in_the_generated_tables() -> None:
+    tables = PARTS["error-codes"][1]() + PARTS["start-up-errors"][1]()
+
+    assert {kind.code for kind, _ in problems()} == set(re.findall(r"^\| `([a-z-]+)` \|", tables, re.M))
+
+
+def test_a_client_is_told_what_to_do_about_every_error_code_of_an_answer() -> None:
+    advice = page("reference/error-codes").partition("## What a client does")[2]
+
+    missing = {
+        kind.code for kind, _ in problems() if not issubclass(kind, UsageError) and f"`{kind.code}`" not in advice
+    }
+
+    assert missing == set()
+
+
+def test_every_object_that_a_route_names_is_described() -> None:
+    described = {struct.__name__.lower() for struct in OBJECTS}
+
+    assert set(re.findall(r"\]\(#(\w+)\)", page("reference/http-api"))) <= described
+
+
+def test_every_action_of_the_built_in_plugins_is_described() -> None:
+    power = pytest.importorskip("virtumancer_power")
+
+    actions = {action.name for action in power.virtumancer_vm_actions()}
+
+    section = (
+        page("reference/http-api").partition("### `POST /api/v1/hosts/{host}/vms/{vm}/{action}`")[2].partition("###")[0]
+    )
+    assert actions == set(re.findall(r"^\| `(\w+)` \|", section, re.M))
+
+
+@pytest.mark.parametrize("code", [ws.CLOSE_SLOW, ws.CLOSE_TOO_MANY])
+def test_every_close_code_of_the_socket_is_described(code: int) -> None:
+    assert f"| {code} |" in page("reference/websocket")
+
+
+def test_the_refresh_message_is_quoted_exactly() -> None:
+    assert f"`{ws.REFRESH}`" in page("reference/websocket")
+
+
+def test_the_number_of_subscriptions_is_the_limit_of_the_code() -> None:
+    assert f"more than {ws.MAX_SUBSCRIPTIONS} subscriptions" in page("reference/websocket")
+
+
+def test_the_error_table_gives_each_code_its_status() -> None:
+    table = error_codes()
+
+    assert "| `host-key-unknown` | 409 Conflict |" in table
+    assert "| `host-unreachable` | 502 Bad Gateway |" in table

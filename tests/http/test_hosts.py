@@ -1,0 +1,38 @@
+"""`/hosts` as a client sees it."""
+
+import httpx2
+
+from virtumancer.errors import HostUnreachable
+from virtumancer.testing import FakeHypervisor
+
+
+async def test_no_hosts_are_an_empty_array(client: httpx2.AsyncClient) -> None:
+    answer = await client.get("/hosts")
+    assert (answer.status_code, answer.json()) == (200, [])
+    assert answer.headers["content-type"] == "application/json"
+
+
+async def test_a_host_that_answers_is_added_and_listed(client: httpx2.AsyncClient, kvm1: FakeHypervisor) -> None:
+    answer = await client.post("/hosts", json={"id": "a", "uri": kvm1.uri})
+    assert (answer.status_code, answer.json()) == (201, {"id": "a", "uri": kvm1.uri})
+    assert answer.headers["location"] == "/api/v1/hosts/a"
+    assert (await client.get("/hosts")).json() == [{"id": "a", "uri": kvm1.uri}]
+
+
+async def test_a_host_that_does_not_answer_is_not_stored(client: httpx2.AsyncClient, kvm1: FakeHypervisor) -> None:
+    kvm1.faults.fail("connect", HostUnreachable("nobody home"))
+    answer = await client.post("/hosts", json={"id": "a", "uri": kvm1.uri})
+    assert answer.status_code == 502
+    assert answer.json()["code"] == "host-unreachable"
+    assert answer.json()["detail"] == "nobody home"
+    assert (await client.get("/hosts")).json() == []
+
+
+async def test_the_vms_of_a_host_are_listed_and_stored(client: httpx2.AsyncClient, kvm1: FakeHypervisor) -> None:
+    web = kvm1.define("web 1/2")
+    await client.post("/hosts", json={"id": "a", "uri": kvm1.uri})
+    listed = (await client.get("/hosts/a/vms")).json()
+    stored = (await client.get("/hosts/a/vms/db")).json()
+    assert [vm["uuid"] for vm in listed] == [web.uuid]
+    assert [row["name"] for row in stored] == ["web 1/2"]
+    assert (await client.get("/hosts/a/vms/web%201%2F2/stats")).json()["state"] == 5

@@ -1,0 +1,74 @@
+"""`/health`, `/plugins`, and what collectors say."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import ClassVar
+
+import httpx2
+
+from virtumancer import hookimpl
+from virtumancer.app import create_app
+from virtumancer.config import load_config
+from virtumancer.contracts import CollectContext, Sample, StatsCollector
+from virtumancer.plugins import load_plugins
+from virtumancer.testing import FakeHypervisor, fake_plugin
+
+
+class Counting(StatsCollector):
+    name = "counting"
+    interval = 0.05
+    calls: ClassVar[int] = 0
+
+    async def collect(self, context: CollectContext) -> Sequence[Sample]:
+        Counting.calls += 1
+        vms = await context.connection.list_vms()
+        return [Sample("vms", float(len(vms)), labels={"host": context.host.id})]
+
+
+class Broken(StatsCollector):
+    name = "broken"
+    interval = 0.05
+
+    async def collect(self, context: CollectContext) -> Sequence[Sample]:
+        raise KeyError("sensor")
+
+
+async def test_health_answers_with_the_states_of_hosts_and_plugins(
+    client: httpx2.AsyncClient, kvm1: FakeHypervisor
+) -> None:
+    await client.post("/hosts", json={"id": "a", "uri": kvm1.uri})
+    health = (await client.get("/health")).json()
+    assert health["ok"] is True
+    assert health["hosts"] == {"connected": 1}
+    assert health["plugins"]["disabled"] == 1
+    assert health["plugins"]["active"] >= 2
+
+
+async def test_plugins_are_listed_with_state_and_reason(client: httpx2.AsyncClient) -> None:
+    plugins = {plugin["name"]: plugin for plugin in (await client.get("/plugins")).json()}
+    assert (plugins["libvirt"]["state"], plugins["libvirt"]["reason"]) == ("disabled", "disabled in the configuration")
+    assert plugins["fake"]["drivers"] == ["fake"]
+    assert (await client.get("/plugins/power")).json()["actions"][0] == "start"
+
+
+async def test_one_failing_collector_stops_no_other(tmp_path: Path, kvm1: FakeHypervisor) -> None:
+    collectors = ModuleType("collectors")
+    collectors.virtumancer_stats_collectors = hookimpl(lambda: [Broken, Counting])  # type: ignore[attr-defined]
+    plugins = load_plugins(disabled=["libvirt"], extra={"fake": fake_plugin(kvm1), "collectors": collectors})
+    config = load_config(None, {}, {"database.url": f"sqlite://{tmp_path}/v.db"})
+    kvm1.define("web")
+    async with create_app(config, plugins) as application:
+        transport = httpx2.ASGITransport(application)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost/api/v1") as client:
+            await client.post("/hosts", json={"id": "a", "uri": kvm1.uri})
+            await asyncio.sleep(0.3)
+            samples = {entry["collector"]: entry for entry in (await client.get("/hosts/a/samples")).json()}
+    assert samples["counting"]["samples"] == [{"name": "vms", "value": 1.0, "unit": "", "labels": {"host": "a"}}]
+    assert samples["broken"]["samples"] == []
+    assert "plugin 'collectors'" in samples["broken"]["error"]
+    calls = Counting.calls
+    assert calls >= 2
+    await asyncio.sleep(0.2)
+    assert Counting.calls == calls, "a collector must not outlive the session of its host"

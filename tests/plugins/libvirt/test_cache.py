@@ -1,0 +1,67 @@
+"""What was read of a definition is kept exactly as long as it is true."""
+
+import pytest
+
+from virtumancer_libvirt.cache import DefinitionCache
+from virtumancer_libvirt.definition import Definition
+
+OLD = Definition(description="old")
+
+
+@pytest.fixture
+def cache() -> DefinitionCache:
+    cache = DefinitionCache()
+    cache.trust()
+    return cache
+
+
+def test_what_was_read_is_not_read_again(cache: DefinitionCache) -> None:
+    cache.store("a", OLD, cache.begin())
+    assert cache.missing(["a", "b"]) == ["b"]
+    assert cache.known(["a", "b"]) == {"a": OLD}
+
+
+def test_what_changed_is_read_again(cache: DefinitionCache) -> None:
+    cache.store("a", OLD, cache.begin())
+    cache.invalidate("a")
+    assert cache.missing(["a"]) == ["a"]
+
+
+def test_a_change_while_it_is_read_leaves_it_unknown(cache: DefinitionCache) -> None:
+    began = cache.begin()
+    cache.invalidate("a")
+    cache.store("a", OLD, began)
+    assert cache.missing(["a"]) == ["a"]
+
+
+def test_a_change_of_another_vm_while_it_is_read_does_not_matter(cache: DefinitionCache) -> None:
+    began = cache.begin()
+    cache.invalidate("b")
+    cache.store("a", OLD, began)
+    assert not cache.missing(["a"])
+
+
+def test_missed_events_while_it_is_read_leave_it_unknown(cache: DefinitionCache) -> None:
+    began = cache.begin()
+    cache.invalidate_all()
+    cache.store("a", OLD, began)
+    assert cache.missing(["a"]) == ["a"]
+
+
+def test_it_is_kept_again_when_read_after_the_change(cache: DefinitionCache) -> None:
+    cache.invalidate("a")
+    cache.invalidate_all()
+    cache.store("a", OLD, cache.begin())
+    assert not cache.missing(["a"])
+
+
+def test_a_vm_that_is_gone_is_forgotten(cache: DefinitionCache) -> None:
+    cache.store("a", OLD, cache.begin())
+    cache.retain({"b"})
+    assert cache.missing(["a"]) == ["a"]
+
+
+def test_without_events_nothing_is_kept() -> None:
+    cache = DefinitionCache()
+    cache.store("a", OLD, cache.begin())
+    assert cache.missing(["a"]) == ["a"]

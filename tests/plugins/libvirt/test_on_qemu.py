@@ -1,0 +1,284 @@
+"""A connection to a real libvirt daemon with QEMU, observed with virsh."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.lab.guests import firmware_guest, plain_definition
+from tests.lab.libvirtd import PrivateLibvirtd
+from virtumancer.contracts import VM, EventsMissed, Graphics, PowerVerb, VMChange, VMEvent, VMState
+from virtumancer.errors import CallTimeout, HostLost, HostUnreachable, HypervisorError, WrongPowerState
+from virtumancer_libvirt.connection import LibvirtConnection
+from virtumancer_libvirt.driver import LibvirtDriver
+
+from .conftest import Connect
+from .counting import CountingRelay
+
+pytestmark = pytest.mark.lab
+
+LISTING = {"ConnectGetAllDomainStats": 1, "ConnectListAllDomains": 2}
+
+
+@pytest.fixture
+async def host(connect: Connect, qemu: PrivateLibvirtd) -> LibvirtConnection:
+    return await connect(qemu.uri)
+
+
+async def listed(host: LibvirtConnection, name: str) -> VM:
+    [vm] = [vm for vm in await host.list_vms() if vm.name == name]
+    return vm
+
+
+async def until(host: LibvirtConnection, name: str, change: VMChange) -> VMEvent:
+    """Listen until this happened to that VM."""
+    async for event in await host.open_events():
+        assert not isinstance(event, EventsMissed)
+        if event.name == name and event.change is change:
+            return event
+    pytest.fail("the connection ended")
+
+
+async def test_a_guest_is_listed_through_its_life(host: LibvirtConnection, qemu: PrivateLibvirtd) -> None:
+    qemu.define(firmware_guest("life", description="one of\nmany"))
+    off = await listed(host, "life")
+    assert (off.id, off.state, off.cpu_time, off.uptime) == (0, VMState.SHUTOFF, 0, -1)
+    assert (off.memory, off.max_mem, off.vcpu, off.persistent) == (131072, 131072, 1, True)
+    assert (off.graphics, off.description) == (Graphics(vnc=True, spice=True), "one of\nmany")
+    qemu.virsh("start", "life")
+    on = await listed(host, "life")
+    assert (on.id > 0, on.state, on.cpu_time > 0, on.uptime >= 0) == (True, VMState.RUNNING, True, True)
+
+
+async def test_autostart_and_transient_are_told(host: LibvirtConnection, qemu: PrivateLibvirtd) -> None:
+    qemu.define(plain_definition("auto"))
+    qemu.virsh("autostart", "auto")
+    file = qemu.folder / "transient.xml"
+    file.write_text(firmware_guest("transient"))
+    qemu.virsh("create", str(file))
+    auto, transient = await listed(host, "auto"), await listed(host, "transient")
+    assert (auto.autostart, auto.persistent) == (True, True)
+    assert (transient.autostart, transient.persistent) == (False, False)
+
+
+async def test_the_uptime_of_a_guest_that_ran_before_is_known(connect: Connect, qemu: PrivateLibvirtd) -> None:
+    qemu.define(firmware_guest("older"))
+    qemu.virsh("start", "older")
+    await asyncio.sleep(1.1)
+    uptime = (await listed(await connect(qemu.uri), "older")).uptime
+    assert 1 <= uptime <= 20
+
+
+async def test_hardware_is_live_while_the_guest_runs(
+    host: LibvirtConnection, qemu: PrivateLibvirtd, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(bytes(1024 * 1024))
+    qemu.define(firmware_guest("hard", disks=[disk], networks=["user"]))
+    uuid = (await host.find_vm("hard")).uuid
+    before = await host.hardware(uuid)
+    qemu.virsh("start", "hard")
+    live = await host.hardware(uuid)
+    assert [one.source["file"] for one in before.disks] == [str(disk)]
+    assert (before.networks[0].type, before.networks[0].model.type) == ("user", "virtio")
+    assert live.disks[0].source["index"], "only a running guest's disk has one"
+
+
+async def test_counters_of_a_running_guest(host: LibvirtConnection, qemu: PrivateLibvirtd, tmp_path: Path) -> None:
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(bytes(1024 * 1024))
+    qemu.define(firmware_guest("counted", disks=[disk]), plain_definition("off"))
+    qemu.virsh("start", "counted")
+    on, off = (await host.find_vm("counted")).uuid, (await host.find_vm("off")).uuid
+    await asyncio.sleep(1)
+    stats = await host.sample([on, off])
+    assert (stats[on].state, stats[on].memory, stats[on].vcpu) == (VMState.RUNNING, 131072, 1)
+    assert [(one.device, one.read_bytes > 0) for one in stats[on].disk_stats] == [("vda", True)]
+    assert (stats[off].memory, stats[off].cpu_time, stats[off].disk_stats) == (0, 0, ())
+
+
+async def test_power_verbs_are_seen_by_virsh(host: LibvirtConnection, qemu: PrivateLibvirtd) -> None:
+    qemu.define(firmware_guest("power"))
+    uuid = (await host.find_vm("power")).uuid
+    await host.power(uuid, PowerVerb.START)
+    assert qemu.state("power") == "running"
+    for verb in (PowerVerb.FORCE_RESET, PowerVerb.REBOOT, PowerVerb.SHUTDOWN):
+        await host.power(uuid, verb)
+    await host.power(uuid, PowerVerb.FORCE_OFF)
+    assert qemu.state("power") == "shut off"
+
+
+@pytest.mark.parametrize("verb", [verb for verb in PowerVerb if verb is not PowerVerb.START])
+async def test_a_guest_that_is_off_refuses(host: LibvirtConnection, qemu: PrivateLibvirtd, verb: PowerVerb) -> None:
+    qemu.define(plain_definition("off"))
+    with pytest.raises(WrongPowerState, match="VM off on host kvm1 is shutoff"):
+        await host.power((await host.find_vm("off")).uuid, verb)
+
+
+async def test_a_start_that_fails_says_why(host: LibvirtConnection, qemu: PrivateLibvirtd) -> None:
+    qemu.define(firmware_guest("broken", disks=[Path("/nowhere/disk.raw")]))
+    with pytest.raises(HypervisorError, match=r"/nowhere/disk\.raw"):
+        await host.power((await host.find_vm("broken")).uuid, PowerVerb.START)
+
+
+async def test_what_virsh_does_is_heard(host: LibvirtConnection, qemu: PrivateLibvirtd) -> None:
+    stream = aiter(await host.open_events())
+    qemu.define(plain_definition("heard"))
+    event = await asyncio.wait_for(anext(stream), 5)
+    assert isinstance(event, VMEvent)
+    assert (event.name, event.change) == ("heard", VMChange.DEFINED)
+
+
+@pytest.mark.parametrize("number", [5, 50])
+async def test_a_listing_takes_three_round_trips_however_many_vms(
+    connect: Connect, qemu: PrivateLibvirtd, tmp_path: Path, number: int
+) -> None:
+    qemu.define(*(plain_definition(f"vm{one}") for one in range(number)))
+    async with CountingRelay(tmp_path, qemu.socket) as relay:
+        host = await connect(relay.uri)
+        await host.list_vms()
+        relay.calls.clear()
+        assert len(await host.list_vms()) == number
+        assert relay.reads() == LISTING
+        await host.aclose()
+
+
+async def test_only_the_definition_that_changed_is_read_again(
+    connect: Connect, qemu: PrivateLibvirtd, tmp_path: Path
+) -> None:
+    qemu.define(*(plain_definition(f"vm{one}") for one in range(5)))
+    async with CountingRelay(tmp_path, qemu.socket) as relay:
+        host = await connect(relay.uri)
+        await host.list_vms()
+        heard = asyncio.create_task(until(host, "vm3", VMChange.CHANGED))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(qemu.virsh, "desc", "vm3", "--config", "new words")
+        await asyncio.wait_for(heard, 5)
+        relay.calls.clear()
+        assert (await listed(host, "vm3")).description == "new words"
+        assert relay.reads() == {**LISTING, "DomainGetXMLDesc": 1}
+        await host.aclose()
+
+
+async def test_the_first_look_at_many_vms_is_spread_and_then_shrinks(
+    connect: Connect, qemu: PrivateLibvirtd, tmp_path: Path
+) -> None:
+    qemu.define(*(plain_definition(f"vm{one}") for one in range(200)))
+    async with CountingRelay(tmp_path, qemu.socket) as relay:
+        host = await connect(relay.uri)
+        await host.list_vms()
+        assert relay.connections > 3
+        assert relay.calls["DomainGetXMLDesc"] == 200
+        assert relay.calls["DomainLookupByUUID"] == 0
+        assert host._pool.open_connections <= 2
+        await host.aclose()
+
+
+async def test_a_sample_of_many_is_one_round_trip(connect: Connect, qemu: PrivateLibvirtd, tmp_path: Path) -> None:
+    qemu.define(*(plain_definition(f"vm{one}") for one in range(20)))
+    async with CountingRelay(tmp_path, qemu.socket) as relay:
+        host = await connect(relay.uri)
+        uuids = [vm.uuid for vm in await host.list_vms()]
+        relay.calls.clear()
+        assert len(await host.sample(uuids)) == 20
+        assert sum(relay.reads().values()) == 1
+        await host.aclose()
+
+
+async def test_finding_a_vm_takes_two_round_trips(connect: Connect, qemu: PrivateLibvirtd, tmp_path: Path) -> None:
+    qemu.define(plain_definition("found"))
+    async with CountingRelay(tmp_path, qemu.socket) as relay:
+        host = await connect(relay.uri)
+        relay.calls.clear()
+        await host.find_vm("found")
+        assert sum(relay.reads().values()) == 2
+        await host.aclose()
+
+
+async def test_a_connection_by_tcp_works_too(connect: Connect, qemu: PrivateLibvirtd) -> None:
+    host = await connect(qemu.tcp_uri)
+    assert (await host.info()).cpu > 0
+
+
+async def test_nobody_listening_is_an_unreachable_host(connect: Connect, tmp_path: Path) -> None:
+    with pytest.raises(HostUnreachable, match="kvm1"):
+        await connect(f"qemu+unix:///system?socket={tmp_path}/none")
+
+
+async def test_the_end_of_the_daemon_is_noticed_and_ends_the_events(connect: Connect, tmp_path: Path) -> None:
+    with PrivateLibvirtd(tmp_path) as daemon:
+        host = await connect(daemon.uri)
+        stream = await host.open_events()
+        await asyncio.to_thread(daemon.kill)
+        assert await asyncio.wait_for(host.wait_lost(), 5)
+        assert [event async for event in stream] == []
+        with pytest.raises(HostLost):
+            await host.list_vms()
+
+
+async def test_a_frozen_daemon_costs_one_deadline_and_no_more(
+    connect: Connect, driver: LibvirtDriver, tmp_path: Path
+) -> None:
+    with PrivateLibvirtd(tmp_path) as daemon:
+        host = await connect(daemon.uri, call_timeout=1.0)
+        daemon.freeze()
+        calls = [asyncio.create_task(host.info()) for _ in range(5)]
+        done, _ = await asyncio.wait(calls, timeout=3)
+        assert {type(call.exception()) for call in done} <= {CallTimeout, HostLost}
+        assert len(done) == 5
+        await asyncio.wait_for(host.wait_lost(), 3)
+        began = time.monotonic()
+        await host.aclose()
+        assert time.monotonic() - began < 2
+        assert driver.stray_threads == 2, "the call, and the attempt to go on over another connection"
+        daemon.thaw()
+
+
+async def test_a_guest_that_hangs_costs_its_host_one_call_and_not_the_connection(
+    connect: Connect, driver: LibvirtDriver, qemu: PrivateLibvirtd
+) -> None:
+    qemu.define(firmware_guest("hung"), plain_definition("other"))
+    qemu.virsh("start", "hung")
+    host = await connect(qemu.uri, call_timeout=2.0)
+    await host.list_vms()
+    stream = aiter(await host.open_events())
+    pid = qemu.guest_pid("hung")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(CallTimeout):
+            await host.list_vms()
+        assert [vm.state for vm in await host.list_vms() if vm.name == "hung"] == [VMState.RUNNING]
+        assert isinstance(await asyncio.wait_for(anext(stream), 2), EventsMissed)
+        qemu.define(plain_definition("another"))
+        event = await asyncio.wait_for(anext(stream), 5)
+        assert (event.name, event.change) == ("another", VMChange.DEFINED)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(stream), 0.3)
+        assert driver.stray_threads == 1
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    await asyncio.sleep(0.5)
+    assert driver.stray_threads == 0
+
+
+async def test_a_power_verb_that_hangs_does_not_lose_the_host(
+    connect: Connect, driver: LibvirtDriver, qemu: PrivateLibvirtd
+) -> None:
+    qemu.define(firmware_guest("hung"))
+    qemu.virsh("start", "hung")
+    host = await connect(qemu.uri, slow_call_timeout=1.0)
+    uuid = (await host.find_vm("hung")).uuid
+    pid = qemu.guest_pid("hung")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(CallTimeout, match="forcereset"):
+            await host.power(uuid, PowerVerb.FORCE_RESET)
+        assert (await host.find_vm("hung")).state is VMState.RUNNING
+        assert driver.stray_threads == 1
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    await asyncio.sleep(0.5)
+    assert driver.stray_threads == 0
