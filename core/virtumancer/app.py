@@ -16,7 +16,7 @@ from virtumancer.http.requests import BodyReader, RequestLog
 from virtumancer.http.routes import Services, add_routes
 from virtumancer.http.sockets import with_raw_sockets
 from virtumancer.http.stopping import StopAnswer
-from virtumancer.plugins import Plugins, load_plugins
+from virtumancer.plugins import Plugins, load_configured_plugins
 from virtumancer.services.collecting import CollectorRunner
 from virtumancer.services.console_sessions import ConsoleLimits
 from virtumancer.services.console_tickets import ConsoleTickets
@@ -25,6 +25,7 @@ from virtumancer.services.dialling import Dialler
 from virtumancer.services.events import LocalEventBus
 from virtumancer.services.hosts import HostsService
 from virtumancer.services.live_stats import LiveStats
+from virtumancer.services.plugin_health import PluginHealth
 from virtumancer.services.screenshots import ScreenshotsService
 from virtumancer.services.session import SessionTiming
 from virtumancer.services.vms import VMsService
@@ -35,7 +36,7 @@ __all__ = ["Application", "create_app"]
 
 def create_app(config: Config, plugins: Plugins | None = None) -> "Application":
     """Build the application; `plugins` are the installed ones unless given."""
-    return Application(config, load_plugins(config.plugins.disabled) if plugins is None else plugins)
+    return Application(config, load_configured_plugins(config.plugins) if plugins is None else plugins)
 
 
 class Application:
@@ -90,20 +91,21 @@ class Application:
         config, plugins = self.config, self.plugins
         hosts_store, vms_store = HostsRepository(self._database), VMsRepository(self._database)
         bus = LocalEventBus()
-        collectors = CollectorRunner(plugins.collectors)
+        health = PluginHealth(plugins.infos)
+        collectors = CollectorRunner(plugins.collectors, health)
         dialler = Dialler(plugins, hosts_store, connect_settings(config), config.ssh.unknown_host_keys)
         sessions = config.sessions
         timing = SessionTiming(
             sessions.retry_min, sessions.retry_max, sessions.refused_retry, sessions.reconcile_interval
         )
         hosts = HostsService(hosts_store, vms_store, dialler, bus, timing, [collectors.watch])
-        vms = VMsService(hosts, vms_store, plugins.actions)
+        vms = VMsService(hosts, vms_store, plugins.actions, health)
         live_stats = LiveStats(hosts, sessions.stats_interval)
         tickets = ConsoleTickets(ConsoleTicketsRepository(self._database))
         consoles = ConsolesService(hosts, vms, plugins.consoles, tickets, self._limits(), bus)
         screenshots = ScreenshotsService(hosts, vms, config.consoles.screenshot_interval)
         services = Services(
-            hosts, vms, live_stats, collectors, consoles, screenshots, tuple(plugins.consoles), bus, plugins.infos
+            hosts, vms, live_stats, collectors, consoles, screenshots, tuple(plugins.consoles), bus, health
         )
         return hosts, services
 

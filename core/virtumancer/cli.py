@@ -59,6 +59,7 @@ def serve(
     auth: Annotated[str | None, Parameter(help="Who may call: off (only on a loopback address).")] = None,
     tls_cert: Annotated[str | None, Parameter(help="Certificate chain, PEM.")] = None,
     tls_key: Annotated[str | None, Parameter(help="Private key, PEM.")] = None,
+    safe_mode: Annotated[bool | None, Parameter(help="Load built-in plugins only.", negative=())] = None,
     log_level: Annotated[str | None, Parameter(help="debug, info, warning or error.")] = None,
 ) -> None:
     """Serve the API until interrupted."""
@@ -69,6 +70,7 @@ def serve(
         "server.tls_cert": tls_cert,
         "server.tls_key": tls_key,
         "database.url": database,
+        "plugins.safe_mode": safe_mode,
         "log.level": log_level,
     }
     settings = load_config(config, os.environ, {path: value for path, value in flags.items() if value is not None})
@@ -83,11 +85,11 @@ def plugins(
 ) -> None:
     """List the plugins: state, what they provide, and why one is not used."""
     # Loading plugins imports all they need, which `--help` should not wait for.
-    from virtumancer.plugins import load_plugins  # noqa: PLC0415
+    from virtumancer.plugins import load_configured_plugins  # noqa: PLC0415
 
     settings = load_config(config, os.environ, {})
     _log_quietly(settings)
-    infos = load_plugins(settings.plugins.disabled).infos
+    infos = load_configured_plugins(settings.plugins).infos
     if json:
         _say(msgspec.json.format(msgspec.json.encode(infos)).decode())
     else:

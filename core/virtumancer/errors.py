@@ -31,7 +31,8 @@ VirtumancerError
 ├── ConsoleClosed              the other end of a console is gone
 ├── ConsoleRefused             a console's WebSocket ends with a close code
 ├── TooManyConsoles            a limit of sessions is reached
-└── PluginFailed               a plugin raised something that is not one of these
+├── PluginFailed               a plugin raised something that is not one of these
+└── PluginDegraded             a plugin keeps failing, and is not asked just now
 """
 
 from typing import Any, ClassVar
@@ -60,6 +61,7 @@ __all__ = [
     "InvalidValue",
     "MisdirectedRequest",
     "NotFound",
+    "PluginDegraded",
     "PluginFailed",
     "PluginNotFound",
     "StoreUnavailable",
@@ -279,3 +281,13 @@ class PluginFailed(VirtumancerError):
     """A plugin raised an error that is not one of ours; the message names the plugin."""
 
     code = "plugin-failed"
+
+
+class PluginDegraded(VirtumancerError):
+    """What a plugin provides keeps failing on this host; `retry_after` is seconds until it may be tried again."""
+
+    code = "plugin-degraded"
+
+    def __init__(self, message: str, *, retry_after: float, **extra: Any) -> None:
+        super().__init__(message, **extra)
+        self.retry_after = retry_after

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from importlib import metadata
 from types import ModuleType
 from typing import Any, cast
 
@@ -12,6 +11,7 @@ from msgspec import Struct, structs
 from stevedore import named
 
 from virtumancer import hookspecs
+from virtumancer.config import PluginsConfig
 from virtumancer.contracts import (
     ConsoleTransport,
     HostDriver,
@@ -20,6 +20,7 @@ from virtumancer.contracts import (
     StatsCollector,
     VMAction,
 )
+from virtumancer.plugin_candidates import GROUP, Candidate, find_candidates, left_out, warn_of_unknown_names
 from virtumancer.plugin_checks import (
     PluginRefused,
     check_action,
@@ -30,10 +31,8 @@ from virtumancer.plugin_checks import (
     sequence,
 )
 
-__all__ = ["GROUP", "DriverEntry", "Plugins", "load_plugins"]
+__all__ = ["GROUP", "DriverEntry", "Plugins", "load_configured_plugins", "load_plugins"]
 
-GROUP = "virtumancer.plugins"
-BUILT_IN = "virtumancer"
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
@@ -56,17 +55,6 @@ class Plugins(Struct, frozen=True):
     """By route suffix."""
 
 
-class _Candidate(Struct, frozen=True):
-    """A plugin before it is loaded: from an entry point, or handed over as an object."""
-
-    name: str
-    module: str
-    distribution: str = ""
-    version: str = ""
-    extras: tuple[str, ...] = ()
-    plugin: ModuleType | None = None
-
-
 class _Provided(Struct):
     """What one plugin's hooks returned."""
 
@@ -76,33 +64,32 @@ class _Provided(Struct):
     consoles: list[ConsoleTransport]
 
 
-def load_plugins(disabled: Collection[str] = (), extra: Mapping[str, ModuleType] | None = None) -> Plugins:
-    """Load every installed plugin that is not disabled, and the `extra` ones handed over by name.
+def load_configured_plugins(config: PluginsConfig) -> Plugins:
+    """Load what is installed, as far as the configuration lets it in."""
+    return load_plugins(config.disabled, allowed=config.allowed, safe_mode=config.safe_mode)
 
-    A plugin that cannot be used stops nobody: it is listed with its state, phase and reason.
+
+def load_plugins(
+    disabled: Collection[str] = (),
+    extra: Mapping[str, ModuleType] | None = None,
+    *,
+    allowed: Collection[str] = (),
+    safe_mode: bool = False,
+) -> Plugins:
+    """Load every installed plugin, and the `extra` ones handed over by name.
+
+    Not imported are the `disabled` ones, those that are not `allowed` unless that is empty, and in `safe_mode` all
+    that are not built in. A plugin that cannot be used stops nobody: it is listed with its state, phase and reason.
     """
     loader = _Loader()
-    for candidate in _candidates(extra or {}):
-        if candidate.name in disabled:
-            loader.note(candidate, PluginState.DISABLED, reason="disabled in the configuration")
+    candidates = find_candidates(extra or {})
+    warn_of_unknown_names(candidates, disabled, allowed)
+    for candidate in candidates:
+        if reason := left_out(candidate, disabled, allowed, safe_mode):
+            loader.note(candidate, PluginState.DISABLED, reason=reason)
         else:
             loader.load(candidate)
     return loader.result()
-
-
-def _candidates(extra: Mapping[str, ModuleType]) -> list[_Candidate]:
-    """List what is installed and handed over: built-ins first, then by name."""
-    found = [_from_entry_point(entry) for entry in metadata.entry_points(group=GROUP)]
-    found += [_Candidate(name=name, module=plugin.__name__, plugin=plugin) for name, plugin in extra.items()]
-    return sorted(found, key=lambda c: (c.distribution != BUILT_IN, c.name))
-
-
-def _from_entry_point(entry: metadata.EntryPoint) -> _Candidate:
-    distribution = entry.dist
-    if distribution is None:
-        return _Candidate(name=entry.name, module=entry.value)
-    extras: list[str] = distribution.metadata.get_all("Provides-Extra") or []
-    return _Candidate(entry.name, entry.value, distribution.name, distribution.version, tuple(extras))
 
 
 class _Loader:
@@ -119,7 +106,7 @@ class _Loader:
         self._consoles: dict[str, tuple[str, ConsoleTransport]] = {}
         self._kinds: dict[str, str] = {}
 
-    def load(self, candidate: _Candidate) -> None:
+    def load(self, candidate: Candidate) -> None:
         try:
             self._refuse_second_of_name(candidate)
             plugin = candidate.plugin or _import(candidate)
@@ -139,7 +126,7 @@ class _Loader:
 
     def note(
         self,
-        candidate: _Candidate,
+        candidate: Candidate,
         state: PluginState,
         phase: str = "",
         reason: str = "",
@@ -170,7 +157,7 @@ class _Loader:
     def result(self) -> Plugins:
         return Plugins(tuple(self._infos.values()), self._drivers, self._actions, self._collectors, self._consoles)
 
-    def _refuse_second_of_name(self, candidate: _Candidate) -> None:
+    def _refuse_second_of_name(self, candidate: Candidate) -> None:
         self._seen[candidate.name] += 1
         if self._seen[candidate.name] > 1:
             first = self._infos[candidate.name]
@@ -237,7 +224,7 @@ class _Loader:
                 )
 
 
-def _import(candidate: _Candidate) -> ModuleType:
+def _import(candidate: Candidate) -> ModuleType:
     """Import through stevedore, one plugin at a time so that no neighbour's failure is in the way."""
     errors: list[BaseException] = []
     try:
@@ -267,7 +254,7 @@ def _extensions(name: str, errors: list[BaseException]) -> list[Any]:
     return list(manager_class(GROUP, [name], on_load_failure_callback=failed, on_missing_entrypoints_callback=None))
 
 
-def _import_refusal(candidate: _Candidate, error: BaseException) -> PluginRefused:
+def _import_refusal(candidate: Candidate, error: BaseException) -> PluginRefused:
     top = candidate.module.partition(":")[0].partition(".")[0]
     if isinstance(error, ModuleNotFoundError) and error.name == top:
         return PluginRefused("import", f"the package {top} is not installed", PluginState.ABSENT)

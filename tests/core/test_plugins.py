@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 from virtumancer import hookimpl
+from virtumancer.config import LogConfig, PluginsConfig
 from virtumancer.contracts import (
     VERSION,
     ActionContext,
@@ -19,7 +20,8 @@ from virtumancer.contracts import (
     VMAction,
     VMRef,
 )
-from virtumancer.plugins import Plugins, load_plugins
+from virtumancer.logs import configure_logging
+from virtumancer.plugins import Plugins, load_configured_plugins, load_plugins
 from virtumancer.testing import FakeHypervisor, fake_plugin
 
 
@@ -243,3 +245,37 @@ def test_an_action_name_that_cannot_be_a_route_is_refused(name: str) -> None:
     refused = info(load(bad=plugin(virtumancer_vm_actions=lambda: [action(name)])), "bad")
     assert (refused.state, refused.phase) == ("failed", "register")
     assert repr(name) in refused.reason
+
+
+def test_safe_mode_imports_built_ins_only(installed: Callable[..., None]) -> None:
+    installed("bomb", "raise RuntimeError('imported')")
+    plugins = load_plugins(safe_mode=True)
+    assert (info(plugins, "bomb").state, info(plugins, "power").state) == ("disabled", "active")
+    assert info(plugins, "bomb").reason == "safe mode: only built-in plugins are loaded"
+    assert "bomb_module" not in sys.modules
+
+
+def test_only_allowed_plugins_are_imported(installed: Callable[..., None]) -> None:
+    installed("bomb", "raise RuntimeError('imported')")
+    plugins = load_plugins(allowed=["power"])
+    assert {i.name for i in plugins.infos if i.state is PluginState.ACTIVE} == {"power"}
+    assert info(plugins, "bomb").reason == "not in plugins.allowed of the configuration"
+    assert "bomb_module" not in sys.modules
+
+
+def test_a_plugin_that_is_allowed_and_disabled_is_disabled() -> None:
+    plugins = load_plugins(disabled=["power"], allowed=["power"])
+    assert info(plugins, "power").reason == "disabled in the configuration (plugins.disabled)"
+
+
+def test_a_misspelt_name_in_the_configuration_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(LogConfig())
+    load_plugins(disabled=["libvirt", "powr"])
+    told = capsys.readouterr().err
+    assert "no plugin of this name is installed" in told
+    assert "did you mean power?" in told
+
+
+def test_the_configuration_decides_what_is_loaded() -> None:
+    plugins = load_configured_plugins(PluginsConfig(disabled=("vnc",), allowed=("vnc", "power"), safe_mode=True))
+    assert {i.name for i in plugins.infos if i.state is PluginState.ACTIVE} == {"power"}

@@ -48,7 +48,10 @@ async def test_health_answers_with_the_states_of_hosts_and_plugins(
 
 async def test_plugins_are_listed_with_state_and_reason(client: httpx2.AsyncClient) -> None:
     plugins = {plugin["name"]: plugin for plugin in (await client.get("/plugins")).json()}
-    assert (plugins["libvirt"]["state"], plugins["libvirt"]["reason"]) == ("disabled", "disabled in the configuration")
+    assert (plugins["libvirt"]["state"], plugins["libvirt"]["reason"]) == (
+        "disabled",
+        "disabled in the configuration (plugins.disabled)",
+    )
     assert plugins["fake"]["drivers"] == ["fake"]
     assert (await client.get("/plugins/power")).json()["actions"][0] == "start"
 
@@ -72,3 +75,28 @@ async def test_one_failing_collector_stops_no_other(tmp_path: Path, kvm1: FakeHy
     assert calls >= 2
     await asyncio.sleep(0.2)
     assert Counting.calls == calls, "a collector must not outlive the session of its host"
+
+
+class OftenBroken(Broken):
+    interval = 0.01
+
+
+async def test_a_collector_that_keeps_failing_degrades_its_plugin_and_nothing_else(
+    tmp_path: Path, kvm1: FakeHypervisor
+) -> None:
+    collectors = ModuleType("collectors")
+    collectors.virtumancer_stats_collectors = hookimpl(lambda: [OftenBroken])  # type: ignore[attr-defined]
+    plugins = load_plugins(disabled=["libvirt"], extra={"fake": fake_plugin(kvm1), "collectors": collectors})
+    config = load_config(None, {}, {"database.url": f"sqlite://{tmp_path}/v.db"})
+    async with create_app(config, plugins) as application:
+        transport = httpx2.ASGITransport(application)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost/api/v1") as client:
+            await client.post("/hosts", json={"id": "a", "uri": kvm1.uri})
+            await asyncio.sleep(0.3)
+            plugin = (await client.get("/plugins/collectors")).json()
+            health = (await client.get("/health")).json()
+    assert (plugin["state"], plugin["phase"]) == ("degraded", "call")
+    assert "broken on host 'a' failed 5 times in a row" in plugin["reason"]
+    assert plugin["calls"][0]["failures"] == 5
+    assert health["ok"] is True
+    assert health["plugins"]["degraded"] == 1

@@ -177,3 +177,17 @@ async def test_an_action_goes_through_where_the_state_allows_it(
     assert kvm1.faults.calls["power"] == (1 if status == 204 else 0)
     if status == 409:
         assert answer.json()["code"] == "wrong-power-state"
+
+
+async def test_the_actions_that_a_state_allows_are_listed(client: httpx2.AsyncClient, kvm1: FakeHypervisor) -> None:
+    kvm1.define("off", VMState.SHUTOFF)
+    kvm1.define("on", VMState.RUNNING)
+
+    off = (await client.get("/hosts/a/vms/off/actions")).json()
+    on = (await client.get("/hosts/a/vms/on/actions")).json()
+
+    assert [action["name"] for action in off] == ["start"]
+    assert [action["name"] for action in on] == ["forceoff", "forcereset", "reboot", "shutdown"]
+    assert (off[0]["plugin"], off[0]["permission"], off[0]["destructive"]) == ("power", "power", False)
+    assert off[0]["params"]["$defs"]["NoParams"]["properties"] == {}
+    assert (await client.get("/hosts/a/vms/none/actions")).json()["code"] == "vm-not-found"

@@ -2,6 +2,7 @@
 
 from virtumancer.config.describe import describe
 from virtumancer.config.load import connect_settings, load_config
+from virtumancer.config.problems import did_you_mean
 from virtumancer.config.tables import (
     Config,
     ConsolesConfig,
@@ -26,5 +27,6 @@ __all__ = [
     "SessionsConfig",
     "connect_settings",
     "describe",
+    "did_you_mean",
     "load_config",
 ]

@@ -169,9 +169,14 @@ class LogConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class PluginsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Which plugins are left out, and the table of each plugin, which the plugin itself checks."""
+    """Which plugins are loaded, and the table of each plugin, which the plugin itself checks."""
 
     disabled: Annotated[tuple[str, ...], Meta(description="Names of plugins that are not loaded.")] = ()
+    allowed: Annotated[
+        tuple[str, ...],
+        Meta(description="Names of the only plugins that are loaded, built-in ones included; empty for all."),
+    ] = ()
+    safe_mode: Annotated[bool, Meta(description="Whether only built-in plugins are loaded.")] = False
     tables: Annotated[
         dict[str, dict[str, Any]], Meta(description="The sub-tables `[plugins.<name>]` as they stand in the file.")
     ] = field(default_factory=dict[str, dict[str, Any]])

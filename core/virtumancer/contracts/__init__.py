@@ -1,6 +1,6 @@
 """What plugins and the core promise each other; no I/O happens in here."""
 
-from virtumancer.contracts.actions import ActionContext, NoParams, VMAction
+from virtumancer.contracts.actions import ActionContext, ActionOffer, NoParams, VMAction
 from virtumancer.contracts.console import (
     ByteStream,
     ChannelHead,
@@ -46,13 +46,14 @@ from virtumancer.contracts.models import (
     VMStats,
 )
 from virtumancer.contracts.stats import CollectContext, Sample, StatsCollector
-from virtumancer.contracts.status import HostDetail, HostState, PluginInfo, PluginState, Timestamp
+from virtumancer.contracts.status import HookCalls, HostDetail, HostState, PluginInfo, PluginState, Timestamp
 
 __all__ = [
     "ABILITIES",
     "VERSION",
     "VM",
     "ActionContext",
+    "ActionOffer",
     "ByteStream",
     "ChannelHead",
     "CloseCode",
@@ -71,6 +72,7 @@ __all__ = [
     "EventsMissed",
     "Graphics",
     "HardwareInfo",
+    "HookCalls",
     "Host",
     "HostConnection",
     "HostDetail",

@@ -1,6 +1,6 @@
 """VM actions: one record from which route, checks and documentation come."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -8,7 +8,7 @@ from msgspec import Struct
 from virtumancer.contracts.driver import HostConnection
 from virtumancer.contracts.models import Host, VMRef, VMState
 
-__all__ = ["ActionContext", "NoParams", "VMAction"]
+__all__ = ["ActionContext", "ActionOffer", "NoParams", "VMAction"]
 
 
 class NoParams(Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,3 +39,15 @@ class VMAction(Struct, frozen=True, kw_only=True):
     permission: str = "power"
     timeout: float = 60.0
     destructive: bool = False
+
+
+class ActionOffer(Struct, frozen=True):
+    """An action that a VM allows in its present state; `params` is the JSON Schema of the body it takes."""
+
+    name: str
+    title: str
+    description: str
+    plugin: str
+    permission: str
+    destructive: bool
+    params: Mapping[str, Any]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-__all__ = ["HostDetail", "HostState", "PluginInfo", "PluginState", "Timestamp"]
+__all__ = ["HookCalls", "HostDetail", "HostState", "PluginInfo", "PluginState", "Timestamp"]
 
 Timestamp = Annotated[datetime, Meta(tz=True)]
 
@@ -49,14 +49,32 @@ class PluginState(StrEnum):
 
     ACTIVE = "active"
     DISABLED = "disabled"
+    """Left out by the configuration; never imported."""
     ABSENT = "absent"
+    """Its entry point is there, its package is not."""
     INCOMPATIBLE = "incompatible"
+    """It needs another version of the contracts."""
     FAILED = "failed"
+    """It could not be taken in; `phase` and `reason` say why."""
     DEGRADED = "degraded"
+    """In use, but something of it keeps failing on a host and is tried again only now and then."""
+
+
+class HookCalls(Struct, frozen=True):
+    """What one thing that a plugin provided was called for since the start, over all hosts."""
+
+    hook: str
+    name: str
+    calls: int
+    failures: int
+    """Calls that raised something unexpected, or did not finish in time."""
+    seconds: float
+    """How long all calls took together."""
 
 
 class PluginInfo(Struct, frozen=True, kw_only=True):
-    """One plugin, its state and reason; `phase` is where it failed: resolve, import, validate, register or collect."""
+    """One plugin, its state and reason; `phase` is where it failed: resolve, import, validate,
+    register, collect or call."""
 
     name: str
     module: str
@@ -70,3 +88,4 @@ class PluginInfo(Struct, frozen=True, kw_only=True):
     actions: tuple[str, ...] = ()
     collectors: tuple[str, ...] = ()
     consoles: tuple[str, ...] = ()
+    calls: tuple[HookCalls, ...] = ()

@@ -37,6 +37,7 @@ STATUS: dict[type[VirtumancerError], HTTPStatus] = {
     errors.TooManyConsoles: HTTPStatus.TOO_MANY_REQUESTS,
     errors.ConsoleClosed: HTTPStatus.BAD_GATEWAY,
     errors.PluginFailed: HTTPStatus.BAD_GATEWAY,
+    errors.PluginDegraded: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     VirtumancerError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
@@ -91,7 +92,7 @@ async def _ours(
         status = CONSOLE_STATUS.get(error.close_code, status)
     if isinstance(error, errors.InvalidValue):
         extra["fields"] = [{"field": error.field, "message": error.message}]
-    if isinstance(error, errors.HostUnavailable):
+    if isinstance(error, errors.HostUnavailable | errors.PluginDegraded):
         headers["Retry-After"] = str(max(1, round(error.retry_after)))
     await _write(request, response, ws, problem(request, status, error.code, error.message, **extra), headers)
 

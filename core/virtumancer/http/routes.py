@@ -5,7 +5,6 @@ from typing import Any
 import falcon.asgi
 from msgspec import Struct
 
-from virtumancer.contracts import PluginInfo
 from virtumancer.http.consoles import (
     ConsoleResource,
     ConsoleSocket,
@@ -24,13 +23,21 @@ from virtumancer.http.hosts import (
 from virtumancer.http.paths import SegmentConverter
 from virtumancer.http.requests import BodyReader
 from virtumancer.http.system import HealthResource, PluginResource, PluginsResource
-from virtumancer.http.vms import VMActionResource, VMHardwareResource, VMRowsResource, VMsResource, VMStatsResource
+from virtumancer.http.vms import (
+    VMActionResource,
+    VMActionsResource,
+    VMHardwareResource,
+    VMRowsResource,
+    VMsResource,
+    VMStatsResource,
+)
 from virtumancer.http.ws import RefreshSocket
 from virtumancer.services.collecting import CollectorRunner
 from virtumancer.services.consoles import ConsolesService
 from virtumancer.services.events import EventBus
 from virtumancer.services.hosts import HostsService
 from virtumancer.services.live_stats import LiveStats
+from virtumancer.services.plugin_health import PluginHealth
 from virtumancer.services.screenshots import ScreenshotsService
 from virtumancer.services.vms import VMsService
 
@@ -52,7 +59,7 @@ class Services(Struct, frozen=True):
     screenshots: ScreenshotsService
     console_suffixes: tuple[str, ...]
     bus: EventBus
-    plugins: tuple[PluginInfo, ...]
+    plugins: PluginHealth
 
 
 def add_routes(app: falcon.asgi.App[Any, Any], services: Services, bodies: BodyReader) -> None:
@@ -74,6 +81,7 @@ def add_routes(app: falcon.asgi.App[Any, Any], services: Services, bodies: BodyR
         f"{HOST}/samples": HostSamplesResource(hosts, services.collectors),
         f"{HOST}/vms": VMsResource(vms),
         f"{HOST}/vms/db": VMRowsResource(vms),
+        f"{VM}/actions": VMActionsResource(vms),
         f"{VM}/stats": VMStatsResource(vms),
         f"{VM}/hardware": VMHardwareResource(vms),
         f"{VM}/consoles": VMConsolesResource(services.consoles, bodies),

@@ -9,6 +9,7 @@ from virtumancer.services.vms import VMsService
 
 __all__ = [
     "VMActionResource",
+    "VMActionsResource",
     "VMHardwareResource",
     "VMRowsResource",
     "VMStatsResource",
@@ -58,6 +59,17 @@ class VMHardwareResource:
     async def on_get(self, _req: Request, resp: Response, host: str, vm: str) -> None:
         """Describe it."""
         send_json(resp, await self._vms.hardware(host, vm))
+
+
+class VMActionsResource:
+    """What can be done with a VM just now."""
+
+    def __init__(self, vms: VMsService) -> None:
+        self._vms = vms
+
+    async def on_get(self, _req: Request, resp: Response, host: str, vm: str) -> None:
+        """List the actions that its state allows."""
+        send_json(resp, await self._vms.actions(host, vm))
 
 
 class VMActionResource:

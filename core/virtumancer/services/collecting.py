@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from virtumancer.contracts import CollectContext, HostConnection, Sample, StatsCollector, Timestamp
 from virtumancer.errors import VirtumancerError
-from virtumancer.services.guard import guarded
+from virtumancer.services.plugin_health import PluginCall, PluginHealth
 from virtumancer.services.session import HostSession
 
 __all__ = ["CollectorRunner", "HostSamples"]
@@ -29,8 +29,9 @@ class HostSamples(Struct, frozen=True):
 class CollectorRunner:
     """Keeps the latest samples of every collector and host."""
 
-    def __init__(self, collectors: Mapping[str, tuple[str, StatsCollector]]) -> None:
+    def __init__(self, collectors: Mapping[str, tuple[str, StatsCollector]], health: PluginHealth) -> None:
         self._collectors = collectors
+        self._health = health
         self._latest: dict[str, dict[str, HostSamples]] = {}
 
     def latest(self, host_id: str) -> tuple[HostSamples, ...]:
@@ -50,11 +51,14 @@ class CollectorRunner:
 
     async def _collect(self, plugin: str, collector: StatsCollector, context: CollectContext) -> None:
         host_id = context.host.id
+        call = PluginCall(plugin, "virtumancer_stats_collectors", collector.name, host_id)
         what = f"collecting {collector.name} on host {host_id!r}"
         while True:
             latest = self._latest.setdefault(host_id, {})
             try:
-                samples: Sequence[Sample] = await guarded(plugin, what, collector.collect(context), collector.interval)
+                samples: Sequence[Sample] = await self._health.call(
+                    call, what, lambda: collector.collect(context), collector.interval
+                )
             except VirtumancerError as error:
                 before = latest.get(collector.name)
                 latest[collector.name] = HostSamples(

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import msgspec
 
-from virtumancer.contracts import ActionContext, HardwareInfo, VMAction, VMRef, VMRow, VMState, VMStats
+from virtumancer.contracts import ActionContext, ActionOffer, HardwareInfo, VMAction, VMRef, VMRow, VMState, VMStats
 from virtumancer.errors import ActionNotFound, VMNotFound, WrongPowerState
-from virtumancer.services.guard import guarded
 from virtumancer.services.hosts import HostsService
 from virtumancer.services.inventory import Listing
+from virtumancer.services.plugin_health import PluginCall, PluginHealth
 from virtumancer.store import VMsRepository
 
 __all__ = ["VMsService"]
@@ -17,10 +17,17 @@ __all__ = ["VMsService"]
 class VMsService:
     """Reads VMs and runs actions on them, through the session of their host."""
 
-    def __init__(self, hosts: HostsService, store: VMsRepository, actions: Mapping[str, tuple[str, VMAction]]) -> None:
+    def __init__(
+        self,
+        hosts: HostsService,
+        store: VMsRepository,
+        actions: Mapping[str, tuple[str, VMAction]],
+        health: PluginHealth,
+    ) -> None:
         self._hosts = hosts
         self._store = store
         self._actions = actions
+        self._health = health
 
     async def list(self, host_id: str) -> Listing:
         """Look at the host now; the stored rows are in step when this returns."""
@@ -54,10 +61,18 @@ class VMsService:
         """Look a VM up by name or UUID."""
         return await self._hosts.session(host_id).call("looking up a VM", lambda connection: connection.find_vm(name))
 
+    async def actions(self, host_id: str, name: str) -> tuple[ActionOffer, ...]:
+        """List what can be done with a VM in its present state, by name."""
+        vm = await self.find(host_id, name)
+        return tuple(
+            _offer(plugin, action) for _, (plugin, action) in sorted(self._actions.items()) if _allows(action, vm)
+        )
+
     async def act(self, host_id: str, name: str, action_name: str, body: bytes) -> None:
         """Run an action on a VM; returns once the hypervisor accepted it.
 
-        Raises `ActionNotFound`, `WrongPowerState` when the VM's state does not allow it, `msgspec.ValidationError`
+        Raises `ActionNotFound`, `WrongPowerState` when the VM's state does not allow it, `PluginDegraded` for
+        one that keeps failing on this host, `msgspec.ValidationError`
         for parameters that do not fit.
         """
         session = self._hosts.session(host_id)
@@ -66,9 +81,10 @@ class VMsService:
         vm = await self.find(host_id, name)
         _check_state(action, vm, host_id)
         context = ActionContext(session.host, session.require_connection())
+        call = PluginCall(plugin, "virtumancer_vm_actions", action.name, host_id)
         what = f"{action.name} of VM {vm.name!r} on host {host_id!r}"
         try:
-            await guarded(plugin, what, action.run(context, vm, params), action.timeout)
+            await self._health.call(call, what, lambda: action.run(context, vm, params), action.timeout)
         finally:
             session.touch()
 
@@ -80,8 +96,24 @@ class VMsService:
             raise ActionNotFound(f"there is no action {name[:80]!r}; known actions: {known}") from None
 
 
+def _offer(plugin: str, action: VMAction) -> ActionOffer:
+    return ActionOffer(
+        name=action.name,
+        title=action.title,
+        description=action.description,
+        plugin=plugin,
+        permission=action.permission,
+        destructive=action.destructive,
+        params=msgspec.json.schema(action.params),
+    )
+
+
+def _allows(action: VMAction, vm: VMRef) -> bool:
+    return action.states is None or vm.state in action.states
+
+
 def _check_state(action: VMAction, vm: VMRef, host_id: str) -> None:
-    if action.states is None or vm.state in action.states:
+    if action.states is None or _allows(action, vm):
         return
     allowed = ", ".join(sorted(_words(state) for state in action.states))
     raise WrongPowerState(

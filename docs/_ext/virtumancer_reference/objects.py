@@ -43,7 +43,9 @@ OBJECTS: tuple[type[Struct], ...] = (
     ConsoleSessionInfo,
     HostSamples,
     contracts.Sample,
+    contracts.ActionOffer,
     contracts.PluginInfo,
+    contracts.HookCalls,
 )
 _BODIES = (NewHost, Approval, ConsoleRequest)
 """What clients send; in all other objects every key is always there."""
@@ -87,6 +89,8 @@ def _type(annotation: Any) -> str:
         return _composed(get_origin(kind), get_args(kind))
     if kind is datetime:
         return "string (RFC 3339, UTC)"
+    if kind is Any:
+        return "any value"
     return _JSON.get(kind) or f"[{kind.__name__}](#{kind.__name__.lower()})"
 
 
