@@ -22,9 +22,13 @@ pytestmark = pytest.mark.lab
 PASSWORD = "correct horse battery"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def qemu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Qemu]:
-    """A QEMU with a password, its firmware's last words on the screen."""
+    """A QEMU with a password, its firmware's last words on the screen.
+
+    One for each test: the SPICE server in it (1.14) crashes now and then when a viewer leaves, and a QEMU that is gone
+    should not fail what comes after.
+    """
     requires("qemu-system-x86_64", "spicy-screenshot")
     folder = tmp_path_factory.mktemp("spice")
     secret = f"secret,id=spice,data={PASSWORD}"
