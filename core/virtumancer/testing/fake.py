@@ -41,6 +41,8 @@ __all__ = ["FakeHypervisor", "fake_plugin"]
 # More than any test sends; a stream that nobody reads says so instead of growing.
 EVENT_LIMIT = 1000
 
+STARTABLE = frozenset({VMState.SHUTOFF, VMState.CRASHED})
+
 AFTER: Mapping[PowerVerb, tuple[VMState, VMChange]] = {
     PowerVerb.START: (VMState.RUNNING, VMChange.STARTED),
     PowerVerb.SHUTDOWN: (VMState.SHUTOFF, VMChange.STOPPED),
@@ -148,9 +150,12 @@ class FakeConnection(HostConnection, SupportsEvents, SupportsConsoles, SupportsS
 
     async def power(self, uuid: str, verb: PowerVerb) -> None:
         await self._meet("power")
-        self._vm(uuid)
+        vm = self._vm(uuid)
+        if vm.state not in STARTABLE if verb is PowerVerb.START else vm.state is VMState.SHUTOFF:
+            raise WrongPowerState(f"VM {uuid} is {vm.state.name.lower()}")
         state, change = AFTER[verb]
-        self._hypervisor.change(uuid, change, state=state)
+        started = vm.id or 1 + max(other.id for other in self._hypervisor.vms.values())
+        self._hypervisor.change(uuid, change, state=state, id=0 if state is VMState.SHUTOFF else started)
 
     async def consoles(self, uuid: str) -> Sequence[ConsoleOffer]:
         await self._meet("consoles")
@@ -169,7 +174,8 @@ class FakeConnection(HostConnection, SupportsEvents, SupportsConsoles, SupportsS
 
     async def screenshot(self, uuid: str) -> Screenshot:
         await self._meet("screenshot")
-        self._vm(uuid)
+        if self._vm(uuid).state is VMState.SHUTOFF:
+            raise WrongPowerState(f"VM {uuid} is shut off")
         return Screenshot(self._hypervisor.picture)
 
     async def open_events(self) -> EventStream:
