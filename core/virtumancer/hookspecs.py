@@ -1,19 +1,35 @@
-"""Every hook a plugin can implement: called once at start-up, each returns classes or descriptors.
+"""Every hook a plugin can implement: called once at start-up, each returns classes, objects or descriptors.
 
-pluggy is synchronous. Whatever has to be awaited is a method of what a hook returns, never the hook itself.
+pluggy is synchronous. Whatever has to be awaited is a method of what a hook returns, never the hook itself. A hook only
+gains arguments: an implementation names those it wants and leaves the others out. `config` is the plugin's own
+configuration, an instance of what its `virtumancer_config` returned, or None. Where a class is returned, the core
+creates one object of it, without arguments.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from pluggy import HookimplMarker, HookspecMarker
 
-from virtumancer.contracts import ConsoleTransport, HostDriver, StatsCollector, VMAction
+from virtumancer.contracts import (
+    ConsoleTransport,
+    EventListener,
+    HostDriver,
+    PluginConfig,
+    Route,
+    StaticFiles,
+    StatsCollector,
+    VMAction,
+)
 
 __all__ = [
     "PROJECT",
     "hookimpl",
+    "virtumancer_config",
     "virtumancer_console_transports",
+    "virtumancer_event_listeners",
     "virtumancer_host_drivers",
+    "virtumancer_routes",
     "virtumancer_stats_collectors",
     "virtumancer_vm_actions",
 ]
@@ -25,38 +41,80 @@ hookimpl = HookimplMarker(PROJECT)
 
 
 @hookspec
-def virtumancer_host_drivers() -> Sequence[type[HostDriver]]:
-    """Return the driver classes of this plugin.
+def virtumancer_host_drivers(config: Any) -> Sequence[HostDriver | type[HostDriver]]:
+    """Return the drivers of this plugin.
 
     Each names the URI schemes it serves; a scheme that two plugins claim is refused with both their names.
+
+    Since 1.0; `config` since 1.1.
     """
     return ()
 
 
 @hookspec
-def virtumancer_vm_actions() -> Sequence[VMAction]:
+def virtumancer_vm_actions(config: Any) -> Sequence[VMAction]:
     """Return the actions of this plugin.
 
     Each becomes `POST /api/v1/hosts/{host}/vms/{vm}/{name}`; a name that two plugins claim is refused with both
     their names.
+
+    Since 1.0; `config` since 1.1.
     """
     return ()
 
 
 @hookspec
-def virtumancer_stats_collectors() -> Sequence[type[StatsCollector]]:
-    """Return the collector classes of this plugin.
+def virtumancer_stats_collectors(config: Any) -> Sequence[StatsCollector | type[StatsCollector]]:
+    """Return the collectors of this plugin.
 
     Each runs in a task of its own for every connected host, at its own interval and with a deadline.
+
+    Since 1.0; `config` since 1.1.
     """
     return ()
 
 
 @hookspec
-def virtumancer_console_transports() -> Sequence[type[ConsoleTransport]]:
-    """Return the console transport classes of this plugin.
+def virtumancer_console_transports(config: Any) -> Sequence[ConsoleTransport | type[ConsoleTransport]]:
+    """Return the console transports of this plugin.
 
     Each serves one kind of console below a VM; a kind or suffix that two plugins claim is refused with both their
     names.
+
+    Since 1.0; `config` since 1.1.
     """
     return ()
+
+
+@hookspec
+def virtumancer_event_listeners(config: Any) -> Sequence[EventListener | type[EventListener]]:
+    """Return the event listeners of this plugin.
+
+    Each is told what happens in a task of its own, with a queue of its own; a slow one misses events and is told so.
+
+    Since 1.1.
+    """
+    return ()
+
+
+@hookspec
+def virtumancer_routes(config: Any) -> Sequence[Route | StaticFiles]:
+    """Return the routes of this plugin.
+
+    Each is mounted below `/api/v1/plugins/<name>/`, never elsewhere; a path that is there twice is refused.
+
+    Since 1.1.
+    """
+    return ()
+
+
+@hookspec(firstresult=True)
+def virtumancer_config() -> type[PluginConfig]:
+    """Return the Struct of this plugin's table `[plugins.<name>]` in the configuration file.
+
+    The table is checked against it before any other hook is called; one that does not fit leaves the plugin out, and
+    `virtumancer check-config` says so.
+
+    Since 1.1.
+    """
+    return PluginConfig

@@ -7,16 +7,20 @@ from typing import Any, cast
 
 import pluggy
 import structlog
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 from stevedore import named
 
 from virtumancer import hookspecs
 from virtumancer.config import PluginsConfig
 from virtumancer.contracts import (
     ConsoleTransport,
+    EventListener,
     HostDriver,
+    PluginConfig,
     PluginInfo,
     PluginState,
+    Route,
+    StaticFiles,
     StatsCollector,
     VMAction,
 )
@@ -53,6 +57,13 @@ class Plugins(Struct, frozen=True):
     collectors: Mapping[str, tuple[str, StatsCollector]]
     consoles: Mapping[str, tuple[str, ConsoleTransport]]
     """By route suffix."""
+    listeners: Mapping[str, tuple[str, EventListener]] = field(default_factory=dict[str, tuple[str, EventListener]])
+    routes: Mapping[str, tuple[Route | StaticFiles, ...]] = field(
+        default_factory=dict[str, tuple[Route | StaticFiles, ...]]
+    )
+    """By plugin."""
+    configs: Mapping[str, PluginConfig] = field(default_factory=dict[str, PluginConfig])
+    """By plugin; those without a table of their own are not here."""
 
 
 class _Provided(Struct):
@@ -190,7 +201,7 @@ class _Loader:
     def _call_hook(self, name: str, plugin: ModuleType, hook: str) -> Iterable[Any]:
         others = [other for other in self._manager.get_plugins() if other is not plugin]
         try:
-            results = self._manager.subset_hook_caller(hook, others)()
+            results = self._manager.subset_hook_caller(hook, others)(config=None)
         except (Exception, SystemExit) as error:
             raise PluginRefused("collect", f"{hook} raised {type(error).__name__}: {error}") from error
         return [item for result in results for item in sequence(name, hook, result)]

@@ -1,6 +1,7 @@
 """What plugins and the core promise each other; no I/O happens in here."""
 
 from virtumancer.contracts.actions import ActionContext, ActionOffer, NoParams, VMAction
+from virtumancer.contracts.config import PluginConfig, Secret
 from virtumancer.contracts.console import (
     ByteStream,
     ChannelHead,
@@ -23,7 +24,18 @@ from virtumancer.contracts.driver import (
     SupportsEvents,
     abilities_of,
 )
-from virtumancer.contracts.events import EventsMissed, EventStream, VMChange, VMEvent
+from virtumancer.contracts.events import (
+    Event,
+    EventListener,
+    EventsMissed,
+    EventStream,
+    HostRemoved,
+    HostStateChanged,
+    HostVMEvent,
+    VMChange,
+    VMEvent,
+    VMsChanged,
+)
 from virtumancer.contracts.hostkeys import HostKey, HostKeyPolicy, UnknownHostKeys
 from virtumancer.contracts.models import (
     VM,
@@ -45,6 +57,7 @@ from virtumancer.contracts.models import (
     VMState,
     VMStats,
 )
+from virtumancer.contracts.routes import Hosts, Route, RouteRequest, StaticFiles
 from virtumancer.contracts.stats import CollectContext, Sample, StatsCollector
 from virtumancer.contracts.status import HookCalls, HostDetail, HostState, PluginInfo, PluginState, Timestamp
 
@@ -68,6 +81,8 @@ __all__ = [
     "Disk",
     "DiskDriver",
     "DiskTarget",
+    "Event",
+    "EventListener",
     "EventStream",
     "EventsMissed",
     "Graphics",
@@ -80,18 +95,27 @@ __all__ = [
     "HostInfo",
     "HostKey",
     "HostKeyPolicy",
+    "HostRemoved",
     "HostState",
+    "HostStateChanged",
+    "HostVMEvent",
+    "Hosts",
     "MultiChannelTransport",
     "Network",
     "NetworkMAC",
     "NetworkModel",
     "NetworkTarget",
     "NoParams",
+    "PluginConfig",
     "PluginInfo",
     "PluginState",
     "PowerVerb",
+    "Route",
+    "RouteRequest",
     "Sample",
     "Screenshot",
+    "Secret",
+    "StaticFiles",
     "StatsCollector",
     "SupportsConsoles",
     "SupportsEvents",
@@ -105,8 +129,9 @@ __all__ = [
     "VMRow",
     "VMState",
     "VMStats",
+    "VMsChanged",
     "abilities_of",
 ]
 
-VERSION = "1.0"
+VERSION = "1.1"
 """The version of this contract; a plugin may say what it needs in `REQUIRES_CONTRACTS = ">=1.0,<2"`."""

@@ -27,7 +27,8 @@ class VMAction(Struct, frozen=True, kw_only=True):
 
     `run` gets the context, the VM as just looked up and the decoded `params`; it returns once the hypervisor
     accepted. `states` are the power states it makes sense in, None for all. `timeout` is seconds for the whole run.
-    `permission` is the right it needs, `destructive` says that it may lose data.
+    `permission` is the right it needs, `destructive` says that it may lose data. `needs` is an ability or another class
+    that the host's connection must be an instance of; the action does not exist on other hosts.
     """
 
     name: str
@@ -39,6 +40,7 @@ class VMAction(Struct, frozen=True, kw_only=True):
     permission: str = "power"
     timeout: float = 60.0
     destructive: bool = False
+    needs: type | None = None
 
 
 class ActionOffer(Struct, frozen=True):

@@ -3,10 +3,24 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from enum import StrEnum
+from typing import ClassVar
 
 from msgspec import Struct
 
-__all__ = ["EventStream", "EventsMissed", "VMChange", "VMEvent"]
+from virtumancer.contracts.status import HostState
+
+__all__ = [
+    "Event",
+    "EventListener",
+    "EventStream",
+    "EventsMissed",
+    "HostRemoved",
+    "HostStateChanged",
+    "HostVMEvent",
+    "VMChange",
+    "VMEvent",
+    "VMsChanged",
+]
 
 
 class VMChange(StrEnum):
@@ -48,3 +62,48 @@ class EventStream(ABC):
     @abstractmethod
     async def aclose(self) -> None:
         """Stop listening; never raises for a connection that is already gone."""
+
+
+class HostStateChanged(Struct, frozen=True):
+    """The session of a host came to another state, or is there for another reason."""
+
+    host_id: str
+    state: HostState
+    reason: str
+
+
+class HostRemoved(Struct, frozen=True):
+    """A host was deleted."""
+
+    host_id: str
+
+
+class HostVMEvent(Struct, frozen=True):
+    """The driver of a host told of something that happened to a VM."""
+
+    host_id: str
+    uuid: str
+    name: str
+    change: VMChange
+
+
+class VMsChanged(Struct, frozen=True):
+    """Something about the VMs of a host changed, whoever did it and whether or not the host has events."""
+
+    host_id: str
+
+
+Event = HostStateChanged | HostRemoved | HostVMEvent | VMsChanged | EventsMissed
+"""What a listener is told; `EventsMissed` when it was too slow for some."""
+
+
+class EventListener(ABC):
+    """Is told what happens to hosts and VMs, one event after the other; created once, at start-up."""
+
+    name: ClassVar[str]
+    timeout: ClassVar[float] = 10.0
+    """Seconds that one event may take."""
+
+    @abstractmethod
+    async def on_event(self, event: Event) -> None:
+        """Take note of an event; what it raises, or how long it takes, is nobody else's trouble."""

@@ -74,7 +74,7 @@ class HookCalls(Struct, frozen=True):
 
 class PluginInfo(Struct, frozen=True, kw_only=True):
     """One plugin, its state and reason; `phase` is where it failed: resolve, import, validate,
-    register, collect or call."""
+    configure, collect, register or call."""
 
     name: str
     module: str
@@ -88,4 +88,10 @@ class PluginInfo(Struct, frozen=True, kw_only=True):
     actions: tuple[str, ...] = ()
     collectors: tuple[str, ...] = ()
     consoles: tuple[str, ...] = ()
+    """The last segments of their routes below a VM."""
+    listeners: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+    """Method and path below `/api/v1/plugins/<name>/`."""
+    warnings: tuple[str, ...] = ()
+    """What the plugin uses that a later version of the contracts will not have."""
     calls: tuple[HookCalls, ...] = ()

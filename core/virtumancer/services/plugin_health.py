@@ -68,14 +68,10 @@ class PluginHealth:
         Raises what `guarded` raises, and `PluginDegraded` without calling the plugin while it rests on this host.
         """
         breaker = self._admit(call, what)
-        counts = self._counts.setdefault((call.plugin, call.hook, call.name), _Counts())
-        counts.calls += 1
-        started = self._clock()
         try:
-            result = await guarded(call.plugin, what, begin(), timeout)
+            result = await self.counted(call, what, begin, timeout)
         except VirtumancerError as error:
             if _is_fault_of(call.plugin, error):
-                counts.failures += 1
                 self._failed(call, breaker, error.message)
             else:
                 self._worked(call, breaker)
@@ -85,6 +81,18 @@ class PluginHealth:
             return result
         finally:
             breaker.trying = False
+
+    async def counted(self, call: PluginCall, what: str, begin: Callable[[], Awaitable[T]], timeout: float) -> T:
+        """Do the same for what must be tried again whenever it is wanted: a connection, a console, a route."""
+        counts = self._counts.setdefault((call.plugin, call.hook, call.name), _Counts())
+        counts.calls += 1
+        started = self._clock()
+        try:
+            return await guarded(call.plugin, what, begin(), timeout)
+        except VirtumancerError as error:
+            counts.failures += _is_fault_of(call.plugin, error)
+            raise
+        finally:
             counts.seconds += self._clock() - started
 
     def _admit(self, call: PluginCall, what: str) -> _Breaker:

@@ -1,0 +1,43 @@
+"""`virtumancer plugins`: which there are, and why one is not used."""
+
+import os
+from typing import Any
+
+import msgspec
+
+from virtumancer.cli.options import ConfigFile, JSONOutput
+from virtumancer.cli.output import log_quietly, say, table
+from virtumancer.config import load_config
+from virtumancer.contracts import PluginInfo, PluginState
+
+__all__ = ["plugins"]
+
+
+def plugins(*, config: ConfigFile = None, json: JSONOutput = False) -> None:
+    """List the plugins: state, what they provide, and why one is not used."""
+    # Loading plugins imports all they need, which `--help` should not wait for.
+    from virtumancer.plugins import load_configured_plugins  # noqa: PLC0415
+
+    settings = load_config(config, os.environ, {})
+    log_quietly(settings)
+    infos = load_configured_plugins(settings.plugins).infos
+    if json:
+        say(msgspec.json.format(msgspec.json.encode(infos)).decode())
+        return
+    rows: list[tuple[str, ...]] = [("NAME", "STATE", "VERSION", "PROVIDES")]
+    rows += [(info.name, info.state.value, info.version or "-", _provides(info)) for info in infos]
+    say(table(rows))
+
+
+def _provides(info: PluginInfo) -> str:
+    if info.state is not PluginState.ACTIVE:
+        return f"({info.phase}: {info.reason})" if info.phase else f"({info.reason})"
+    parts: dict[str, Any] = {
+        "drivers": info.drivers,
+        "actions": info.actions,
+        "collectors": info.collectors,
+        "consoles": info.consoles,
+        "listeners": info.listeners,
+        "routes": info.routes,
+    }
+    return "; ".join(f"{kind} {', '.join(names)}" for kind, names in parts.items() if names) or "nothing"

@@ -1,0 +1,62 @@
+"""Routes of plugins: answers and files of their own, below `/api/v1/plugins/<name>/` and nowhere else."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from virtumancer.contracts.driver import HostConnection
+
+__all__ = ["Hosts", "Route", "RouteRequest", "StaticFiles"]
+
+
+class Hosts(ABC):
+    """The hosts of this server, as a plugin may use them."""
+
+    @abstractmethod
+    def ids(self) -> tuple[str, ...]:
+        """Name all hosts."""
+
+    @abstractmethod
+    def connection(self, host_id: str) -> HostConnection:
+        """Return the live connection to a host. Raises `HostNotFound`, `HostUnavailable`."""
+
+
+class RouteRequest(Struct, frozen=True):
+    """A request to a plugin's route: the values of its path and query, the decoded body, and the hosts."""
+
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    body: Any
+    hosts: Hosts
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """One method of one path: `/api/v1/plugins/<plugin>/<path>`.
+
+    `path` has no slash at its ends; a segment in braces, as in `disks/{disk}`, is handed over in `RouteRequest.path`.
+    `body` is the Struct that the body must be, None when there is none. `handle` returns an `answer`, which is sent as
+    JSON with status 200; for `answer=None` the status is 204. Errors of `virtumancer.errors` become problem documents.
+    `permission` is the right it needs, `timeout` is in seconds.
+    """
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    path: str
+    summary: str
+    handle: Callable[[RouteRequest], Awaitable[Any]]
+    description: str = ""
+    body: type[Struct] | None = None
+    answer: Any = None
+    permission: str = "read"
+    timeout: float = 30.0
+
+
+class StaticFiles(Struct, frozen=True):
+    """The files of a folder, such as a page of the plugin, at `/api/v1/plugins/<plugin>/<path>/…`."""
+
+    path: str
+    directory: Path
+    index: str = "index.html"
+    """The file that answers for the folder itself."""
