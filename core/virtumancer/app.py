@@ -10,6 +10,7 @@ import falcon.asgi
 from virtumancer.config import Config, connect_settings
 from virtumancer.contracts import Host
 from virtumancer.http import problems
+from virtumancer.http.auditing import Auditing
 from virtumancer.http.borders import Borders
 from virtumancer.http.paths import keep_segments
 from virtumancer.http.requests import BodyReader, RequestLog
@@ -17,6 +18,8 @@ from virtumancer.http.routes import Services, add_routes
 from virtumancer.http.sockets import with_raw_sockets
 from virtumancer.http.stopping import StopAnswer
 from virtumancer.plugins import Plugins, load_configured_plugins
+from virtumancer.services.audit import AuditLog
+from virtumancer.services.audit_keeping import AuditKeeper
 from virtumancer.services.collecting import CollectorRunner
 from virtumancer.services.console_sessions import ConsoleLimits
 from virtumancer.services.console_tickets import ConsoleTickets
@@ -24,12 +27,13 @@ from virtumancer.services.consoles import ConsolesService
 from virtumancer.services.dialling import Dialler
 from virtumancer.services.events import LocalEventBus
 from virtumancer.services.hosts import HostsService
+from virtumancer.services.listening import Listening
 from virtumancer.services.live_stats import LiveStats
 from virtumancer.services.plugin_health import PluginHealth
 from virtumancer.services.screenshots import ScreenshotsService
 from virtumancer.services.session import SessionTiming
 from virtumancer.services.vms import VMsService
-from virtumancer.store import ConsoleTicketsRepository, Database, HostsRepository, VMsRepository
+from virtumancer.store import AuditRepository, ConsoleTicketsRepository, Database, HostsRepository, VMsRepository
 
 __all__ = ["Application", "create_app"]
 
@@ -49,6 +53,7 @@ class Application:
         self.config = config
         self.plugins = plugins
         self._database = Database(config.database.url)
+        self._audit = AuditLog(AuditRepository(self._database))
         self._hosts, services = self._build_services()
         self._services = services
         self._asgi = StopAnswer(keep_segments(with_raw_sockets(self._build_http(services))))
@@ -67,6 +72,10 @@ class Application:
         """Open the store, then begin all sessions; waits for no host."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._database)
+            shared = self._database.dialect != "sqlite"
+            await stack.enter_async_context(AuditKeeper(self._audit, self.config.audit, shared=shared))
+            services = self._services
+            await stack.enter_async_context(Listening(self.plugins.listeners, services.bus, services.plugins))
             stack.push_async_callback(self._hosts.aclose)
             stack.push_async_callback(self._services.live_stats.aclose)
             stack.push_async_callback(self._services.screenshots.aclose)
@@ -93,7 +102,7 @@ class Application:
         bus = LocalEventBus()
         health = PluginHealth(plugins.infos)
         collectors = CollectorRunner(plugins.collectors, health)
-        dialler = Dialler(plugins, hosts_store, connect_settings(config), config.ssh.unknown_host_keys)
+        dialler = Dialler(plugins, hosts_store, connect_settings(config), config.ssh.unknown_host_keys, health)
         sessions = config.sessions
         timing = SessionTiming(
             sessions.retry_min, sessions.retry_max, sessions.refused_retry, sessions.reconcile_interval
@@ -102,10 +111,10 @@ class Application:
         vms = VMsService(hosts, vms_store, plugins.actions, health)
         live_stats = LiveStats(hosts, sessions.stats_interval)
         tickets = ConsoleTickets(ConsoleTicketsRepository(self._database))
-        consoles = ConsolesService(hosts, vms, plugins.consoles, tickets, self._limits(), bus)
+        consoles = ConsolesService(hosts, vms, plugins.consoles, tickets, self._limits(), bus, health)
         screenshots = ScreenshotsService(hosts, vms, config.consoles.screenshot_interval)
         services = Services(
-            hosts, vms, live_stats, collectors, consoles, screenshots, tuple(plugins.consoles), bus, health
+            hosts, vms, live_stats, collectors, consoles, screenshots, tuple(plugins.consoles), bus, health, plugins
         )
         return hosts, services
 
@@ -118,7 +127,9 @@ class Application:
     def _build_http(self, services: Services) -> falcon.asgi.App[Any, Any]:
         server = self.config.server
         borders = Borders(server.bind, server.allowed_hosts, server.allowed_origins)
-        app: falcon.asgi.App[Any, Any] = falcon.asgi.App(middleware=[RequestLog(), borders, _Lifespan(self)])
+        app: falcon.asgi.App[Any, Any] = falcon.asgi.App(
+            middleware=[RequestLog(), borders, Auditing(self._audit), _Lifespan(self)]
+        )
         if server.allowed_origins:
             headers = "ETag, Link, Location, Retry-After, X-Request-Id"
             app.add_middleware(falcon.CORSMiddleware(allow_origins=server.allowed_origins, expose_headers=headers))

@@ -46,6 +46,12 @@ def virtumancer_host_drivers(config: Any) -> Sequence[HostDriver | type[HostDriv
 
     Each names the URI schemes it serves; a scheme that two plugins claim is refused with both their names.
 
+    ```python
+    @hookimpl
+    def virtumancer_host_drivers(config: MyConfig) -> list[HostDriver]:
+        return [MyDriver(config.address)]
+    ```
+
     Since 1.0; `config` since 1.1.
     """
     return ()
@@ -58,6 +64,12 @@ def virtumancer_vm_actions(config: Any) -> Sequence[VMAction]:
     Each becomes `POST /api/v1/hosts/{host}/vms/{vm}/{name}`; a name that two plugins claim is refused with both
     their names.
 
+    ```python
+    @hookimpl
+    def virtumancer_vm_actions() -> list[VMAction]:
+        return [VMAction(name="nudge", title="Nudge", description="Wake it up.", run=nudge, params=Nudge)]
+    ```
+
     Since 1.0; `config` since 1.1.
     """
     return ()
@@ -68,6 +80,12 @@ def virtumancer_stats_collectors(config: Any) -> Sequence[StatsCollector | type[
     """Return the collectors of this plugin.
 
     Each runs in a task of its own for every connected host, at its own interval and with a deadline.
+
+    ```python
+    @hookimpl
+    def virtumancer_stats_collectors() -> list[type[StatsCollector]]:
+        return [MyCollector]
+    ```
 
     Since 1.0; `config` since 1.1.
     """
@@ -81,6 +99,12 @@ def virtumancer_console_transports(config: Any) -> Sequence[ConsoleTransport | t
     Each serves one kind of console below a VM; a kind or suffix that two plugins claim is refused with both their
     names.
 
+    ```python
+    @hookimpl
+    def virtumancer_console_transports() -> list[type[ConsoleTransport]]:
+        return [MyTransport]
+    ```
+
     Since 1.0; `config` since 1.1.
     """
     return ()
@@ -91,6 +115,12 @@ def virtumancer_event_listeners(config: Any) -> Sequence[EventListener | type[Ev
     """Return the event listeners of this plugin.
 
     Each is told what happens in a task of its own, with a queue of its own; a slow one misses events and is told so.
+
+    ```python
+    @hookimpl
+    def virtumancer_event_listeners(config: MyConfig) -> list[EventListener]:
+        return [MyListener(config.address)]
+    ```
 
     Since 1.1.
     """
@@ -103,6 +133,12 @@ def virtumancer_routes(config: Any) -> Sequence[Route | StaticFiles]:
 
     Each is mounted below `/api/v1/plugins/<name>/`, never elsewhere; a path that is there twice is refused.
 
+    ```python
+    @hookimpl
+    def virtumancer_routes() -> list[Route]:
+        return [Route(method="GET", path="nudges/{vm}", summary="Count the nudges.", handle=count, answer=Nudges)]
+    ```
+
     Since 1.1.
     """
     return ()
@@ -114,6 +150,12 @@ def virtumancer_config() -> type[PluginConfig]:
 
     The table is checked against it before any other hook is called; one that does not fit leaves the plugin out, and
     `virtumancer check-config` says so.
+
+    ```python
+    @hookimpl
+    def virtumancer_config() -> type[PluginConfig]:
+        return MyConfig
+    ```
 
     Since 1.1.
     """

@@ -4,7 +4,7 @@ import importlib
 import io
 from typing import Any
 
-from virtumancer.errors import HypervisorError
+from virtumancer.errors import HypervisorError, WrongPowerState
 from virtumancer_libvirt.node import Node
 
 __all__ = ["as_png", "take_picture"]
@@ -40,6 +40,9 @@ def as_png(picture: bytes) -> bytes:
 
 
 def _download(domain: Any) -> bytes:
+    # Not every hypervisor refuses by itself.
+    if not domain.isActive():
+        raise WrongPowerState(f"VM {domain.name()} does not run; start it to take a picture of its screen.")
     stream = domain.connect().newStream(0)
     domain.screenshot(stream, 0, 0)
     pieces: list[bytes] = []

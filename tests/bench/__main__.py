@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from tests.bench import consoles, isolation, link, listing
+from tests.bench import consoles, isolation, link, listing, plugins
 from tests.bench.figures import Figure, as_json, as_table
 
 BENCHMARKS: Mapping[str, Callable[[Path], Iterator[Figure]]] = {
@@ -14,6 +14,7 @@ BENCHMARKS: Mapping[str, Callable[[Path], Iterator[Figure]]] = {
     "link": link.measure,
     "isolation": isolation.measure,
     "consoles": consoles.measure,
+    "plugins": plugins.measure,
 }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.plugins.libvirt.nodes import Guest, write_node
-from virtumancer.contracts import HostConnection, HostDriver, VMRef
+from virtumancer.contracts import HostDriver
 from virtumancer.testing.suites import HostDriverSuite
 
 pytest.importorskip("libvirt")
@@ -36,11 +36,3 @@ class TestLibvirtDriver(HostDriverSuite):
     @pytest.fixture
     def stopped_vm(self) -> str:
         return "db01"
-
-    @pytest.mark.xfail(
-        strict=True, reason="the driver trusts libvirt to refuse, and libvirt's test driver paints anyway"
-    )
-    async def test_a_screenshot_of_a_stopped_vm_is_wrong_power_state(
-        self, connection: HostConnection, stopped: VMRef
-    ) -> None:
-        await super().test_a_screenshot_of_a_stopped_vm_is_wrong_power_state(connection, stopped)

@@ -138,3 +138,55 @@ async def test_calls_failures_and_time_are_counted(health: PluginHealth, clock: 
     (counts,) = health.infos()[0].calls
     assert (counts.hook, counts.name) == ("virtumancer_vm_actions", "wave")
     assert (counts.calls, counts.failures, counts.seconds) == (2, 1, 2.0)
+
+
+async def test_a_cancellation_of_ours_stays_one(health: PluginHealth) -> None:
+    waiting = asyncio.create_task(health.counted(WAVE, "waving", asyncio.Event().wait, 5))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert health.infos()[0].calls[0].failures == 0
+
+
+async def test_a_cancellation_that_the_plugin_made_up_is_its_failure(health: PluginHealth) -> None:
+    async def gives_up() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(PluginFailed, match="waving failed inside plugin 'waver': CancelledError"):
+        await health.counted(WAVE, "waving", gives_up, 5)
+
+
+async def test_a_call_that_is_closed_ends_quietly(health: PluginHealth) -> None:
+    waiting = health.counted(WAVE, "waving", asyncio.Event().wait, 5)
+    waiting.send(None)
+    waiting.close()
+    assert health.infos()[0].calls[0].failures == 0
+
+
+async def test_a_failure_inside_another_plugin_is_not_wrapped_again(health: PluginHealth) -> None:
+    async def uses_another() -> None:
+        await health.counted(PluginCall("other", "virtumancer_host_drivers", "info", "kvm1"), "asking", breaks, 5)
+
+    with pytest.raises(PluginFailed, match=r"^asking failed inside plugin 'other': KeyError: 'hand'$"):
+        await health.counted(WAVE, "waving", uses_another, 5)
+    assert health.infos()[0].calls[0].failures == 0
+
+
+async def test_a_wait_without_a_deadline_is_no_time_that_the_plugin_took(health: PluginHealth, clock: Clock) -> None:
+    async def hears_something_later() -> None:
+        clock.now += 100
+
+    await health.counted(WAVE, "listening", hears_something_later, None)
+    (counts,) = health.infos()[0].calls
+    assert (counts.calls, counts.seconds) == (1, 0.0)
+
+
+def test_what_is_not_awaited_is_guarded_and_counted_too(health: PluginHealth) -> None:
+    def exits() -> None:
+        raise SystemExit("no hands")
+
+    with pytest.raises(PluginFailed, match="looking failed inside plugin 'waver': SystemExit: no hands"):
+        health.counted_at_once(WAVE, "looking", exits)
+    (counts,) = health.infos()[0].calls
+    assert (counts.calls, counts.failures) == (1, 1)

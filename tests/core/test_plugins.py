@@ -1,75 +1,22 @@
 """Finding plugins, calling their hooks, and what becomes of those that cannot be used."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from virtumancer import hookimpl
+from tests.core.plugin_kit import action, info, load, plugin
 from virtumancer.config import LogConfig, PluginsConfig
 from virtumancer.contracts import (
     VERSION,
-    ActionContext,
     HostDriver,
-    NoParams,
-    PluginInfo,
     PluginState,
     StatsCollector,
     VMAction,
-    VMRef,
 )
 from virtumancer.logs import configure_logging
-from virtumancer.plugins import Plugins, load_configured_plugins, load_plugins
+from virtumancer.plugins import load_configured_plugins, load_plugins
 from virtumancer.testing import FakeHypervisor, fake_plugin
-
-
-async def nothing(context: ActionContext, vm: VMRef, params: NoParams) -> None:
-    pass
-
-
-def action(name: str) -> VMAction:
-    return VMAction(name=name, title=name, description=name, run=nothing)
-
-
-def plugin(**members: object) -> ModuleType:
-    """A plugin module with these members; functions named as hooks become their implementations."""
-    module = ModuleType("a_plugin")
-    for name, member in members.items():
-        marked = hookimpl(member) if callable(member) and name.startswith("virtumancer_") else member
-        setattr(module, name, marked)
-    return module
-
-
-def load(**plugins: ModuleType) -> Plugins:
-    return load_plugins(disabled=["libvirt", "power"], extra=plugins)
-
-
-def info(plugins: Plugins, name: str) -> PluginInfo:
-    return next(info for info in plugins.infos if info.name == name)
-
-
-@pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Install a distribution with a plugin, as pip would lay it out."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-    before = set(sys.modules)
-
-    def install(name: str, source: str | None, module: str = "", version: str = "1.2", extras: str = "") -> None:
-        module = module or f"{name}_module"
-        info_dir = tmp_path / f"{name}-{version}.dist-info"
-        info_dir.mkdir()
-        metadata = f"Metadata-Version: 2.1\nName: {name}-dist\nVersion: {version}\n{extras}"
-        (info_dir / "METADATA").write_text(metadata)
-        (info_dir / "entry_points.txt").write_text(f"[virtumancer.plugins]\n{name} = {module}\n")
-        if source is not None:
-            (tmp_path / f"{module}.py").write_text(source)
-
-    yield install
-    for module in set(sys.modules) - before:
-        del sys.modules[module]
-
 
 ACTION_SOURCE = """
 from virtumancer import hookimpl
@@ -270,10 +217,13 @@ def test_a_plugin_that_is_allowed_and_disabled_is_disabled() -> None:
 
 def test_a_misspelt_name_in_the_configuration_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging(LogConfig())
-    load_plugins(disabled=["libvirt", "powr"])
+    plugins = load_plugins(disabled=["libvirt", "powr"], tables={"pwer": {}})
     told = capsys.readouterr().err
-    assert "no plugin of this name is installed" in told
-    assert "did you mean power?" in told
+    assert plugins.doubts == (
+        "plugins.disabled: no plugin named 'powr' is installed; did you mean power?",
+        "[plugins.pwer]: no plugin named 'pwer' is installed; did you mean power?",
+    )
+    assert all(doubt in told for doubt in plugins.doubts)
 
 
 def test_the_configuration_decides_what_is_loaded() -> None:

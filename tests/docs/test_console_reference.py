@@ -10,11 +10,9 @@ from tests.docs.pages import page
 from virtumancer.app import create_app
 from virtumancer.config import load_config
 from virtumancer.contracts import CloseCode, ConsoleTransport
-from virtumancer.http.consoles import _offer
 from virtumancer.plugins import load_plugins
 from virtumancer.server import server_settings
 from virtumancer.services.console_tickets import LIFETIME
-from virtumancer.services.consoles import ConsoleOfferInfo
 
 CONSOLES = page("reference/consoles")
 
@@ -49,13 +47,6 @@ def test_a_built_in_console_has_its_row(plugin: str) -> None:
 
     assert row
     assert row[1] == viewers
-
-
-def test_the_keys_of_an_offer_are_those_of_the_api() -> None:
-    section = page("reference/http-api").partition("vms/{vm}/consoles`")[2].partition("###")[0]
-    offer = ConsoleOfferInfo("vnc", "console", available=True, reason="", shareable=True, sessions=0)
-
-    assert re.findall(r"^\| `(\w+)` \|", section, re.M) == list(_offer(offer, "kvm1", "web01"))
 
 
 def test_a_ticket_lives_as_long_as_it_is_said_to() -> None:

@@ -42,6 +42,7 @@ def routes() -> set[str]:
     listed: Any = RouteList()
     nothing: Any = SimpleNamespace(**dict.fromkeys(Services.__struct_fields__))
     nothing.console_suffixes = BUILT_IN_SUFFIXES
+    nothing.provided = SimpleNamespace(routes={})
     add_routes(listed, nothing, nothing)
     return listed.routes
 

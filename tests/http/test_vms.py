@@ -2,20 +2,39 @@
 
 import asyncio
 import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 from urllib.parse import quote
 
 import httpx2
 import pytest
 
-from virtumancer.contracts import Disk, DiskDriver, DiskTarget, HardwareInfo, VMChange, VMState
+from virtumancer import hookimpl
+from virtumancer.app import create_app
+from virtumancer.config import load_config
+from virtumancer.contracts import (
+    Disk,
+    DiskDriver,
+    DiskTarget,
+    HardwareInfo,
+    SupportsScreenshot,
+    VMAction,
+    VMChange,
+    VMState,
+)
 from virtumancer.errors import CallTimeout, HypervisorError
-from virtumancer.testing import FakeHypervisor
+from virtumancer.plugins import load_plugins
+from virtumancer.services.vms import name_of_need
+from virtumancer.testing import FakeHypervisor, fake_plugin
 
 
 @pytest.fixture(autouse=True)
 async def host(client: httpx2.AsyncClient, kvm1: FakeHypervisor) -> None:
     kvm1.define("web")
     assert (await client.post("/hosts", json={"id": "a", "uri": kvm1.uri})).status_code == 201
+    # The session's first look is over then: a listing that joins it would show the time before a test's change.
+    await client.get("/hosts/a/vms")
 
 
 async def names(client: httpx2.AsyncClient, path: str) -> list[str]:
@@ -191,3 +210,44 @@ async def test_the_actions_that_a_state_allows_are_listed(client: httpx2.AsyncCl
     assert (off[0]["plugin"], off[0]["permission"], off[0]["destructive"]) == ("power", "power", False)
     assert off[0]["params"]["$defs"]["NoParams"]["properties"] == {}
     assert (await client.get("/hosts/a/vms/none/actions")).json()["code"] == "vm-not-found"
+
+
+class SupportsSnapshots:
+    """What the fake driver cannot do."""
+
+
+async def test_an_action_is_only_there_where_the_host_has_what_it_needs(tmp_path: Path, kvm1: FakeHypervisor) -> None:
+    ran: list[str] = []
+
+    def needing(name: str, needs: type) -> VMAction:
+        async def run(*_arguments: Any) -> None:
+            ran.append(name)
+
+        return VMAction(name=name, title=name, description=name, run=run, needs=needs)
+
+    actions = ModuleType("actions")
+    actions.virtumancer_vm_actions = hookimpl(  # type: ignore[attr-defined]
+        lambda: [needing("snapshot", SupportsSnapshots), needing("picture", SupportsScreenshot)]
+    )
+    plugins = load_plugins(disabled=["libvirt"], extra={"fake": fake_plugin(kvm1), "actions": actions})
+    config = load_config(None, {}, {"database.url": f"sqlite://{tmp_path}/needs.db"})
+    async with create_app(config, plugins) as application:
+        transport = httpx2.ASGITransport(application)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost/api/v1") as client:
+            await client.post("/hosts", json={"id": "a", "uri": kvm1.uri})
+            offered = {offer["name"] for offer in (await client.get("/hosts/a/vms/web/actions")).json()}
+            refused = await client.post("/hosts/a/vms/web/snapshot")
+            done = await client.post("/hosts/a/vms/web/picture")
+
+    assert "picture" in offered
+    assert "snapshot" not in offered
+    assert (refused.status_code, refused.json()["code"]) == (501, "ability-missing")
+    assert refused.json()["ability"] == "SupportsSnapshots"
+    assert refused.json()["detail"] == "host 'a' has no SupportsSnapshots, which snapshot needs"
+    assert done.status_code == 204
+    assert ran == ["picture"]
+
+
+def test_an_ability_is_named_as_the_api_names_it() -> None:
+    assert name_of_need(SupportsScreenshot) == "screenshot"
+    assert name_of_need(SupportsSnapshots) == "SupportsSnapshots"

@@ -1,6 +1,7 @@
 """A plugin of a third party that uses public names only, and every contract once."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from msgspec import Struct
@@ -17,6 +18,8 @@ from virtumancer.contracts import (
     ConsoleOffer,
     ConsoleSession,
     ConsoleTransport,
+    Event,
+    EventListener,
     EventsMissed,
     EventStream,
     HardwareInfo,
@@ -24,8 +27,14 @@ from virtumancer.contracts import (
     HostConnection,
     HostDriver,
     HostInfo,
+    HostVMEvent,
+    PluginConfig,
     PowerVerb,
+    Route,
+    RouteRequest,
     Sample,
+    Secret,
+    StaticFiles,
     StatsCollector,
     SupportsConsoles,
     SupportsEvents,
@@ -146,6 +155,61 @@ async def hibernate(context: ActionContext, vm: VMRef, params: Delay) -> None:
     """Turn the VM off."""
     if params.seconds:
         await context.connection.power(vm.uuid, PowerVerb.FORCE_OFF)
+
+
+class Settings(PluginConfig, frozen=True):
+    """The table of this plugin."""
+
+    token: Secret | None = None
+    patience: float = 3.0
+
+    async def check(self) -> None:
+        """A token of no length is none."""
+        if self.token and not self.token.reveal():
+            raise HypervisorError("The token is empty.")
+
+
+class Listener(EventListener):
+    """Remembers who started."""
+
+    name = "remember"
+
+    def __init__(self, patience: float) -> None:
+        self.patience = patience
+        self.started: list[str] = []
+
+    async def on_event(self, event: Event) -> None:
+        if isinstance(event, HostVMEvent) and event.change is VMChange.STARTED:
+            self.started.append(event.name)
+
+
+class Answer(Struct, frozen=True):
+    """How many hosts there are."""
+
+    hosts: int
+
+
+async def count(request: RouteRequest) -> Answer:
+    """Count the hosts."""
+    return Answer(len(request.hosts.ids()))
+
+
+@hookimpl
+def virtumancer_config() -> type[PluginConfig]:
+    return Settings
+
+
+@hookimpl
+def virtumancer_event_listeners(config: Settings) -> Sequence[EventListener]:
+    return [Listener(config.patience)]
+
+
+@hookimpl
+def virtumancer_routes(config: Settings) -> Sequence[Route | StaticFiles]:
+    return [
+        Route(method="GET", path="hosts", summary="Count the hosts.", handle=count, answer=Answer),
+        StaticFiles("page", Path("page")),
+    ]
 
 
 @hookimpl

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+FROZEN = HERE.parent / "contract" / "frozen_1_0" / "virtumancer_frozen.py"
 CHECKERS = ("mypy", "pyright")
 
 
@@ -46,6 +47,10 @@ def complaints_about(request: pytest.FixtureRequest, tmp_path: Path):
 
 def test_a_plugin_that_keeps_to_the_contracts_checks_clean(complaints_about) -> None:
     assert complaints_about("plugin_that_fits.py") == set()
+
+
+def test_a_plugin_written_against_1_0_checks_clean(complaints_about) -> None:
+    assert complaints_about(FROZEN) == set()
 
 
 def test_every_mistake_against_the_contracts_is_found_and_nothing_else(complaints_about) -> None:

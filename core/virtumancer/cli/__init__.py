@@ -6,6 +6,7 @@ import sys
 import cyclopts
 
 from virtumancer import __version__
+from virtumancer.cli import audit
 from virtumancer.cli.checking import check_config
 from virtumancer.cli.output import complain
 from virtumancer.cli.plugins import plugins
@@ -24,6 +25,7 @@ app = cyclopts.App(
 app.command(serve)
 app.command(plugins)
 app.command(check_config)
+app.command(audit.app)
 
 
 def main() -> None:

@@ -1,9 +1,11 @@
 """`virtumancer plugins`: which there are, and why one is not used."""
 
 import os
-from typing import Any
+import sys
+from typing import Annotated, Any
 
 import msgspec
+from cyclopts import Parameter
 
 from virtumancer.cli.options import ConfigFile, JSONOutput
 from virtumancer.cli.output import log_quietly, say, table
@@ -13,14 +15,30 @@ from virtumancer.contracts import PluginInfo, PluginState
 __all__ = ["plugins"]
 
 
-def plugins(*, config: ConfigFile = None, json: JSONOutput = False) -> None:
+def plugins(
+    *,
+    config: ConfigFile = None,
+    json: JSONOutput = False,
+    lock: Annotated[
+        bool, Parameter(help="Print the lock that freezes this set of plugins; see plugins.lock.", negative=())
+    ] = False,
+) -> None:
     """List the plugins: state, what they provide, and why one is not used."""
     # Loading plugins imports all they need, which `--help` should not wait for.
     from virtumancer.plugins import load_configured_plugins  # noqa: PLC0415
+    from virtumancer.plugins.lock import lock_of, write_lock  # noqa: PLC0415
 
     settings = load_config(config, os.environ, {})
     log_quietly(settings)
-    infos = load_configured_plugins(settings.plugins).infos
+    # A new lock is about what is installed, not about what an earlier one lets in.
+    wanted = msgspec.structs.replace(settings.plugins, lock=None) if lock else settings.plugins
+    loaded = load_configured_plugins(wanted)
+    infos = loaded.infos
+    for doubt in loaded.doubts:
+        sys.stderr.write(f"virtumancer: warning: {doubt}\n")
+    if lock:
+        say(write_lock(lock_of(infos)))
+        return
     if json:
         say(msgspec.json.format(msgspec.json.encode(infos)).decode())
         return

@@ -3,7 +3,9 @@
 from virtumancer.config.describe import describe
 from virtumancer.config.load import connect_settings, load_config
 from virtumancer.config.problems import did_you_mean
+from virtumancer.config.structs import read_struct
 from virtumancer.config.tables import (
+    AuditConfig,
     Config,
     ConsolesConfig,
     DatabaseConfig,
@@ -16,6 +18,7 @@ from virtumancer.config.tables import (
 )
 
 __all__ = [
+    "AuditConfig",
     "Config",
     "ConsolesConfig",
     "DatabaseConfig",
@@ -29,4 +32,5 @@ __all__ = [
     "describe",
     "did_you_mean",
     "load_config",
+    "read_struct",
 ]

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import msgspec
-from msgspec.structs import FieldInfo
 
 from virtumancer.config.problems import Problems, did_you_mean
 from virtumancer.config.rules import check_rules
 from virtumancer.config.sources import ConfigFile, find_file, from_environment, from_flags, read_file
+from virtumancer.config.structs import fields_of
 from virtumancer.config.tables import Config, DeclaredHost, PluginsConfig, default_database_url
 from virtumancer.config.values import Raw, WrongValue, convert
 from virtumancer.contracts import ConnectSettings
@@ -48,17 +48,13 @@ def load_config(path: Path | None, environ: Mapping[str, str], flags: Mapping[st
     return config
 
 
-def _fields(struct: type[msgspec.Struct]) -> dict[str, FieldInfo]:
-    return {field.encode_name: field for field in msgspec.structs.fields(struct)}
-
-
 def _settings() -> dict[str, Any]:
     """Return the type of every single setting by its dotted path."""
     return {
         f"{table}.{key}": field.type
-        for table, info in _fields(Config).items()
+        for table, info in fields_of(Config).items()
         if table != "hosts"
-        for key, field in _fields(info.type).items()
+        for key, field in fields_of(info.type).items()
         if (table, key) != ("plugins", "tables")
     }
 
@@ -78,8 +74,8 @@ def _from_file(file: ConfigFile, kinds: Mapping[str, Any], problems: Problems) -
     for table, content in file.content.items():
         if table == "hosts":
             continue
-        if table not in _fields(Config):
-            valid = kinds if not isinstance(content, dict) else _fields(Config)
+        if table not in fields_of(Config):
+            valid = kinds if not isinstance(content, dict) else fields_of(Config)
             problems.add(file.origin(table), table, f"is not a known name{did_you_mean(table, valid)}")
         elif not isinstance(content, dict):
             problems.add(file.origin(table), table, f"must be a table: write [{table}] on a line of its own")
@@ -106,7 +102,7 @@ def _plugin_tables(file: ConfigFile) -> dict[str, object]:
     plugins = file.content.get("plugins")
     if not isinstance(plugins, dict):
         return {}
-    own = _fields(PluginsConfig).keys() - {"tables"}
+    own = fields_of(PluginsConfig).keys() - {"tables"}
     content = cast("dict[str, object]", plugins)
     return {name: table for name, table in content.items() if isinstance(table, dict) and name not in own}
 
@@ -130,7 +126,7 @@ def _read_hosts(file: ConfigFile, problems: Problems) -> list[dict[str, object]]
 
 def _read_host(file: ConfigFile, where: str, content: Mapping[str, object], problems: Problems) -> dict[str, object]:
     host: dict[str, object] = {}
-    fields = _fields(DeclaredHost)
+    fields = fields_of(DeclaredHost)
     for key, value in content.items():
         name = f"{where}.{key}"
         if key not in fields:

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct, field
 from virtumancer.contracts import UnknownHostKeys
 
 __all__ = [
+    "AuditConfig",
     "Config",
     "ConsolesConfig",
     "DatabaseConfig",
@@ -157,6 +158,14 @@ class ConsolesConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ] = 5.0
 
 
+class AuditConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How long the log of all changes is kept."""
+
+    retention_days: Annotated[
+        int, Meta(ge=1, le=36500, description="Age at which records are removed.", extra={"unit": "days"})
+    ] = 365
+
+
 class LogConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is logged, and in which form; the log goes to standard error."""
 
@@ -177,6 +186,12 @@ class PluginsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         Meta(description="Names of the only plugins that are loaded, built-in ones included; empty for all."),
     ] = ()
     safe_mode: Annotated[bool, Meta(description="Whether only built-in plugins are loaded.")] = False
+    lock: Annotated[
+        str | None, Meta(description="File that `virtumancer plugins --lock` wrote: no other plugins are loaded.")
+    ] = None
+    load_timeout: Annotated[
+        Seconds, Meta(description="How long each plugin may take to be imported and to answer its hooks.")
+    ] = 10.0
     tables: Annotated[
         dict[str, dict[str, Any]], Meta(description="The sub-tables `[plugins.<name>]` as they stand in the file.")
     ] = field(default_factory=dict[str, dict[str, Any]])
@@ -200,6 +215,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ssh: SSHConfig = field(default_factory=SSHConfig)
     sessions: SessionsConfig = field(default_factory=SessionsConfig)
     consoles: ConsolesConfig = field(default_factory=ConsolesConfig)
+    audit: AuditConfig = field(default_factory=AuditConfig)
     log: LogConfig = field(default_factory=LogConfig)
     plugins: PluginsConfig = field(default_factory=PluginsConfig)
     hosts: tuple[DeclaredHost, ...] = ()

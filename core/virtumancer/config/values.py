@@ -8,9 +8,13 @@ from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 import msgspec
 from msgspec import Meta, Struct
 
+from virtumancer.config.secrets import SecretMissing, read_secret
+from virtumancer.contracts import Secret
 from virtumancer.masking import mask_url
 
 __all__ = ["Raw", "WrongValue", "convert", "expected", "unwrap"]
+
+COMPOSED = "a table"
 
 
 class Raw(Struct, frozen=True):
@@ -29,9 +33,25 @@ def convert(raw: Raw, kind: Any) -> object:
     """Return the value as its type wants it, or raise `WrongValue`."""
     value = _read_text(raw.value, kind) if raw.text and isinstance(raw.value, str) else raw.value
     try:
-        return msgspec.convert(value, kind, strict=not raw.text)
+        return msgspec.convert(value, kind, strict=not raw.text, dec_hook=_custom)
+    except SecretMissing as error:
+        raise WrongValue(str(error)) from error
     except msgspec.ValidationError as error:
-        raise WrongValue(f"must be {expected(kind)}, not {_shown(raw.value)}") from error
+        wanted = expected(kind)
+        if wanted == COMPOSED and isinstance(raw.value, dict | list):
+            raise WrongValue(f"does not fit: {_place(str(error))}") from error
+        raise WrongValue(f"must be {wanted}, not {_shown(raw.value)}") from error
+
+
+def _custom(kind: Any, value: Any) -> Any:
+    if kind is Secret:
+        return read_secret(value)
+    raise NotImplementedError(f"a setting cannot be of type {kind!r}")
+
+
+def _place(message: str) -> str:
+    """Take what the library says about the inside of a value, without its notation."""
+    return message.replace("`$", "`").replace("`.", "`").replace("`", '"')
 
 
 def _read_text(text: str, kind: Any) -> object:
@@ -78,7 +98,7 @@ def expected(kind: Any) -> str:
     if get_origin(base) is tuple:
         return "a list" if get_args(base)[0] is str else f"a list, each {expected(get_args(base)[0])}"
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-    return names.get(base, "a table") + "".join(_limits(meta) for meta in metas)
+    return names.get(base, COMPOSED) + "".join(_limits(meta) for meta in metas)
 
 
 def _limits(meta: Meta) -> str:

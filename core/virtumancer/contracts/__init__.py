@@ -57,6 +57,7 @@ from virtumancer.contracts.models import (
     VMState,
     VMStats,
 )
+from virtumancer.contracts.retirement import RetirementWarning, retired
 from virtumancer.contracts.routes import Hosts, Route, RouteRequest, StaticFiles
 from virtumancer.contracts.stats import CollectContext, Sample, StatsCollector
 from virtumancer.contracts.status import HookCalls, HostDetail, HostState, PluginInfo, PluginState, Timestamp
@@ -110,6 +111,7 @@ __all__ = [
     "PluginInfo",
     "PluginState",
     "PowerVerb",
+    "RetirementWarning",
     "Route",
     "RouteRequest",
     "Sample",
@@ -131,6 +133,7 @@ __all__ = [
     "VMStats",
     "VMsChanged",
     "abilities_of",
+    "retired",
 ]
 
 VERSION = "1.1"

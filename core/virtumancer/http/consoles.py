@@ -1,6 +1,6 @@
 """`…/consoles`, `…/screenshot` and the WebSockets of consoles."""
 
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import quote
 
 import falcon
@@ -8,10 +8,21 @@ from falcon.asgi import Request, Response, WebSocket
 from msgspec import Struct
 
 from virtumancer.contracts import Timestamp
+from virtumancer.errors import (
+    ConsoleBusy,
+    ConsoleNotFound,
+    ConsoleRefused,
+    StoreUnavailable,
+    TooManyConsoles,
+    WrongPowerState,
+)
+from virtumancer.http import examples
+from virtumancer.http.etags import is_known
+from virtumancer.http.operations import ASKS_VM, Header, Query, operation
 from virtumancer.http.requests import BodyReader, send_json
 from virtumancer.http.sockets import raw_socket
-from virtumancer.services.console_sessions import Viewer
-from virtumancer.services.consoles import ConsolesService
+from virtumancer.services.console_sessions import ConsoleSessionInfo, Viewer
+from virtumancer.services.consoles import ConsoleOfferInfo, ConsolesService
 from virtumancer.services.screenshots import ScreenshotsService
 
 __all__ = [
@@ -30,8 +41,11 @@ class ConsoleRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """The body of `POST …/consoles`."""
 
     kind: str
+    """Which console, as `kind` of `GET …/consoles` names it."""
     on_busy: Literal["share", "refuse", "takeover"] = "share"
+    """What happens when somebody has it: look together, be refused, or send the others away."""
     view_only: bool = False
+    """Keyboard, pointer and clipboard do not reach the VM; the server sees to it."""
 
 
 class ConsoleTicket(Struct, frozen=True):
@@ -41,6 +55,22 @@ class ConsoleTicket(Struct, frozen=True):
     url: str
     path: str
     expires_at: Timestamp
+
+
+class VMConsole(Struct, frozen=True):
+    """A console that a VM has and some plugin can carry; `reason` says why it cannot be opened now."""
+
+    kind: str
+    """What `POST …/consoles` wants to know."""
+    path: str
+    """The path of its WebSocket."""
+    available: bool
+    """It can be opened now."""
+    reason: str
+    shareable: bool
+    """Several viewers can look at once."""
+    sessions: int
+    """How many sessions there are on it."""
 
 
 def _viewer(req: Request) -> Viewer:
@@ -54,13 +84,38 @@ class VMConsolesResource:
         self._consoles = consoles
         self._bodies = bodies
 
+    @operation(
+        "listVmConsoles",
+        "consoles",
+        answer=tuple[VMConsole, ...],
+        errors=ASKS_VM,
+        example=[VMConsole("vnc", "/api/v1/hosts/kvm1/vms/web01/console", True, "", True, 0)],
+    )
     async def on_get(self, _req: Request, resp: Response, host: str, vm: str) -> None:
-        """Say what the VM offers, and why something is not available."""
+        """List the consoles of a VM, and why one is not available."""
         offers = await self._consoles.offers(host, vm)
         send_json(resp, [_offer(offer, host, vm) for offer in offers])
 
+    @operation(
+        "giveConsoleTicket",
+        "consoles",
+        status=201,
+        body=ConsoleRequest,
+        answer=ConsoleTicket,
+        errors=(*ASKS_VM, ConsoleNotFound, ConsoleBusy, WrongPowerState, TooManyConsoles),
+        example=ConsoleTicket(
+            "vnc",
+            "ws://localhost:8890/api/v1/hosts/kvm1/vms/web01/console?ticket=…",
+            "/api/v1/hosts/kvm1/vms/web01/console?ticket=…",
+            examples.NOON,
+        ),
+        body_example=ConsoleRequest("vnc", view_only=True),
+    )
     async def on_post(self, req: Request, resp: Response, host: str, vm: str) -> None:
-        """Give out a ticket."""
+        """Give out a ticket for a console of a VM.
+
+        It is the URL of a WebSocket that opens one session, once, within 30 seconds, from the page that asked.
+        """
         body = await self._bodies.decode(req, ConsoleRequest)
         ticket = await self._consoles.give_ticket(
             host, vm, body.kind, _viewer(req), view_only=body.view_only, on_busy=body.on_busy
@@ -78,8 +133,9 @@ class ConsolesResource:
     def __init__(self, consoles: ConsolesService) -> None:
         self._consoles = consoles
 
+    @operation("listConsoles", "consoles", answer=tuple[ConsoleSessionInfo, ...], example=[examples.SESSION])
     async def on_get(self, _req: Request, resp: Response) -> None:
-        """List them."""
+        """List all console sessions of this server."""
         send_json(resp, self._consoles.sessions.infos())
 
 
@@ -89,12 +145,14 @@ class ConsoleResource:
     def __init__(self, consoles: ConsolesService) -> None:
         self._consoles = consoles
 
+    @operation("getConsole", "consoles", answer=ConsoleSessionInfo, errors=(ConsoleNotFound,), example=examples.SESSION)
     async def on_get(self, _req: Request, resp: Response, session: str) -> None:
-        """Describe it."""
+        """Describe a console session."""
         send_json(resp, self._consoles.sessions.get(session).info())
 
+    @operation("endConsole", "consoles", status=204, errors=(ConsoleNotFound,))
     async def on_delete(self, _req: Request, resp: Response, session: str) -> None:
-        """End it."""
+        """End a console session: its WebSockets are closed with 4430."""
         self._consoles.end(session)
         resp.status = falcon.HTTP_204
 
@@ -106,8 +164,33 @@ class ConsoleSocket:
         self._consoles = consoles
         self._suffix = suffix
 
+    @operation(
+        "openConsole",
+        "consoles",
+        status=101,
+        query=(
+            Query("ticket", str, "A ticket from `POST …/consoles`, whose terms then hold."),
+            Query("follow", bool, "When the VM does not run, wait for its next start."),
+        ),
+        headers=(Header("Sec-WebSocket-Protocol", "`binary` when it was offered; none is needed."),),
+        errors=(
+            *ASKS_VM,
+            ConsoleNotFound,
+            ConsoleRefused,
+            ConsoleBusy,
+            WrongPowerState,
+            TooManyConsoles,
+            StoreUnavailable,
+        ),
+        expanded=True,
+        extensions={"x-websocket": True},
+    )
     async def on_websocket(self, req: Request, ws: WebSocket, host: str, vm: str) -> None:
-        """Bring the viewer to the console; refused before the upgrade, or closed with a code and a reason."""
+        """Bring a viewer to a console of a VM.
+
+        Messages are bytes of the console's protocol and nothing is added to them; where a message ends means nothing.
+        What is wrong is answered before the upgrade, or later with a close code and a reason in words.
+        """
         ticket = req.get_param("ticket") or ""
         follow = req.get_param_as_bool("follow") or False
         visit = await self._consoles.visit(host, vm, self._suffix, _viewer(req), ticket, follow=follow)
@@ -126,28 +209,30 @@ class ScreenshotResource:
     def __init__(self, screenshots: ScreenshotsService) -> None:
         self._screenshots = screenshots
 
+    @operation(
+        "getVmScreenshot",
+        "vms",
+        media="image/png",
+        headers=(Header("Cache-Control", "For how long a browser may show it again."),),
+        errors=(*ASKS_VM, WrongPowerState),
+        cached=True,
+    )
     async def on_get(self, req: Request, resp: Response, host: str, vm: str) -> None:
-        """Return a recent one; 304 when the client has it already."""
+        """Take a picture of a VM's first screen, as PNG.
+
+        One that is younger than `consoles.screenshot_interval` seconds is shown again.
+        """
         picture = await self._screenshots.get(host, vm)
-        resp.set_header("ETag", picture.etag)
         resp.set_header("Cache-Control", f"private, max-age={self._screenshots.interval:.0f}")
-        if any(str(tag).strip('"') == picture.etag.strip('"') for tag in req.if_none_match or ()):
-            resp.status = falcon.HTTP_304
-            return
-        resp.content_type = "image/png"
-        resp.data = picture.png
+        if not is_known(req, resp, picture.etag):
+            resp.content_type = "image/png"
+            resp.data = picture.png
 
 
 def _path(host: str, vm: str, suffix: str) -> str:
     return f"/api/v1/hosts/{quote(host, safe='')}/vms/{quote(vm, safe='')}/{suffix}"
 
 
-def _offer(offer: Any, host: str, vm: str) -> dict[str, Any]:
-    return {
-        "kind": offer.kind,
-        "path": _path(host, vm, offer.suffix),
-        "available": offer.available,
-        "reason": offer.reason,
-        "shareable": offer.shareable,
-        "sessions": offer.sessions,
-    }
+def _offer(offer: ConsoleOfferInfo, host: str, vm: str) -> VMConsole:
+    path = _path(host, vm, offer.suffix)
+    return VMConsole(offer.kind, path, offer.available, offer.reason, offer.shareable, offer.sessions)

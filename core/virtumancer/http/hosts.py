@@ -1,14 +1,18 @@
 """`/hosts`: the hosts, one of them, what it has, and connecting it."""
 
+from typing import Annotated
 from urllib.parse import quote
 
 import falcon
 from falcon.asgi import Request, Response
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from virtumancer.contracts import Host
+from virtumancer.contracts import Host, HostDetail, HostInfo
+from virtumancer.errors import HostExists, HostNotFound, InvalidValue, StoreUnavailable
+from virtumancer.http import examples
+from virtumancer.http.operations import ASKS_HOST, CONNECTS, Header, operation
 from virtumancer.http.requests import BodyReader, send_json
-from virtumancer.services.collecting import CollectorRunner
+from virtumancer.services.collecting import CollectorRunner, HostSamples
 from virtumancer.services.hosts import HostsService
 
 __all__ = [
@@ -24,15 +28,20 @@ __all__ = [
 class NewHost(Struct, frozen=True, forbid_unknown_fields=True):
     """The body of `POST /hosts`; `host_key` approves SSH host keys by fingerprint (several with a jump host)."""
 
-    id: str
-    uri: str
+    # Only for the schema: the service refuses the others, with a sentence that says more than a pattern.
+    id: Annotated[str, Meta(extra_json_schema={"pattern": "^[A-Za-z0-9._-]{1,63}$"})]
+    """The client chooses it; 1 to 63 of the characters `A-Z a-z 0-9 . _ -`."""
+    uri: Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": 2048})]
+    """How to reach the host, as `qemu+ssh://root@kvm1.example.org/system`."""
     host_key: str | tuple[str, ...] = ()
+    """The fingerprint, as `SHA256:…`, of each SSH host key that nobody else vouches for."""
 
 
 class Approval(Struct, frozen=True, forbid_unknown_fields=True):
     """The body of `POST /hosts/{id}/connect`, which may be empty."""
 
     host_key: str | tuple[str, ...] = ()
+    """The fingerprint, as `SHA256:…`, of each SSH host key that nobody else vouches for."""
 
 
 def _approved(host_key: str | tuple[str, ...]) -> frozenset[str]:
@@ -46,12 +55,28 @@ class HostsResource:
         self._hosts = hosts
         self._bodies = bodies
 
+    @operation("listHosts", "hosts", answer=tuple[Host, ...], errors=(StoreUnavailable,), example=[examples.HOST])
     async def on_get(self, _req: Request, resp: Response) -> None:
-        """List them, in the order added."""
+        """List all hosts, in the order in which they were added."""
         send_json(resp, await self._hosts.list())
 
+    @operation(
+        "addHost",
+        "hosts",
+        status=201,
+        body=NewHost,
+        answer=Host,
+        headers=(Header("Location", "The path of the new host."),),
+        errors=(*CONNECTS, HostExists),
+        example=examples.HOST,
+        body_example=NewHost(examples.HOST.id, examples.HOST.uri),
+    )
     async def on_post(self, req: Request, resp: Response) -> None:
-        """Connect to a host and store it."""
+        """Connect to a host and store it.
+
+        Nothing is stored when the connection fails. An SSH host key that is not known is refused with its fingerprint
+        (409 `host-key-unknown`); when a person has compared it, the same request with `host_key` approves it.
+        """
         body = await self._bodies.decode(req, NewHost)
         host = await self._hosts.add(Host(body.id, body.uri), _approved(body.host_key))
         resp.status = falcon.HTTP_201
@@ -65,12 +90,19 @@ class HostResource:
     def __init__(self, hosts: HostsService) -> None:
         self._hosts = hosts
 
+    @operation(
+        "getHost", "hosts", answer=HostDetail, errors=(HostNotFound, StoreUnavailable), example=examples.HOST_DETAIL
+    )
     async def on_get(self, _req: Request, resp: Response, host: str) -> None:
-        """Describe host and session."""
+        """Describe a host and the session with it, without asking the host."""
         send_json(resp, await self._hosts.detail(host))
 
+    @operation("removeHost", "hosts", status=204, errors=(HostNotFound,))
     async def on_delete(self, _req: Request, resp: Response, host: str) -> None:
-        """Disconnect and delete it."""
+        """Disconnect a host and delete it.
+
+        Its pinned SSH host keys and the stored rows of its VMs are deleted too; the VMs themselves are not touched.
+        """
         await self._hosts.remove(host)
         resp.status = falcon.HTTP_204
 
@@ -81,8 +113,9 @@ class HostInfoResource:
     def __init__(self, hosts: HostsService) -> None:
         self._hosts = hosts
 
+    @operation("getHostInfo", "hosts", answer=HostInfo, errors=ASKS_HOST, example=examples.HOST_INFO)
     async def on_get(self, _req: Request, resp: Response, host: str) -> None:
-        """Ask the host."""
+        """Ask a host for its name, CPUs and memory."""
         send_json(resp, await self._hosts.info(host))
 
 
@@ -93,8 +126,20 @@ class HostConnectResource:
         self._hosts = hosts
         self._bodies = bodies
 
+    @operation(
+        "connectHost",
+        "hosts",
+        body=Approval,
+        answer=HostDetail,
+        errors=(*CONNECTS, HostNotFound, InvalidValue),
+        example=examples.HOST_DETAIL,
+        body_example=Approval("SHA256:uNiVztksCsDhcc0u9e8BgrJXVGLZQlPTDJ0cs5ZsLgQ"),
+    )
     async def on_post(self, req: Request, resp: Response, host: str) -> None:
-        """Connect, and wait for the outcome."""
+        """Connect a host now, and wait for the outcome.
+
+        From now on the host is kept connected, also across a restart of the server.
+        """
         body = await self._bodies.decode_optional(req, Approval)
         send_json(resp, await self._hosts.connect(host, _approved(body.host_key)))
 
@@ -105,8 +150,9 @@ class HostDisconnectResource:
     def __init__(self, hosts: HostsService) -> None:
         self._hosts = hosts
 
+    @operation("disconnectHost", "hosts", answer=HostDetail, errors=(HostNotFound,), example=examples.STOPPED_HOST)
     async def on_post(self, _req: Request, resp: Response, host: str) -> None:
-        """Disconnect."""
+        """Disconnect a host until somebody connects it again, also across a restart of the server."""
         send_json(resp, await self._hosts.disconnect(host))
 
 
@@ -117,7 +163,14 @@ class HostSamplesResource:
         self._hosts = hosts
         self._collectors = collectors
 
+    @operation(
+        "listHostSamples",
+        "hosts",
+        answer=tuple[HostSamples, ...],
+        errors=(HostNotFound,),
+        example=examples.SAMPLES,
+    )
     async def on_get(self, _req: Request, resp: Response, host: str) -> None:
-        """Return the latest samples."""
+        """List what the statistics collectors of plugins last said about a host, without asking it."""
         self._hosts.session(host)
         send_json(resp, self._collectors.latest(host))

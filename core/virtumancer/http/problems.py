@@ -148,6 +148,7 @@ async def _write(
     document: dict[str, Any],
     headers: Mapping[str, str] | None = None,
 ) -> None:
+    request.context.problem_code = document["code"]
     if ws is not None:
         await _refuse(raw_socket(request), document, headers or {})
         return

@@ -20,7 +20,9 @@ from virtumancer.http.hosts import (
     HostSamplesResource,
     HostsResource,
 )
+from virtumancer.http.openapi import OpenAPIResource
 from virtumancer.http.paths import SegmentConverter
+from virtumancer.http.plugin_routes import plugin_routes
 from virtumancer.http.requests import BodyReader
 from virtumancer.http.system import HealthResource, PluginResource, PluginsResource
 from virtumancer.http.vms import (
@@ -32,12 +34,14 @@ from virtumancer.http.vms import (
     VMStatsResource,
 )
 from virtumancer.http.ws import RefreshSocket
+from virtumancer.plugins import Plugins
 from virtumancer.services.collecting import CollectorRunner
 from virtumancer.services.consoles import ConsolesService
 from virtumancer.services.events import EventBus
 from virtumancer.services.hosts import HostsService
 from virtumancer.services.live_stats import LiveStats
 from virtumancer.services.plugin_health import PluginHealth
+from virtumancer.services.plugin_hosts import PluginHosts
 from virtumancer.services.screenshots import ScreenshotsService
 from virtumancer.services.vms import VMsService
 
@@ -60,6 +64,8 @@ class Services(Struct, frozen=True):
     console_suffixes: tuple[str, ...]
     bus: EventBus
     plugins: PluginHealth
+    provided: Plugins
+    """What the plugins add, for the document that describes it."""
 
 
 def add_routes(app: falcon.asgi.App[Any, Any], services: Services, bodies: BodyReader) -> None:
@@ -92,5 +98,8 @@ def add_routes(app: falcon.asgi.App[Any, Any], services: Services, bodies: BodyR
     }
     for suffix in services.console_suffixes:
         routes[f"{VM}/{suffix}"] = ConsoleSocket(services.consoles, suffix)
+    for path, resource in plugin_routes(services.provided, PluginHosts(hosts), bodies, services.plugins):
+        app.add_route(f"{BASE}/plugins/{path}", resource)
+    routes[f"{BASE}/openapi.json"] = OpenAPIResource(routes, services.provided)
     for path, resource in routes.items():
         app.add_route(path, resource)

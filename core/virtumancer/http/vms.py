@@ -3,7 +3,17 @@
 import falcon
 from falcon.asgi import Request, Response, WebSocket
 
-from virtumancer.errors import ConsoleNotFound
+from virtumancer.contracts import VM, ActionOffer, HardwareInfo, VMRow, VMStats
+from virtumancer.errors import (
+    AbilityMissing,
+    ConsoleNotFound,
+    HostNotFound,
+    PluginDegraded,
+    StoreUnavailable,
+    WrongPowerState,
+)
+from virtumancer.http import examples
+from virtumancer.http.operations import ASKS_HOST, ASKS_VM, operation
 from virtumancer.http.requests import BodyReader, send_json
 from virtumancer.services.vms import VMsService
 
@@ -23,8 +33,18 @@ class VMsResource:
     def __init__(self, vms: VMsService) -> None:
         self._vms = vms
 
+    @operation(
+        "listVms",
+        "vms",
+        answer=tuple[VM, ...],
+        errors=(*ASKS_HOST, StoreUnavailable),
+        example=[examples.VM_LISTED],
+    )
     async def on_get(self, _req: Request, resp: Response, host: str) -> None:
-        """Look at the host and list its VMs."""
+        """Look at a host and list its VMs, active and inactive.
+
+        The stored rows are in step when the answer leaves. Requests at the same time share one look.
+        """
         send_json(resp, (await self._vms.list(host)).body)
 
 
@@ -34,8 +54,18 @@ class VMRowsResource:
     def __init__(self, vms: VMsService) -> None:
         self._vms = vms
 
+    @operation(
+        "listVmRows",
+        "vms",
+        answer=tuple[VMRow, ...],
+        errors=(HostNotFound, StoreUnavailable),
+        example=[examples.VM_ROW],
+    )
     async def on_get(self, _req: Request, resp: Response, host: str) -> None:
-        """List the stored rows."""
+        """List the VMs of a host as they are stored, without asking the host.
+
+        It works while the host is not connected. `config_json` holds the VM as it was last seen.
+        """
         send_json(resp, await self._vms.rows(host))
 
 
@@ -45,8 +75,9 @@ class VMStatsResource:
     def __init__(self, vms: VMsService) -> None:
         self._vms = vms
 
+    @operation("getVmStats", "vms", answer=VMStats, errors=ASKS_VM, example=examples.VM_STATS)
     async def on_get(self, _req: Request, resp: Response, host: str, vm: str) -> None:
-        """Read them now."""
+        """Read the counters of a VM: memory, CPU time, and the bytes of its disks and NICs."""
         send_json(resp, await self._vms.stats(host, vm))
 
 
@@ -56,8 +87,9 @@ class VMHardwareResource:
     def __init__(self, vms: VMsService) -> None:
         self._vms = vms
 
+    @operation("getVmHardware", "vms", answer=HardwareInfo, errors=ASKS_VM, example=examples.HARDWARE)
     async def on_get(self, _req: Request, resp: Response, host: str, vm: str) -> None:
-        """Describe it."""
+        """Describe the disks and NICs of a VM: those it has while it runs, else those of its definition."""
         send_json(resp, await self._vms.hardware(host, vm))
 
 
@@ -67,8 +99,12 @@ class VMActionsResource:
     def __init__(self, vms: VMsService) -> None:
         self._vms = vms
 
+    @operation("listVmActions", "actions", answer=tuple[ActionOffer, ...], errors=ASKS_VM, example=[examples.ACTION])
     async def on_get(self, _req: Request, resp: Response, host: str, vm: str) -> None:
-        """List the actions that its state allows."""
+        """List what can be done with a VM in its present state, on this host.
+
+        `params` is the JSON Schema of the body that `POST …/vms/{vm}/{name}` takes; a page can draw a form from it.
+        """
         send_json(resp, await self._vms.actions(host, vm))
 
 
@@ -79,11 +115,22 @@ class VMActionResource:
         self._vms = vms
         self._bodies = bodies
 
+    @operation(
+        "actOnVm",
+        "actions",
+        status=204,
+        errors=(*ASKS_VM, AbilityMissing, WrongPowerState, PluginDegraded),
+        expanded=True,
+    )
     async def on_post(self, req: Request, resp: Response, host: str, vm: str, action: str) -> None:
-        """Do it; answers once the hypervisor accepted."""
+        """Do something with a VM.
+
+        The answer comes once the hypervisor accepted it, not when it is done.
+        """
         await self._vms.act(host, vm, action, await self._bodies.read(req))
         resp.status = falcon.HTTP_204
 
+    @operation("openConsole", "consoles", status=101, errors=(ConsoleNotFound,), expanded=True)
     async def on_websocket(self, _req: Request, _ws: WebSocket, host: str, vm: str, action: str) -> None:
         """Refuse it with a reason."""
         raise ConsoleNotFound(f"no plugin carries a console {action[:80]!r} of VM {vm[:80]!r} on host {host!r}")

@@ -10,8 +10,9 @@ from falcon.asgi import Request, WebSocket
 from falcon.errors import PayloadTypeError
 from msgspec import Struct
 
-from virtumancer.contracts import VMStats
-from virtumancer.services.events import Change, EventBus, HostsChanged
+from virtumancer.contracts import HostRemoved, HostStateChanged, VMsChanged, VMStats
+from virtumancer.http.operations import operation
+from virtumancer.services.events import Change, EventBus
 from virtumancer.services.live_stats import LiveStats, Subject
 
 __all__ = ["RefreshSocket"]
@@ -50,8 +51,25 @@ class RefreshSocket:
         self._bus = bus
         self._live_stats = live_stats
 
+    @operation(
+        "watch",
+        "events",
+        status=101,
+        extensions={
+            "x-websocket": True,
+            "x-subprotocols": [],
+            "x-close-codes": {
+                str(CLOSE_SLOW): "The client did not read for 10 seconds.",
+                str(CLOSE_TOO_MANY): f"More than {MAX_SUBSCRIPTIONS} subscriptions on one socket.",
+            },
+        },
+    )
     async def on_websocket(self, _req: Request, ws: WebSocket) -> None:
-        """Serve one client until either side ends it."""
+        """Be told that something changed, and get live counters of VMs.
+
+        The server sends `{"type": "refresh"}` when the client should fetch again, before that `hosts-changed` or
+        `vms-changed`, and `vm-stats-updated` for each VM that the client asked for with `subscribe-vm-stats`.
+        """
         await ws.accept()
         client = _Client(ws, self._live_stats)
         unsubscribe = self._bus.subscribe(client.note_change)
@@ -76,10 +94,13 @@ class _Client:
 
     def note_change(self, change: Change) -> None:
         """Remember what changed; it is told soon, together with what else changes until then."""
-        if isinstance(change, HostsChanged):
-            self._hosts_changed = True
-        else:
-            self._vms_changed.add(change.host_id)
+        match change:
+            case HostStateChanged() | HostRemoved():
+                self._hosts_changed = True
+            case VMsChanged():
+                self._vms_changed.add(change.host_id)
+            case _:
+                return  # what it is about is announced as well
         self._changed.set()
 
     async def serve(self) -> None:

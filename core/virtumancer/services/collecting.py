@@ -9,12 +9,17 @@ from msgspec import Struct
 
 from virtumancer.contracts import CollectContext, HostConnection, Sample, StatsCollector, Timestamp
 from virtumancer.errors import VirtumancerError
+from virtumancer.services.driver_answers import is_sequence_of
+from virtumancer.services.guard import Answer
 from virtumancer.services.plugin_health import PluginCall, PluginHealth
 from virtumancer.services.session import HostSession
 
 __all__ = ["CollectorRunner", "HostSamples"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+
+SAMPLES = Answer("collect", "a list of Sample", is_sequence_of(Sample))
 
 
 class HostSamples(Struct, frozen=True):
@@ -57,7 +62,7 @@ class CollectorRunner:
             latest = self._latest.setdefault(host_id, {})
             try:
                 samples: Sequence[Sample] = await self._health.call(
-                    call, what, lambda: collector.collect(context), collector.interval
+                    call, what, lambda: collector.collect(context), collector.interval, SAMPLES
                 )
             except VirtumancerError as error:
                 before = latest.get(collector.name)

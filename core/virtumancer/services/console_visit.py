@@ -19,7 +19,9 @@ from virtumancer.contracts import (
 from virtumancer.errors import ConsoleRefused, HostUnavailable, VirtumancerError, VMNotFound
 from virtumancer.services.bridge import ViewerSocket, bridge
 from virtumancer.services.console_sessions import ConsoleSessions, Ending, LiveSession
-from virtumancer.services.guard import guarded
+from virtumancer.services.console_stream import STREAM, GuardedStream
+from virtumancer.services.guard import Answer
+from virtumancer.services.plugin_health import PluginCall, PluginHealth
 from virtumancer.services.session import HostSession
 
 __all__ = ["ClosableSocket", "ConsoleVisit", "Entrance"]
@@ -31,6 +33,7 @@ HEAD_TIMEOUT = 10.0
 # libvirt notes the end of a VM a moment after its consoles have closed.
 AFTERMATH = 0.3
 
+HEAD = Answer("read_head", "a ChannelHead or None", lambda value: value is None or isinstance(value, ChannelHead))
 CLOSE_CODES: dict[type[VirtumancerError], CloseCode] = {
     errors.VMNotFound: CloseCode.NOT_FOUND,
     errors.ConsoleNotFound: CloseCode.NOT_FOUND,
@@ -69,15 +72,18 @@ class ConsoleVisit:
         transport: ConsoleTransport,
         enter: Entrance,
         sessions: ConsoleSessions,
+        health: PluginHealth,
         wait_for_start: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._host = host
         self._vm = vm
-        self._plugin = plugin
+        self._call = PluginCall(plugin, "virtumancer_console_transports", transport.suffix, host.host.id)
         self._transport = transport
         self._enter = enter
         self._sessions = sessions
+        self._health = health
         self._wait_for_start = wait_for_start
+        self._name = f"the {transport.kind} console of VM {vm.name!r} on host {host.host.id!r}"
         self._session: LiveSession | None = None
         self._stream: ByteStream | None = None
 
@@ -98,8 +104,8 @@ class ConsoleVisit:
         except VirtumancerError as error:
             ending = await self._cause_of(_ending_of(error))
         except Exception as error:  # a transport that breaks its contract ends its own socket only
-            log.exception("a console transport failed", plugin=self._plugin)
-            ending = Ending(CloseCode.HYPERVISOR_ERROR, f"plugin {self._plugin!r} failed: {type(error).__name__}")
+            log.exception("a console transport failed", plugin=self._call.plugin)
+            ending = Ending(CloseCode.HYPERVISOR_ERROR, f"plugin {self._call.plugin!r} failed: {type(error).__name__}")
         await socket.close(ending.code, ending.reason)
 
     async def aclose(self) -> None:
@@ -114,7 +120,7 @@ class ConsoleVisit:
         if self._wait_for_start:
             first = await _unless_gone(self._wait_for_start(), socket)
         if isinstance(self._transport, MultiChannelTransport):
-            head, first = await _read_head(self._transport, socket, first)
+            head, first = await self._read_head(self._transport, socket, first)
             await self._open(head)
         elif self._stream is None:
             await self._open(None)
@@ -122,13 +128,41 @@ class ConsoleVisit:
             raise RuntimeError("an open console has a session and a stream")
         return await bridge(socket, self._stream, self._session, first) or await self._why_closed()
 
+    async def _read_head(
+        self, transport: MultiChannelTransport, socket: ViewerSocket, data: bytes
+    ) -> tuple[ChannelHead, bytes]:
+        """Return what the viewer's first bytes say, and those bytes; `data` has come already."""
+        try:
+            async with asyncio.timeout(HEAD_TIMEOUT):
+                while len(data) <= HEAD_LIMIT:
+                    if data and (head := self._head_in(transport, data)):
+                        return head, data
+                    message = await socket.receive()
+                    if message is None:
+                        raise errors.ConsoleClosed("the viewer left")
+                    data += message
+        except TimeoutError as error:
+            reason = "the viewer did not say which channel it wants"
+            raise ConsoleRefused(reason, close_code=CloseCode.PROTOCOL_ERROR) from error
+        raise ConsoleRefused("the viewer's first message is too long", close_code=CloseCode.PROTOCOL_ERROR)
+
+    def _head_in(self, transport: MultiChannelTransport, data: bytes) -> ChannelHead | None:
+        what = f"reading the head of {self._name}"
+        return self._health.counted_at_once(self._call, what, lambda: transport.read_head(data), HEAD)
+
     async def _open(self, head: ChannelHead | None) -> None:
         session = await self._enter(head)
         session.channels += 1
         self._session = session
-        opening = self._transport.open(self._host.require_connection(), self._vm, session, head)
-        what = f"opening the {self._transport.kind} console of VM {self._vm.name!r} on host {self._host.host.id!r}"
-        self._stream = await guarded(self._plugin, what, opening, self._host.call_timeout)
+        connection = self._host.require_connection()
+        stream = await self._health.counted(
+            self._call,
+            f"opening {self._name}",
+            lambda: self._transport.open(connection, self._vm, session, head),
+            self._host.call_timeout,
+            STREAM,
+        )
+        self._stream = GuardedStream(stream, self._call, self._name, self._health)
 
     async def _cause_of(self, ending: Ending) -> Ending:
         """A console that fails because its VM stopped or its host was lost ends for that reason."""
@@ -142,7 +176,7 @@ class ConsoleVisit:
         for wait in (0.0, AFTERMATH):
             await asyncio.sleep(wait)
             try:
-                vm = await self._host.call("looking up a VM", lambda connection: connection.find_vm(self._vm.uuid))
+                vm = await self._host.call(lambda connection: connection.find_vm(self._vm.uuid))
             except VMNotFound:
                 return Ending(CloseCode.NOT_FOUND, f"VM {self._vm.name} is gone")
             except HostUnavailable:
@@ -152,23 +186,6 @@ class ConsoleVisit:
             if vm.state in (VMState.SHUTOFF, VMState.CRASHED):
                 return Ending(CloseCode.VM_STOPPED, f"VM {self._vm.name} stopped")
         return Ending(CloseCode.NORMAL, "the hypervisor closed the console")
-
-
-async def _read_head(transport: MultiChannelTransport, socket: ViewerSocket, data: bytes) -> tuple[ChannelHead, bytes]:
-    """Return what the viewer's first bytes say, and those bytes; `data` has come already."""
-    try:
-        async with asyncio.timeout(HEAD_TIMEOUT):
-            while len(data) <= HEAD_LIMIT:
-                if data and (head := transport.read_head(data)):
-                    return head, data
-                message = await socket.receive()
-                if message is None:
-                    raise errors.ConsoleClosed("the viewer left")
-                data += message
-    except TimeoutError as error:
-        reason = "the viewer did not say which channel it wants"
-        raise ConsoleRefused(reason, close_code=CloseCode.PROTOCOL_ERROR) from error
-    raise ConsoleRefused("the viewer's first message is too long", close_code=CloseCode.PROTOCOL_ERROR)
 
 
 async def _unless_gone(work: Awaitable[None], socket: ViewerSocket) -> bytes:

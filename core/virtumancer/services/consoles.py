@@ -14,6 +14,7 @@ from virtumancer.contracts import (
     ConsoleOffer,
     ConsoleTransport,
     HostConnection,
+    HostVMEvent,
     SupportsConsoles,
     VMRef,
     VMState,
@@ -31,6 +32,7 @@ from virtumancer.services.console_tickets import ConsoleTickets, digest_of
 from virtumancer.services.console_visit import ConsoleVisit
 from virtumancer.services.events import Change, EventBus
 from virtumancer.services.hosts import HostsService
+from virtumancer.services.plugin_health import PluginHealth
 from virtumancer.services.session import HostSession
 from virtumancer.services.vms import VMsService
 
@@ -82,12 +84,14 @@ class ConsolesService:
         tickets: ConsoleTickets,
         limits: ConsoleLimits,
         bus: EventBus,
+        health: PluginHealth,
     ) -> None:
         self._hosts = hosts
         self._vms = vms
         self._transports = transports
         self._tickets = tickets
         self._bus = bus
+        self._health = health
         self._limits = limits
         self.sessions = ConsoleSessions(limits)
         self._waiting: set[asyncio.Event] = set()
@@ -156,7 +160,9 @@ class ConsolesService:
         async def wait_for_start() -> None:
             await self._wait_for_start(host, vm)
 
-        visit = ConsoleVisit(host, vm, plugin, transport, enter, self.sessions, wait_for_start if waits else None)
+        visit = ConsoleVisit(
+            host, vm, plugin, transport, enter, self.sessions, self._health, wait_for_start if waits else None
+        )
         try:
             await visit.prepare()
         except BaseException:
@@ -237,13 +243,13 @@ class ConsolesService:
         changed = asyncio.Event()
 
         def note(change: Change) -> None:
-            if change.host_id == host.host.id:
+            if change.host_id == host.host.id and not isinstance(change, HostVMEvent):
                 changed.set()
 
         unsubscribe = self._bus.subscribe(note)
         self._waiting.add(changed)
         try:
-            while (await host.call("looking up a VM", lambda c: c.find_vm(vm.uuid))).state in INACTIVE:
+            while (await host.call(lambda c: c.find_vm(vm.uuid))).state in INACTIVE:
                 await changed.wait()
                 if self._stopping:
                     raise ConsoleRefused("this server is shutting down", close_code=CloseCode.SHUTTING_DOWN)
@@ -261,7 +267,7 @@ class ConsolesService:
             raise ConsoleNotFound(f"the {kind} console of VM {vm.name!r} is not available: {found[kind].reason}")
 
     async def _offers(self, host: HostSession, vm: VMRef) -> tuple[ConsoleOffer, ...]:
-        return tuple(await host.call("reading the consoles", lambda c: _with_consoles(c).consoles(vm.uuid)))
+        return tuple(await host.call(lambda c: _with_consoles(c).consoles(vm.uuid)))
 
     def _by_kind(self, kind: str) -> tuple[str, ConsoleTransport]:
         for plugin, transport in self._transports.values():

@@ -17,7 +17,9 @@ from virtumancer.contracts import (
 )
 from virtumancer.errors import InvalidValue
 from virtumancer.plugins import DriverEntry, Plugins
-from virtumancer.services.guard import guarded
+from virtumancer.services.driver_answers import CONNECTION
+from virtumancer.services.driver_calls import HOOK, DriverCalls, guarded_connection
+from virtumancer.services.plugin_health import PluginCall, PluginHealth
 from virtumancer.store import HostsRepository
 
 __all__ = ["Dialler", "Dialling"]
@@ -37,25 +39,39 @@ class Dialler:
     """Connects to hosts through the drivers of the plugins."""
 
     def __init__(
-        self, plugins: Plugins, store: HostsRepository, settings: ConnectSettings, unknown_host_keys: UnknownHostKeys
+        self,
+        plugins: Plugins,
+        store: HostsRepository,
+        settings: ConnectSettings,
+        unknown_host_keys: UnknownHostKeys,
+        health: PluginHealth,
     ) -> None:
         self._plugins = plugins
         self._store = store
         self._settings = settings
         self._unknown_host_keys: UnknownHostKeys = unknown_host_keys
+        self._health = health
 
     @property
     def settings(self) -> ConnectSettings:
         """The deadlines that every connection lives by."""
         return self._settings
 
-    def entry_for(self, uri: str) -> DriverEntry:
-        """Find the driver for a URI. Raises `InvalidValue` for a URI that no driver serves, or can ever serve."""
-        scheme = uri.partition(":")[0].partition("+")[0].lower()
+    def plugin_of(self, host: Host) -> str:
+        """Name the plugin that serves a host, empty when none does."""
+        entry = self._plugins.drivers.get(_scheme(host.uri))
+        return entry.plugin if entry else ""
+
+    def entry_for(self, host: Host) -> DriverEntry:
+        """Find the driver for a host. Raises `InvalidValue` for a URI that no driver serves, or can ever serve."""
+        scheme = _scheme(host.uri)
         entry = self._plugins.drivers.get(scheme)
         if entry is None:
             raise InvalidValue(_no_driver(scheme, self._plugins.drivers, self._plugins.infos), field="uri")
-        entry.driver.check_uri(uri)
+        call = PluginCall(entry.plugin, HOOK, "check_uri", host.id)
+        self._health.counted_at_once(
+            call, f"checking the URI of host {host.id!r}", lambda: entry.driver.check_uri(host.uri)
+        )
         return entry
 
     async def first(self, host: Host, approved: Collection[str]) -> Dialling:
@@ -71,11 +87,20 @@ class Dialler:
         return dialling.connection
 
     async def _dial(self, host: Host, policy: HostKeyPolicy) -> Dialling:
-        entry = self.entry_for(host.uri)
-        connecting = entry.driver.connect(host, ConnectContext(self._settings, policy))
-        deadline = self._settings.connect_timeout + GRACE
-        connection = await guarded(entry.plugin, f"connecting to host {host.id!r}", connecting, deadline)
-        return Dialling(connection, policy.newly_accepted)
+        entry = self.entry_for(host)
+        connection = await self._health.counted(
+            PluginCall(entry.plugin, HOOK, "connect", host.id),
+            f"connecting to host {host.id!r}",
+            lambda: entry.driver.connect(host, ConnectContext(self._settings, policy)),
+            self._settings.connect_timeout + GRACE,
+            CONNECTION,
+        )
+        calls = DriverCalls(entry.plugin, host.id, self._health, self._settings.slow_call_timeout + GRACE)
+        return Dialling(guarded_connection(connection, calls), policy.newly_accepted)
+
+
+def _scheme(uri: str) -> str:
+    return uri.partition(":")[0].partition("+")[0].lower()
 
 
 def _no_driver(scheme: str, drivers: Mapping[str, DriverEntry], infos: Sequence[PluginInfo]) -> str:

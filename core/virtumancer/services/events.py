@@ -4,26 +4,15 @@ from collections.abc import Callable
 from typing import Protocol
 
 import structlog
-from msgspec import Struct
 
-__all__ = ["Change", "EventBus", "HostsChanged", "LocalEventBus", "VMsChanged"]
+from virtumancer.contracts import HostRemoved, HostStateChanged, HostVMEvent, VMsChanged
+
+__all__ = ["Change", "EventBus", "LocalEventBus"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
-class HostsChanged(Struct, frozen=True):
-    """A host was added, removed, or its session changed state."""
-
-    host_id: str
-
-
-class VMsChanged(Struct, frozen=True):
-    """Something about the VMs of a host changed, whoever did it."""
-
-    host_id: str
-
-
-Change = HostsChanged | VMsChanged
+Change = HostStateChanged | HostRemoved | HostVMEvent | VMsChanged
 Listener = Callable[[Change], None]
 
 

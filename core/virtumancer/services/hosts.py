@@ -3,13 +3,14 @@
 import asyncio
 import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 
 import structlog
 
-from virtumancer.contracts import Host, HostDetail, HostInfo, HostState
-from virtumancer.errors import HostExists, HostNotFound, InvalidValue
+from virtumancer.contracts import Host, HostDetail, HostInfo, HostRemoved, HostState
+from virtumancer.errors import HostExists, HostNotFound, InvalidValue, VirtumancerError
 from virtumancer.services.dialling import Dialler
-from virtumancer.services.events import EventBus, HostsChanged
+from virtumancer.services.events import EventBus
 from virtumancer.services.session import HostSession, SessionTiming
 from virtumancer.services.watch import Watcher
 from virtumancer.store import HostsRepository, VMsRepository
@@ -77,18 +78,22 @@ class HostsService:
         except KeyError:
             raise _not_found(host_id) from None
 
+    def ids(self) -> tuple[str, ...]:
+        """Name all hosts, in no order."""
+        return tuple(self._sessions)
+
     def states(self) -> tuple[HostState, ...]:
         """Return the states of all sessions."""
         return tuple(session.state for session in self._sessions.values())
 
     async def info(self, host_id: str) -> HostInfo:
         """Ask the host what it has."""
-        return await self.session(host_id).call("reading host information", lambda connection: connection.info())
+        return await self.session(host_id).call(lambda connection: connection.info())
 
     async def add(self, host: Host, approved: Collection[str] = ()) -> Host:
         """Connect to a new host, then store it; nothing is stored when the connection fails."""
         _check(host)
-        self._dialler.entry_for(host.uri)
+        self._dialler.entry_for(host)
         if host.id in self._sessions or host.id in self._adding:
             raise HostExists(f"host {host.id!r} exists already; choose another id, or delete that host first")
         self._adding.add(host.id)
@@ -97,7 +102,8 @@ class HostsService:
             try:
                 await self._store.add(host, dialling.accepted)
             except BaseException:
-                await dialling.connection.aclose()
+                with suppress(VirtumancerError):
+                    await dialling.connection.aclose()
                 raise
             session = self._new_session(host)
             session.start(dialling.connection)
@@ -112,7 +118,7 @@ class HostsService:
         await self._store.remove(host_id)
         self._sessions.pop(host_id, None)
         await session.stop("deleted")
-        self._bus.publish(HostsChanged(host_id))
+        self._bus.publish(HostRemoved(host_id))
 
     async def connect(self, host_id: str, approved: Collection[str] = ()) -> HostDetail:
         """Connect now, and from now on; raises what the attempt failed with."""

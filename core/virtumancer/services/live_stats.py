@@ -75,7 +75,7 @@ class LiveStats:
         wanted = sorted({uuid for uuid in uuids.values() if uuid})
         if not wanted:
             return
-        samples = await session.call("reading statistics", lambda connection: connection.sample(wanted))
+        samples = await session.call(lambda connection: connection.sample(wanted))
         for subject, uuid in uuids.items():
             if uuid and uuid in samples:
                 self._deliver(subject, samples[uuid])
@@ -87,7 +87,7 @@ class LiveStats:
         if known:
             return known
         try:
-            return (await session.call("looking up a VM", lambda connection: connection.find_vm(name))).uuid
+            return (await session.call(lambda connection: connection.find_vm(name))).uuid
         except VMNotFound:
             return None
 

@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from virtumancer.contracts import HookCalls, PluginInfo, PluginState
 from virtumancer.errors import CallTimeout, PluginDegraded, PluginFailed, VirtumancerError
-from virtumancer.services.guard import guarded
+from virtumancer.services.guard import Answer, Guard, guarded
 
 __all__ = ["PluginCall", "PluginHealth"]
 
@@ -62,14 +62,21 @@ class PluginHealth:
         """Describe every plugin as it does now: with what it was called for, and `degraded` while something rests."""
         return tuple(self._now(info) for info in self._infos)
 
-    async def call(self, call: PluginCall, what: str, begin: Callable[[], Awaitable[T]], timeout: float) -> T:
-        """Await what `begin` returns for at most `timeout` seconds.
+    async def call(
+        self,
+        call: PluginCall,
+        what: str,
+        begin: Callable[[], Awaitable[T]],
+        timeout: float,
+        answer: Answer | None = None,
+    ) -> T:
+        """Await what `begin` returns for at most `timeout` seconds, and hold it against the `answer` expected.
 
         Raises what `guarded` raises, and `PluginDegraded` without calling the plugin while it rests on this host.
         """
         breaker = self._admit(call, what)
         try:
-            result = await self.counted(call, what, begin, timeout)
+            result = await self.counted(call, what, begin, timeout, answer)
         except VirtumancerError as error:
             if _is_fault_of(call.plugin, error):
                 self._failed(call, breaker, error.message)
@@ -82,18 +89,63 @@ class PluginHealth:
         finally:
             breaker.trying = False
 
-    async def counted(self, call: PluginCall, what: str, begin: Callable[[], Awaitable[T]], timeout: float) -> T:
-        """Do the same for what must be tried again whenever it is wanted: a connection, a console, a route."""
-        counts = self._counts.setdefault((call.plugin, call.hook, call.name), _Counts())
-        counts.calls += 1
+    async def counted(
+        self,
+        call: PluginCall,
+        what: str,
+        begin: Callable[[], Awaitable[T]],
+        timeout: float | None,
+        answer: Answer | None = None,
+    ) -> T:
+        """Do the same for what must be tried again whenever it is wanted: a connection, a console, a route.
+
+        Without a `timeout` it waits for something to happen: that is no time that the plugin takes.
+        """
+        counts = self._count(call)
         started = self._clock()
         try:
-            return await guarded(call.plugin, what, begin(), timeout)
+            return await guarded(call.plugin, what, begin, timeout, answer)
+        except VirtumancerError as error:
+            counts.failures += _is_fault_of(call.plugin, error)
+            raise
+        finally:
+            if timeout is not None:
+                counts.seconds += self._clock() - started
+
+    def counted_at_once(
+        self, call: PluginCall, what: str, function: Callable[[], T], answer: Answer | None = None
+    ) -> T:
+        """Do the same for what is not awaited."""
+        counts = self._count(call)
+        started = self._clock()
+        guard = Guard(call.plugin, what)
+        try:
+            with guard:
+                result = function()
+            if answer:
+                guard.check(answer, result)
         except VirtumancerError as error:
             counts.failures += _is_fault_of(call.plugin, error)
             raise
         finally:
             counts.seconds += self._clock() - started
+        return result
+
+    def count_failure(self, call: PluginCall) -> None:
+        """Count that something failed later that a call has opened."""
+        self._counts_of(call).failures += 1
+
+    def _count(self, call: PluginCall) -> _Counts:
+        counts = self._counts_of(call)
+        counts.calls += 1
+        return counts
+
+    def _counts_of(self, call: PluginCall) -> _Counts:
+        key = (call.plugin, call.hook, call.name)
+        counts = self._counts.get(key)
+        if counts is None:
+            counts = self._counts[key] = _Counts()
+        return counts
 
     def _admit(self, call: PluginCall, what: str) -> _Breaker:
         breaker = self._breakers.setdefault(call, _Breaker())

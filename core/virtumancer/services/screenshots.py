@@ -58,7 +58,7 @@ class ScreenshotsService:
 
     async def _take(self, host_id: str, vm: VMRef) -> Picture:
         session = self._hosts.session(host_id)
-        shot = await session.call("taking a screenshot", lambda c: _with_screenshot(c).screenshot(vm.uuid))
+        shot = await session.call(lambda c: _with_screenshot(c).screenshot(vm.uuid))
         return Picture(shot.png, f'"{hashlib.sha256(shot.png).hexdigest()[:32]}"', time.monotonic())
 
     def _taken(self, key: tuple[str, str], task: asyncio.Task[Picture]) -> None:

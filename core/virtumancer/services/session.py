@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from typing import TypeVar
@@ -9,7 +10,17 @@ from typing import TypeVar
 import structlog
 from msgspec import Struct
 
-from virtumancer.contracts import VM, Host, HostConnection, HostDetail, HostState, abilities_of
+from virtumancer.contracts import (
+    VM,
+    Host,
+    HostConnection,
+    HostDetail,
+    HostState,
+    HostVMEvent,
+    VMEvent,
+    VMsChanged,
+    abilities_of,
+)
 from virtumancer.errors import (
     AuthenticationFailed,
     HostKeyChanged,
@@ -19,8 +30,7 @@ from virtumancer.errors import (
     VirtumancerError,
 )
 from virtumancer.services.dialling import GRACE, Dialler
-from virtumancer.services.events import EventBus, VMsChanged
-from virtumancer.services.guard import guarded
+from virtumancer.services.events import EventBus
 from virtumancer.services.inventory import Inventory
 from virtumancer.services.session_status import SessionStatus
 from virtumancer.services.watch import HostWatch, Watcher
@@ -33,7 +43,10 @@ T = TypeVar("T")
 
 # Another attempt will not help until somebody does something about these.
 REFUSALS = (AuthenticationFailed, HostKeyChanged, HostKeyUnknown, InvalidValue)
-CLOSE_TIMEOUT = 5.0
+# A connection that held for so many seconds was a good one.
+SETTLED = 5.0
+# How long a session gets to end before it is left to itself.
+STOP_TIMEOUT = 10.0
 
 
 class SessionTiming(Struct, frozen=True):
@@ -75,6 +88,7 @@ class HostSession:
         self._status = SessionStatus(host.id, bus)
         self.inventory = Inventory(host.id, vms, self._list_vms, self._vms_news)
         self._watch: HostWatch | None = None
+        self._waited = 0.0
 
     @property
     def call_timeout(self) -> float:
@@ -97,7 +111,7 @@ class HostSession:
             code=status.code,
             since=status.since,
             retry_at=status.retry_at,
-            driver=self._plugin(),
+            driver=self._dialler.plugin_of(self.host),
             abilities=abilities_of(self._connection) if self._connection else (),
             declared=declared,
         )
@@ -128,25 +142,22 @@ class HostSession:
         task, self._task = self._task, None
         if task:
             task.cancel()
-            await asyncio.wait({task})
+            _, stuck = await asyncio.wait({task}, timeout=STOP_TIMEOUT)
+            if stuck:  # code that swallows its cancellation must not hold up a shutdown
+                log.error("a session does not end", host=self.host.id, plugin=self._dialler.plugin_of(self.host))
         await self.inventory.aclose()
         self._status.set(HostState.STOPPED, reason)
         self._resolve(HostUnavailable(f"host {self.host.id!r} was disconnected: {reason}"))
 
-    async def call(self, what: str, use: Callable[[HostConnection], Awaitable[T]], timeout: float | None = None) -> T:
+    async def call(self, use: Callable[[HostConnection], Awaitable[T]]) -> T:
         """Use the connection; raises `HostUnavailable` when there is none."""
-        return await self.guard(what, use(self.require_connection()), timeout)
+        return await use(self.require_connection())
 
     def require_connection(self) -> HostConnection:
         """Return the connection; raises `HostUnavailable` when there is none."""
         if self._connection is None:
             raise self._status.unavailable()
         return self._connection
-
-    async def guard(self, what: str, awaitable: Awaitable[T], timeout: float | None = None) -> T:
-        """Await the driver, with a deadline a little after its own."""
-        deadline = (timeout or self._dialler.settings.slow_call_timeout) + GRACE
-        return await guarded(self._plugin(), f"{what} on host {self.host.id!r}", awaitable, deadline)
 
     def touch(self) -> None:
         """Note that something was changed on this host: look again and announce it."""
@@ -166,13 +177,16 @@ class HostSession:
                 failures += 1
                 await self._wait_to_retry(failures)
                 continue
-            failures = 0
+            connected_at = time.monotonic()
             lost = await self._serve(connection)
+            # One that is lost as soon as it is made is no better than an attempt that failed.
+            settled = time.monotonic() - connected_at >= min(self._waited, SETTLED)
+            failures = 1 if settled else failures + 1
             connection = None
             self._status.set(HostState.LOST, lost, "host-lost")
             self._resolve(self._status.unavailable())
             # A host that drops everybody at once (a restart) should not be dialled by everybody at once.
-            await self._wait_to_retry(1)
+            await self._wait_to_retry(failures)
 
     async def _attempt(self) -> HostConnection | None:
         self._wake.clear()
@@ -196,6 +210,7 @@ class HostSession:
         else:
             delay = min(self._timing.retry_max, self._timing.retry_min * 2 ** min(failures - 1, 30))
             delay *= random.uniform(0.5, 1.0)  # noqa: S311 - jitter, nothing secret
+        self._waited = delay
         self._status.retry_in(delay)
         with suppress(TimeoutError):
             async with asyncio.timeout(delay):
@@ -223,7 +238,7 @@ class HostSession:
 
     async def _close(self, connection: HostConnection) -> None:
         try:
-            await guarded(self._plugin(), "closing the connection", connection.aclose(), CLOSE_TIMEOUT)
+            await connection.aclose()
         except VirtumancerError as error:
             log.warning("closing a connection failed", host=self.host.id, reason=error.message)
 
@@ -236,24 +251,22 @@ class HostSession:
         else:
             self._status.set(HostState.CONNECTED, "connected")
 
+    def tell(self, event: VMEvent) -> None:
+        """Pass on what the driver told of a VM."""
+        self._bus.publish(HostVMEvent(self.host.id, event.uuid, event.name, event.change))
+
     def announce(self) -> None:
         """Tell everybody that something about this host's VMs changed."""
         self._bus.publish(VMsChanged(self.host.id))
 
     async def _list_vms(self) -> list[VM]:
-        return list(await self.call("listing VMs", lambda connection: connection.list_vms()))
+        return list(await self.call(lambda connection: connection.list_vms()))
 
     def _vms_news(self) -> None:
         if self._watch:
             self._watch.news()
         else:
             self.announce()
-
-    def _plugin(self) -> str:
-        try:
-            return self._dialler.entry_for(self.host.uri).plugin
-        except InvalidValue:
-            return ""
 
     def _outcome(self) -> asyncio.Future[None]:
         if self._settled is None:

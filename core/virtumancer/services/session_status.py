@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from virtumancer.contracts import HostState
+from virtumancer.contracts import HostState, HostStateChanged
 from virtumancer.errors import HostUnavailable
-from virtumancer.services.events import EventBus, HostsChanged
+from virtumancer.services.events import EventBus
 
 __all__ = ["SessionStatus"]
 
@@ -35,7 +35,7 @@ class SessionStatus:
         if before is not state:
             self.since = datetime.now(UTC)
             self._log(before)
-        self._bus.publish(HostsChanged(self._host_id))
+        self._bus.publish(HostStateChanged(self._host_id, state, reason))
 
     def retry_in(self, seconds: float) -> None:
         """Note when the next attempt is due."""

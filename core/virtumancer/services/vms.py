@@ -1,17 +1,33 @@
 """VMs: listing, looking closer, and doing something with one."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
+import structlog
 
-from virtumancer.contracts import ActionContext, ActionOffer, HardwareInfo, VMAction, VMRef, VMRow, VMState, VMStats
-from virtumancer.errors import ActionNotFound, VMNotFound, WrongPowerState
+from virtumancer.contracts import (
+    ABILITIES,
+    ActionContext,
+    ActionOffer,
+    HardwareInfo,
+    HostConnection,
+    VMAction,
+    VMRef,
+    VMRow,
+    VMState,
+    VMStats,
+)
+from virtumancer.errors import AbilityMissing, ActionNotFound, VMNotFound, WrongPowerState
 from virtumancer.services.hosts import HostsService
 from virtumancer.services.inventory import Listing
 from virtumancer.services.plugin_health import PluginCall, PluginHealth
+from virtumancer.services.schemas import schema_of
 from virtumancer.store import VMsRepository
 
-__all__ = ["VMsService"]
+__all__ = ["VMsService", "name_of_need"]
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
 class VMsService:
@@ -28,6 +44,7 @@ class VMsService:
         self._store = store
         self._actions = actions
         self._health = health
+        self._schemas: dict[str, dict[str, Any]] = {}
 
     async def list(self, host_id: str) -> Listing:
         """Look at the host now; the stored rows are in step when this returns."""
@@ -44,7 +61,7 @@ class VMsService:
         """Read the counters of one VM."""
         session = self._hosts.session(host_id)
         vm = await self.find(host_id, name)
-        samples = await session.call("reading statistics", lambda connection: connection.sample([vm.uuid]))
+        samples = await session.call(lambda connection: connection.sample([vm.uuid]))
         try:
             return samples[vm.uuid]
         except KeyError:
@@ -53,34 +70,37 @@ class VMsService:
     async def hardware(self, host_id: str, name: str) -> HardwareInfo:
         """Describe the hardware of one VM."""
         vm = await self.find(host_id, name)
-        return await self._hosts.session(host_id).call(
-            "reading the hardware", lambda connection: connection.hardware(vm.uuid)
-        )
+        return await self._hosts.session(host_id).call(lambda connection: connection.hardware(vm.uuid))
 
     async def find(self, host_id: str, name: str) -> VMRef:
         """Look a VM up by name or UUID."""
-        return await self._hosts.session(host_id).call("looking up a VM", lambda connection: connection.find_vm(name))
+        return await self._hosts.session(host_id).call(lambda connection: connection.find_vm(name))
 
     async def actions(self, host_id: str, name: str) -> tuple[ActionOffer, ...]:
-        """List what can be done with a VM in its present state, by name."""
+        """List what can be done with a VM in its present state on this host, by name."""
         vm = await self.find(host_id, name)
+        connection = self._hosts.session(host_id).require_connection()
         return tuple(
-            _offer(plugin, action) for _, (plugin, action) in sorted(self._actions.items()) if _allows(action, vm)
+            self._offer(plugin, action)
+            for _, (plugin, action) in sorted(self._actions.items())
+            if _allows(action, vm) and _serves(action, connection)
         )
 
     async def act(self, host_id: str, name: str, action_name: str, body: bytes) -> None:
         """Run an action on a VM; returns once the hypervisor accepted it.
 
-        Raises `ActionNotFound`, `WrongPowerState` when the VM's state does not allow it, `PluginDegraded` for
-        one that keeps failing on this host, `msgspec.ValidationError`
-        for parameters that do not fit.
+        Raises `ActionNotFound`, `AbilityMissing` when this host cannot do it, `WrongPowerState` when the VM's state
+        does not allow it, `PluginDegraded` for one that keeps failing on this host, `msgspec.ValidationError` for
+        parameters that do not fit.
         """
         session = self._hosts.session(host_id)
         plugin, action = self._action(action_name)
         params = msgspec.json.decode(body or b"{}", type=action.params)
         vm = await self.find(host_id, name)
+        connection = session.require_connection()
+        _check_need(action, connection, host_id)
         _check_state(action, vm, host_id)
-        context = ActionContext(session.host, session.require_connection())
+        context = ActionContext(session.host, connection)
         call = PluginCall(plugin, "virtumancer_vm_actions", action.name, host_id)
         what = f"{action.name} of VM {vm.name!r} on host {host_id!r}"
         try:
@@ -95,17 +115,46 @@ class VMsService:
             known = ", ".join(sorted(self._actions)) or "none; is the plugin power disabled?"
             raise ActionNotFound(f"there is no action {name[:80]!r}; known actions: {known}") from None
 
+    def _offer(self, plugin: str, action: VMAction) -> ActionOffer:
+        if action.name not in self._schemas:
+            self._schemas[action.name] = _schema(plugin, action)
+        return ActionOffer(
+            name=action.name,
+            title=action.title,
+            description=action.description,
+            plugin=plugin,
+            permission=action.permission,
+            destructive=action.destructive,
+            params=self._schemas[action.name],
+        )
 
-def _offer(plugin: str, action: VMAction) -> ActionOffer:
-    return ActionOffer(
-        name=action.name,
-        title=action.title,
-        description=action.description,
-        plugin=plugin,
-        permission=action.permission,
-        destructive=action.destructive,
-        params=msgspec.json.schema(action.params),
-    )
+
+def name_of_need(needed: type) -> str:
+    """Name what an action needs of a host: an ability, or the class if it is none."""
+    return next((name for name, ability in ABILITIES.items() if ability is needed), needed.__name__)
+
+
+def _schema(plugin: str, action: VMAction) -> dict[str, Any]:
+    """Describe the parameters; left open when the plugin's type has no JSON Schema."""
+    try:
+        schema = schema_of(action.params)
+        msgspec.json.encode(schema)
+    except Exception as error:  # noqa: BLE001 - a plugin's type may hold anything
+        log.warning(
+            "the parameters of an action are not described", plugin=plugin, action=action.name, reason=str(error)
+        )
+        return {}
+    return schema
+
+
+def _serves(action: VMAction, connection: HostConnection) -> bool:
+    return action.needs is None or isinstance(connection, action.needs)
+
+
+def _check_need(action: VMAction, connection: HostConnection, host_id: str) -> None:
+    if action.needs is not None and not _serves(action, connection):
+        needed = name_of_need(action.needs)
+        raise AbilityMissing(f"host {host_id!r} has no {needed}, which {action.name} needs", ability=needed)
 
 
 def _allows(action: VMAction, vm: VMRef) -> bool:

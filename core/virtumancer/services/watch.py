@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -56,8 +57,7 @@ class HostWatch:
         if not isinstance(self._connection, SupportsEvents):
             return
         try:
-            opening = self._connection
-            self._stream = await self._session.guard("registering for events", opening.open_events())
+            self._stream = await self._connection.open_events()
         except HostUnavailable:
             raise
         except VirtumancerError as error:
@@ -89,7 +89,7 @@ class HostWatch:
             self._session.announce()  # the rows say it already, and no later look will find it new
         if self._stream:
             try:
-                await self._session.guard("ending the event stream", self._stream.aclose())
+                await self._stream.aclose()
             except VirtumancerError as error:
                 log.warning("ending the event stream failed", host=self._session.host.id, reason=error.message)
 
@@ -125,18 +125,30 @@ class HostWatch:
     async def _follow_events(self) -> None:
         while True:
             if self._stream:
-                async for event in self._stream:
-                    if isinstance(event, EventsMissed):
-                        log.warning("events were missed", host=self._session.host.id, reason=event.reason)
-                    self._session.touch()
-                await self._stream.aclose()
+                reason = await self._listen(self._stream)
                 await asyncio.sleep(LOSS_SHOWS)
-                self._report("events", "changes made outside are seen late, because the event stream ended")
+                self._report("events", f"changes made outside are seen late, because {reason}")
             await asyncio.sleep(self._timing.retry_max)
             if isinstance(self._connection, SupportsEvents):
                 self._stream = None
                 await self.open()
                 self._session.touch()
+
+    async def _listen(self, stream: EventStream) -> str:
+        """Take note of every event until there are no more; returns why."""
+        reason = "the event stream ended"
+        try:
+            async for event in stream:
+                if isinstance(event, EventsMissed):
+                    log.warning("events were missed", host=self._session.host.id, reason=event.reason)
+                else:
+                    self._session.tell(event)
+                self._session.touch()
+        except VirtumancerError as error:
+            reason = f"the event stream broke: {error.message}"
+        with suppress(VirtumancerError):
+            await stream.aclose()
+        return reason
 
     async def _announce(self) -> None:
         """Announce each change once, after the rows are in step or patience is at its end."""

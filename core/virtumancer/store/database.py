@@ -32,11 +32,13 @@ class Database:
 
     `sqlite:///absolute/path.db` and `sqlite://relative/path.db` are files, each for one process at a time;
     `sqlite://:memory:` ends with the process; `postgresql://user:password@host:port/database` may be shared.
-    Whatever cannot be opened is a `StoreUnavailable`, and so is a failure later on.
+    Whatever cannot be opened is a `StoreUnavailable`, and so is a failure later on. With `reading` the database may be
+    in use by another process meanwhile: nothing is created, locked or migrated, and nothing should be written.
     """
 
-    def __init__(self, url: str, *, apps: tuple[App, ...] = CORE_APPS) -> None:
+    def __init__(self, url: str, *, apps: tuple[App, ...] = CORE_APPS, reading: bool = False) -> None:
         self._target = parse_url(url)
+        self._reading = reading
         self._failures = failures_of(self._target)
         self._config = configuration(self._target, apps)
         self._orm = TortoiseContext()
@@ -98,7 +100,9 @@ class Database:
         return context
 
     async def _start(self, stack: AsyncExitStack) -> None:
-        if isinstance(self._target, SQLiteTarget) and self._target.path != MEMORY:
+        if self._reading:
+            await asyncio.to_thread(_require_file, self._target)
+        elif isinstance(self._target, SQLiteTarget) and self._target.path != MEMORY:
             lock = FileLock(await asyncio.to_thread(_prepare_file, self._target.path))
             stack.push_async_callback(asyncio.to_thread, lock.release)
             await asyncio.to_thread(lock.acquire)
@@ -108,6 +112,8 @@ class Database:
         connection = self._orm.db()
         # Tortoise would connect at the first query; a database that cannot be opened has to show at start-up.
         await connection.create_connection(with_db=True)
+        if self._reading:
+            return
         await migrate(connection, self._config["apps"], self.name)
         if self.dialect == "sqlite":
             await _enforce_foreign_keys(connection)
@@ -116,6 +122,11 @@ class Database:
         # Units of cancelled requests may still be at work; each has an end of its own.
         if self._running:
             await asyncio.wait(self._running)
+
+
+def _require_file(target: SQLiteTarget | PostgreSQLTarget) -> None:
+    if isinstance(target, SQLiteTarget) and not Path(target.path).is_file():
+        raise StoreUnavailable(f"There is no database {target.path}; was the server ever started with this URL?")
 
 
 def _prepare_file(path: str) -> Path:

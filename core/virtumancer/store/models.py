@@ -6,7 +6,7 @@ Each names its `table_description`: else Tortoise takes the docstring, and a bet
 from tortoise import fields
 from tortoise.models import Model
 
-__all__ = ["ConsoleTicketModel", "HostKeyModel", "HostModel", "VMModel"]
+__all__ = ["AuditChainModel", "AuditRecordModel", "ConsoleTicketModel", "HostKeyModel", "HostModel", "VMModel"]
 
 
 class HostModel(Model):
@@ -89,3 +89,35 @@ class ConsoleTicketModel(Model):
 
         table = "console_tickets"
         table_description = "Console tickets not used yet"
+
+
+class AuditRecordModel(Model):
+    """A record of the audit log: `digest` is over `document` and the digest of the record before."""
+
+    number: fields.Field[int] = fields.BigIntField(primary_key=True, generated=False)
+    act: fields.Field[int] = fields.BigIntField(db_index=True)
+    at = fields.DatetimeField()
+    document = fields.TextField()
+    digest = fields.CharField(max_length=64)
+
+    class Meta(Model.Meta):
+        """Its table."""
+
+        table = "audit_records"
+        table_description = "Audit log"
+
+
+class AuditChainModel(Model):
+    """The ends of the audit log: the record before the first one kept, and the last one. There is one row."""
+
+    id = fields.IntField(primary_key=True, generated=False)
+    tail_number: fields.Field[int] = fields.BigIntField()
+    tail_digest = fields.CharField(max_length=64)
+    head_number: fields.Field[int] = fields.BigIntField()
+    head_digest = fields.CharField(max_length=64)
+
+    class Meta(Model.Meta):
+        """Its table."""
+
+        table = "audit_chain"
+        table_description = "Ends of the audit log"

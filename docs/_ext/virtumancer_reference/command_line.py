@@ -1,7 +1,9 @@
 """The command line reference: what the program itself prints for `--help`."""
 
 import io
+from collections.abc import Iterator
 
+import cyclopts
 from rich.console import Console
 
 from virtumancer.cli import app
@@ -11,9 +13,12 @@ __all__ = ["command_line", "commands"]
 WIDTH = 90
 
 
-def commands() -> tuple[str, ...]:
-    """Return the names of the commands."""
-    return tuple(name for name in app if not name.startswith("-"))
+def commands(program: cyclopts.App = app, above: str = "") -> Iterator[str]:
+    """Yield the commands as they are typed, those of a group after it."""
+    for name in program:
+        if not name.startswith("-"):
+            yield f"{above}{name}"
+            yield from commands(program[name], f"{above}{name} ")
 
 
 def command_line() -> str:
@@ -24,6 +29,6 @@ def command_line() -> str:
 
 def _section(title: str, command: str) -> str:
     output = io.StringIO()
-    app.help_print([command] if command else [], console=Console(file=output, width=WIDTH))
+    app.help_print(command.split(), console=Console(file=output, width=WIDTH))
     text = "\n".join(line.rstrip() for line in output.getvalue().splitlines()).strip()
     return f"## `{title}`\n\n```text\n{text}\n```"

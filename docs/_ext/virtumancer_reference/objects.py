@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from virtumancer import contracts
 from virtumancer.config.values import unwrap
-from virtumancer.http.consoles import ConsoleRequest, ConsoleTicket
+from virtumancer.http.consoles import ConsoleRequest, ConsoleTicket, VMConsole
 from virtumancer.http.hosts import Approval, NewHost
 from virtumancer.services.collecting import HostSamples
 from virtumancer.services.console_sessions import ConsoleSessionInfo
@@ -38,6 +38,7 @@ OBJECTS: tuple[type[Struct], ...] = (
     contracts.NetworkMAC,
     contracts.NetworkModel,
     contracts.NetworkTarget,
+    VMConsole,
     ConsoleRequest,
     ConsoleTicket,
     ConsoleSessionInfo,

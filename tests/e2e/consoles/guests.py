@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree.ElementTree import fromstring, tostring
 
-from tests.lab import LinuxKernel, PrivateLibvirtd, linux_guest, wait_for_guest, wait_until
+from tests.lab import LabError, LinuxKernel, PrivateLibvirtd, linux_guest, wait_for_guest, wait_until
 
 # Typed on the screen it writes to the serial console, where its answer differs from what was typed.
 COMMAND = "seq -s x 41 43 >/dev/ttyS0\n"
@@ -29,11 +29,18 @@ class LinuxGuest(NamedTuple):
 def start_linux(
     libvirtd: PrivateLibvirtd, kernel: LinuxKernel, name: str, change: Callable[[str], str] = str
 ) -> LinuxGuest:
-    """Define, start, and wait until its shells are ready."""
+    """Define, start, and wait until its shells are ready; one that is not ready leaves nothing behind."""
     serial_log = libvirtd.folder / f"{name}.serial"
+    serial_log.unlink(missing_ok=True)
     libvirtd.define(change(linux_guest(name, kernel.kernel, kernel.initramfs, serial_log=serial_log)))
-    libvirtd.virsh("start", name)
-    wait_for_guest(serial_log)
+    try:
+        libvirtd.virsh("start", name)
+        wait_for_guest(serial_log)
+    except LabError:
+        if libvirtd.state(name) != "shut off":
+            libvirtd.destroy(name)
+        libvirtd.virsh("undefine", name)
+        raise
     return LinuxGuest(name, serial_log)
 
 

@@ -4,16 +4,14 @@ from collections.abc import Collection, Iterable, Mapping
 from importlib import metadata
 from types import ModuleType
 
-import structlog
 from msgspec import Struct
 
 from virtumancer.config import did_you_mean
 
-__all__ = ["GROUP", "Candidate", "find_candidates", "left_out", "warn_of_unknown_names"]
+__all__ = ["GROUP", "Candidate", "doubts", "find_candidates", "left_out"]
 
 GROUP = "virtumancer.plugins"
 BUILT_IN = "virtumancer"
-log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
 class Candidate(Struct, frozen=True):
@@ -53,10 +51,21 @@ def left_out(candidate: Candidate, disabled: Collection[str], allowed: Collectio
     return ""
 
 
-def warn_of_unknown_names(candidates: Iterable[Candidate], disabled: Iterable[str], allowed: Iterable[str]) -> None:
-    """A misspelt name would let a plugin in that should stay out, or the other way round."""
+def doubts(
+    candidates: Iterable[Candidate], disabled: Iterable[str], allowed: Iterable[str], tables: Iterable[str]
+) -> tuple[str, ...]:
+    """Name what the configuration says of plugins that are not there.
+
+    A misspelt name would let a plugin in that should stay out, or the other way round, or configure nobody.
+    """
     known = {candidate.name for candidate in candidates}
-    for setting, names in (("plugins.disabled", disabled), ("plugins.allowed", allowed)):
-        for name in sorted(set(names) - known):
-            hint = did_you_mean(name, known).removeprefix("; ")
-            log.warning("no plugin of this name is installed", setting=setting, name=name, hint=hint)
+    settings = (
+        *(("plugins.disabled", name) for name in sorted(disabled)),
+        *(("plugins.allowed", name) for name in sorted(allowed)),
+        *((f"[plugins.{name}]", name) for name in sorted(tables)),
+    )
+    return tuple(
+        f"{setting}: no plugin named {name!r} is installed{did_you_mean(name, known)}"
+        for setting, name in settings
+        if name not in known
+    )

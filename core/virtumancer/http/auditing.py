@@ -1,0 +1,55 @@
+"""Puts every request that may change something on record, before it is handled and after it."""
+
+from typing import Any
+
+import structlog
+from falcon.asgi import Request, Response
+
+from virtumancer.errors import StoreUnavailable
+from virtumancer.http.borders import SAFE_METHODS
+from virtumancer.http.problems import request_id
+from virtumancer.services.audit import Act, AuditLog, AuditRecord
+
+__all__ = ["Auditing", "act_of"]
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+# Until there are accounts everybody is the same.
+ANONYMOUS = "anonymous"
+
+
+def act_of(req: Request, params: dict[str, str]) -> Act:
+    """Describe what a request asks for: its route, and what stands in the places of its path."""
+    return Act(
+        actor=ANONYMOUS,
+        address=req.remote_addr,
+        what=f"{req.method} {req.uri_template}".replace(":segment", ""),
+        target={name: value[:300] for name, value in params.items()},
+        request_id=request_id(req),
+    )
+
+
+class Auditing:
+    """Middleware that writes the begin of an act before its resource is called, and its end with the answer.
+
+    What cannot be written down is not done. A request that names no route changes nothing and is not recorded.
+    """
+
+    def __init__(self, audit: AuditLog) -> None:
+        self._audit = audit
+
+    async def process_resource(self, req: Request, resp: Response, resource: Any, params: dict[str, str]) -> None:
+        """Write that it begins."""
+        if resource is not None and req.method not in SAFE_METHODS:
+            req.context.act = await self._audit.begin(act_of(req, params))
+
+    async def process_response(self, req: Request, resp: Response, resource: Any, req_succeeded: bool) -> None:
+        """Write what came of it."""
+        begun: AuditRecord | None = getattr(req.context, "act", None)
+        if begun is None:
+            return
+        try:
+            await self._audit.end(begun, getattr(req.context, "problem_code", "") or "ok")
+        except StoreUnavailable as error:
+            # It was done, and its begin is on record; the next start marks it as interrupted.
+            log.warning("the end of an act could not be written down", act=begun.number, reason=error.message)

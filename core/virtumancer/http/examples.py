@@ -1,0 +1,146 @@
+"""The objects that the OpenAPI document shows as examples."""
+
+from datetime import UTC, datetime
+
+from virtumancer.contracts import (
+    VM,
+    ActionOffer,
+    DeviceCounters,
+    Disk,
+    DiskDriver,
+    DiskTarget,
+    Graphics,
+    HardwareInfo,
+    HookCalls,
+    Host,
+    HostDetail,
+    HostInfo,
+    HostState,
+    Network,
+    NetworkMAC,
+    NetworkModel,
+    NetworkTarget,
+    PluginInfo,
+    PluginState,
+    Sample,
+    VMRow,
+    VMState,
+    VMStats,
+)
+from virtumancer.services.collecting import HostSamples
+from virtumancer.services.console_sessions import ConsoleSessionInfo
+
+__all__ = [
+    "ACTION",
+    "HARDWARE",
+    "HOST",
+    "HOST_DETAIL",
+    "HOST_INFO",
+    "NOON",
+    "PLUGIN",
+    "SAMPLES",
+    "SESSION",
+    "STOPPED_HOST",
+    "VM_LISTED",
+    "VM_ROW",
+    "VM_STATS",
+]
+
+NOON = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
+HOST = Host("kvm1", "qemu+ssh://root@kvm1.example.org/system")
+HOST_DETAIL = HostDetail(
+    id=HOST.id,
+    uri=HOST.uri,
+    state=HostState.CONNECTED,
+    reason="",
+    code="",
+    since=NOON,
+    retry_at=None,
+    driver="libvirt",
+    abilities=("consoles", "events", "screenshot"),
+    declared=False,
+)
+STOPPED_HOST = HostDetail(
+    id=HOST.id,
+    uri=HOST.uri,
+    state=HostState.STOPPED,
+    reason="disconnected by the user",
+    code="",
+    since=NOON,
+    retry_at=None,
+    driver="libvirt",
+    abilities=(),
+    declared=False,
+)
+HOST_INFO = HostInfo("kvm1", cpu=16, memory=65_831_216, cores=8, threads=2)
+SAMPLES = (HostSamples("temperatures", NOON, (Sample("cpu_temperature", 54.0, "C", {"socket": "0"}),)),)
+VM_LISTED = VM(
+    id=2,
+    name="web01",
+    state=VMState.RUNNING,
+    max_mem=2_097_152,
+    memory=2_097_152,
+    vcpu=2,
+    cpu_time=5_170_000_000,
+    uptime=3600,
+    autostart=True,
+    graphics=Graphics(vnc=True),
+    uuid="5c8f1a3e-2c0b-4d5e-9b57-0f3f7c0c8f11",
+    description="the web server",
+    vcpu_count=2,
+    memory_bytes=2_147_483_648,
+    cpu_model="host-passthrough",
+    db_id=1,
+)
+VM_ROW = VMRow(1, NOON, NOON, None, "web01", HOST.id, '{"id":2,"name":"web01","state":1}')
+VM_STATS = VMStats(
+    VMState.RUNNING,
+    memory=2_097_152,
+    max_mem=2_097_152,
+    vcpu=2,
+    cpu_time=12_830_000_000,
+    disk_stats=(DeviceCounters("vda", 1024, 0),),
+    net_stats=(DeviceCounters("vnet2", 90, 0),),
+)
+HARDWARE = HardwareInfo(
+    disks=(
+        Disk(
+            "file",
+            "disk",
+            DiskDriver("qemu", "qcow2", "qcow2"),
+            {"file": "/var/lib/libvirt/images/web01.qcow2"},
+            "/var/lib/libvirt/images/web01.qcow2",
+            DiskTarget("vda", "virtio"),
+        ),
+    ),
+    networks=(
+        Network(
+            "bridge",
+            NetworkMAC("52:54:00:aa:bb:03"),
+            {"bridge": "br0"},
+            NetworkModel("virtio", "virtio"),
+            NetworkTarget("vnet2"),
+        ),
+    ),
+)
+ACTION = ActionOffer(
+    name="start",
+    title="Start",
+    description="Power the VM on.",
+    plugin="power",
+    permission="power",
+    destructive=False,
+    params={"type": "object", "properties": {}, "additionalProperties": False},
+)
+PLUGIN = PluginInfo(
+    name="power",
+    module="virtumancer_power",
+    distribution="virtumancer",
+    version="1.0.0",
+    state=PluginState.ACTIVE,
+    actions=("start", "shutdown", "reboot", "forceoff", "forcereset"),
+    calls=(HookCalls("virtumancer_vm_actions", "start", calls=3, failures=0, seconds=0.042),),
+)
+SESSION = ConsoleSessionInfo(
+    "8f14e45fceea167a", HOST.id, VM_LISTED.name, VM_LISTED.uuid, "vnc", "anonymous", False, NOON, 1
+)

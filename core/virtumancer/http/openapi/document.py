@@ -1,0 +1,67 @@
+"""The document as a whole."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import virtumancer
+from virtumancer.contracts import NoParams
+from virtumancer.http.openapi.answers import HEADERS, Problem, ProblemAnswers
+from virtumancer.http.openapi.components import Components
+from virtumancer.http.openapi.operation_objects import PARAMETERS, OperationWriter
+from virtumancer.http.openapi.plugin_paths import PluginPaths, add_plugin_types
+from virtumancer.http.openapi.table_paths import entries, table_paths
+from virtumancer.plugins import Plugins
+
+__all__ = ["TAGS", "build_document"]
+
+TAGS: Mapping[str, str] = {
+    "server": "How the server itself is doing, and this document.",
+    "hosts": "Hypervisor hosts and the connections to them.",
+    "vms": "The VMs of a host.",
+    "actions": "What can be done with a VM; plugins add to it.",
+    "consoles": "Screens and serial lines of VMs, and who looks at them.",
+    "events": "Being told that something changed.",
+    "plugins": "What is installed, and the routes that plugins add.",
+}
+DESCRIPTION = """\
+Manages hypervisor hosts, their VMs and consoles.
+
+Memory is in KiB, CPU time in nanoseconds, and disk and network counters are cumulative bytes, unless a key's name says
+otherwise. Times are RFC 3339 in UTC. Objects may gain keys in later versions; none is renamed, removed or changes its
+type. Every answer has `X-Request-Id`, and every error is a problem document (RFC 9457) with a `code` for programs.
+
+Operations with `x-websocket` are WebSockets: `GET` asks for the upgrade. Those with `x-plugin` are there because of a
+plugin; `x-states` are the states of a VM that allow an action, as in `VM.state`."""
+
+
+def build_document(table: Mapping[str, object], plugins: Plugins) -> dict[str, Any]:
+    """Write the document for these routes, with what these plugins add."""
+    components, problems = Components(), ProblemAnswers()
+    found = list(entries(table))
+    answers = [entry.operation.answer for entry in found if entry.operation.answer is not None]
+    bodies = [entry.operation.body for entry in found if entry.operation.body is not None]
+    components.add([*answers, Problem], [*bodies, NoParams])
+    add_plugin_types(components, plugins)
+    writer = OperationWriter(components, problems)
+    paths = table_paths(found, writer)
+    for path, methods in PluginPaths(writer).write(plugins).items():
+        paths.setdefault(path, {}).update(methods)
+    return {
+        "openapi": "3.1.0",
+        "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
+        "info": {
+            "title": "Virtumancer",
+            "version": virtumancer.__version__,
+            "description": DESCRIPTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name, "description": description} for name, description in TAGS.items()],
+        "paths": paths,
+        "components": {
+            "schemas": components.schemas,
+            "responses": problems.responses,
+            "parameters": {name: {"name": name, "in": "path", "required": True} | p for name, p in PARAMETERS.items()},
+            "headers": HEADERS,
+        },
+    }

@@ -1,0 +1,169 @@
+"""One operation of the document, from what is known of it."""
+
+import re
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from virtumancer import errors
+from virtumancer.http.openapi.answers import ProblemAnswers
+from virtumancer.http.openapi.components import Components
+from virtumancer.http.operations import Operation
+
+__all__ = ["PARAMETERS", "OperationWriter", "Texts", "json_body", "plain_path"]
+
+SAFE = frozenset({"get"})
+FIELD = re.compile(r"\{(\w+)(?::\w+)?\}")
+
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "host": {
+        "description": "The id of a host.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,63}$"},
+        "example": "kvm1",
+    },
+    "vm": {
+        "description": "The name of a VM or its UUID; a name goes first. It may hold any character, `/` as `%2F`.",
+        "schema": {"type": "string", "minLength": 1},
+        "example": "web01",
+    },
+    "plugin": {
+        "description": "The name of a plugin.",
+        "schema": {"type": "string", "minLength": 1},
+        "example": "power",
+    },
+    "session": {
+        "description": "The id of a console session.",
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+        "example": "8f14e45fceea167a",
+    },
+}
+
+
+class Texts(Struct, frozen=True):
+    """What an operation says of itself."""
+
+    summary: str
+    description: str
+
+
+def plain_path(path: str) -> str:
+    """Return a path of the route table without the converters of its fields."""
+    return FIELD.sub(r"{\1}", path)
+
+
+def json_body(components: Components, body: Any, example: Any = None) -> dict[str, Any]:
+    """Describe the body of a request; needed only when one of its fields is."""
+    media: dict[str, Any] = {"schema": components.schema(body, sent=True)}
+    if example is not None:
+        media["example"] = msgspec.to_builtins(example)
+    return {"required": _has_required(body), "content": {"application/json": media}}
+
+
+def _has_required(body: type[Struct]) -> bool:
+    defaults = body.__struct_defaults__
+    return len(defaults) < len(body.__struct_fields__) or msgspec.NODEFAULT in defaults
+
+
+class OperationWriter:
+    """Writes operations, each under an id of its own."""
+
+    def __init__(self, components: Components, problems: ProblemAnswers) -> None:
+        self._components = components
+        self._problems = problems
+        self._ids: set[str] = set()
+
+    def write(self, operation: Operation, texts: Texts, path: str, method: str) -> dict[str, Any]:
+        """Write one operation of the base API."""
+        written: dict[str, Any] = {
+            "operationId": self.unique(operation.id),
+            "tags": [operation.tag],
+            "summary": texts.summary,
+        }
+        if texts.description:
+            written["description"] = texts.description
+        parameters = [*self.path_parameters(path), *self._query(operation)]
+        if parameters:
+            written["parameters"] = parameters
+        if operation.body is not None:
+            written["requestBody"] = json_body(self._components, operation.body, operation.body_example)
+        written["responses"] = {str(operation.status): self._success(operation)}
+        if operation.cached:
+            written["responses"]["304"] = {"description": "The client has it already.", "headers": _headers(operation)}
+        written["responses"] |= self.failures(operation, method)
+        if problem := self._components.problem(operation.answer, operation.body):
+            written["x-problem"] = problem
+        return written | dict(operation.extensions)
+
+    def unique(self, wanted: str) -> str:
+        """Return this operation id, or one like it when it is taken."""
+        name, number = wanted, 2
+        while name in self._ids:
+            name, number = f"{wanted}{number}", number + 1
+        self._ids.add(name)
+        return name
+
+    def path_parameters(self, path: str) -> list[dict[str, Any]]:
+        """Describe the fields of a path."""
+        return [
+            {"$ref": f"#/components/parameters/{name}"}
+            if name in PARAMETERS
+            else {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+            for name in FIELD.findall(path)
+        ]
+
+    def failures(self, operation: Operation, method: str) -> dict[str, Any]:
+        """Describe what else may be answered, by status."""
+        kinds = [*operation.errors, errors.MisdirectedRequest, errors.VirtumancerError]
+        others = ["internal-error", "stopping"]
+        if method not in SAFE:
+            kinds += [errors.StoreUnavailable]  # what cannot be put on record is not done
+        if method not in SAFE or operation.status == 101:
+            kinds += [errors.Forbidden]
+        if operation.body is not None:
+            kinds += [errors.InvalidRequest, errors.InvalidValue, errors.TooLarge]
+        if operation.query:
+            others += ["bad-request"]
+        if operation.status == 101:
+            others += ["method-not-allowed"]
+        return self._problems.for_errors(kinds, others)
+
+    def any_other(self) -> dict[str, Any]:
+        """Describe whatever else a plugin may answer."""
+        return self._problems.any_other()
+
+    def _query(self, operation: Operation) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": query.name,
+                "in": "query",
+                "description": query.description,
+                "schema": msgspec.json.schema(query.kind),
+            }
+            for query in operation.query
+        ]
+
+    def _success(self, operation: Operation) -> dict[str, Any]:
+        response: dict[str, Any] = {"description": _meaning(operation), "headers": _headers(operation)}
+        if operation.answer is not None:
+            media: dict[str, Any] = {"schema": self._components.schema(operation.answer)}
+            if operation.example is not None:
+                media["example"] = msgspec.to_builtins(operation.example)
+            response["content"] = {operation.media: media}
+        elif operation.media != "application/json":
+            response["content"] = {operation.media: {}}
+        return response
+
+
+def _meaning(operation: Operation) -> str:
+    meanings = {101: "The WebSocket is open.", 201: "Created.", 204: "Success; there is no body."}
+    return meanings.get(operation.status, "Success.")
+
+
+def _headers(operation: Operation) -> dict[str, Any]:
+    headers: dict[str, Any] = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
+    for header in operation.headers:
+        headers[header.name] = {"description": header.description, "schema": {"type": "string"}}
+    if operation.cached:
+        headers["ETag"] = {"description": "Names this content, for `If-None-Match`.", "schema": {"type": "string"}}
+    return headers

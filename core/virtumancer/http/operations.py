@@ -1,0 +1,135 @@
+"""What a responder is, in the words of the OpenAPI document: attached to it where it is written."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from msgspec import Struct
+
+from virtumancer import errors
+from virtumancer.errors import VirtumancerError
+
+__all__ = ["ASKS_HOST", "ASKS_VM", "CONNECTS", "Header", "Operation", "Query", "operation", "operation_of", "texts_of"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+Errors = tuple[type[VirtumancerError], ...]
+
+ASKS_HOST: Errors = (
+    errors.HostNotFound,
+    errors.HostUnavailable,
+    errors.HostLost,
+    errors.HypervisorError,
+    errors.AbilityMissing,
+    errors.CallTimeout,
+    errors.PluginFailed,
+)
+"""What may become of a request that needs the connection to a host."""
+
+ASKS_VM: Errors = (*ASKS_HOST, errors.VMNotFound)
+"""The same for one of its VMs."""
+
+CONNECTS: Errors = (
+    errors.HostKeyUnknown,
+    errors.HostKeyChanged,
+    errors.HostUnreachable,
+    errors.AuthenticationFailed,
+    errors.HostUnavailable,
+    errors.HypervisorError,
+    errors.CallTimeout,
+    errors.PluginFailed,
+)
+"""What an attempt to connect to a host may fail with."""
+
+
+class Query(Struct, frozen=True):
+    """A parameter of the query; none is required."""
+
+    name: str
+    kind: Any
+    description: str
+
+
+class Header(Struct, frozen=True):
+    """A header of a successful answer."""
+
+    name: str
+    description: str
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    """What is known of an operation beside its path and the docstring of its responder.
+
+    `id` names it for generators of clients: a verb, then what it is about. `answer` is the type of the JSON answer,
+    None for an answer without body; `media` says what is answered if it is not JSON. `body` is what the client sends.
+    `cached` says that the answer has an `ETag`, and `expanded` that plugins decide what the responder stands for, so
+    that each of those has its own place in the document.
+    """
+
+    id: str
+    tag: str
+    status: int = 200
+    answer: Any = None
+    media: str = "application/json"
+    body: type[Struct] | None = None
+    query: tuple[Query, ...] = ()
+    headers: tuple[Header, ...] = ()
+    errors: Errors = ()
+    example: Any = None
+    body_example: Any = None
+    cached: bool = False
+    expanded: bool = False
+    extensions: Mapping[str, Any] = {}
+
+
+def operation(
+    operation_id: str,
+    tag: str,
+    *,
+    status: int = 200,
+    answer: Any = None,
+    media: str = "application/json",
+    body: type[Struct] | None = None,
+    query: tuple[Query, ...] = (),
+    headers: tuple[Header, ...] = (),
+    errors: Errors = (),
+    example: Any = None,
+    body_example: Any = None,
+    cached: bool = False,
+    expanded: bool = False,
+    extensions: Mapping[str, Any] | None = None,
+) -> Callable[[F], F]:
+    """Describe a responder; the first paragraph of its docstring is the summary, the others are the description."""
+    made = Operation(
+        id=operation_id,
+        tag=tag,
+        status=status,
+        answer=answer,
+        media=media,
+        body=body,
+        query=query,
+        headers=headers,
+        errors=errors,
+        example=example,
+        body_example=body_example,
+        cached=cached,
+        expanded=expanded,
+        extensions=extensions or {},
+    )
+
+    def attach(responder: F) -> F:
+        vars(responder)["__operation__"] = made
+        return responder
+
+    return attach
+
+
+def operation_of(responder: Any) -> Operation | None:
+    """Return what was attached to a responder."""
+    found: Operation | None = getattr(responder, "__operation__", None)
+    return found
+
+
+def texts_of(responder: Any) -> tuple[str, str]:
+    """Return summary and description, as the responder's docstring has them."""
+    summary, _, description = inspect.cleandoc(responder.__doc__ or "").partition("\n\n")
+    return " ".join(summary.split()).removesuffix("."), description.strip()

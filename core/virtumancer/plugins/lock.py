@@ -1,0 +1,81 @@
+"""The frozen set of plugins: written by `virtumancer plugins --lock`, held to with `plugins.lock`."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from virtumancer.contracts import VERSION, PluginInfo, PluginState
+from virtumancer.errors import ConfigError, UsageError
+from virtumancer.plugins.candidates import Candidate
+
+__all__ = ["LockedPlugin", "PluginLock", "lock_of", "read_lock", "write_lock"]
+
+AGAIN = "write the lock again with `virtumancer plugins --lock`"
+
+
+class LockedPlugin(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a plugin came from when the set was frozen."""
+
+    module: str
+    distribution: str
+    version: str
+
+
+class PluginLock(Struct, frozen=True, forbid_unknown_fields=True):
+    """A frozen set: the version of the contracts, and the plugins by name."""
+
+    contracts: str
+    plugins: dict[str, LockedPlugin]
+
+    def refusal(self, candidate: Candidate) -> str:
+        """Say why a plugin is not the one that was locked; empty when it is."""
+        locked = self.plugins.get(candidate.name)
+        if locked is None:
+            return f"not in the lock (plugins.lock); to let it in, {AGAIN}"
+        found = LockedPlugin(candidate.module, candidate.distribution, candidate.version)
+        if found != locked:
+            return f"the lock has {_words(locked)}, installed is {_words(found)}; install that one, or {AGAIN}"
+        return ""
+
+    def missing(self, names: Sequence[str]) -> Mapping[str, LockedPlugin]:
+        """Return what is locked, and not among these names of installed plugins."""
+        return {name: plugin for name, plugin in self.plugins.items() if name not in names}
+
+
+def lock_of(infos: Sequence[PluginInfo]) -> PluginLock:
+    """Freeze the set of plugins that are in use. Raises `UsageError` when one is neither in use nor left out."""
+    broken = [info for info in infos if info.state not in (PluginState.ACTIVE, PluginState.DISABLED)]
+    if broken:
+        first = broken[0]
+        raise UsageError(
+            f"plugin {first.name!r} is {first.state.value} ({first.reason}); "
+            "a set is frozen when each of its plugins works or is named in plugins.disabled"
+        )
+    active = [info for info in infos if info.state is PluginState.ACTIVE]
+    return PluginLock(VERSION, {i.name: LockedPlugin(i.module, i.distribution, i.version) for i in active})
+
+
+def write_lock(lock: PluginLock) -> str:
+    """Write a lock as TOML."""
+    parts = [f"contracts = {json.dumps(lock.contracts)}"]
+    for name, plugin in sorted(lock.plugins.items()):
+        keys = "\n".join(f"{key} = {json.dumps(value)}" for key, value in msgspec.structs.asdict(plugin).items())
+        parts.append(f"[plugins.{json.dumps(name)}]\n{keys}")
+    return "\n\n".join(parts)
+
+
+def read_lock(path: str) -> PluginLock:
+    """Read a lock. Raises `ConfigError` when there is none, or the file is something else."""
+    try:
+        return msgspec.toml.decode(Path(path).expanduser().read_bytes(), type=PluginLock)
+    except OSError as error:
+        raise ConfigError(f"plugins.lock: {path} cannot be read: {error.strerror}; {AGAIN}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"plugins.lock: {path} is no lock of plugins: {error}; {AGAIN}") from error
+
+
+def _words(plugin: LockedPlugin) -> str:
+    return f"{plugin.module} of {plugin.distribution or 'no distribution'} {plugin.version}".rstrip()

@@ -1,0 +1,61 @@
+"""Writes the package of a new plugin that works, with tests that pass: what `virtumancer plugin new` does."""
+
+import re
+from collections.abc import Iterator
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path, PurePosixPath
+from string import Template
+from typing import Literal, get_args
+
+from virtumancer.errors import UsageError
+
+__all__ = ["KINDS", "Kind", "write_package"]
+
+Kind = Literal["action", "collector", "console", "driver"]
+KINDS: tuple[str, ...] = get_args(Kind)
+NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+SUFFIX = ".tmpl"
+
+
+def write_package(name: str, kind: Kind, folder: Path) -> Path:
+    """Write the package `virtumancer-<name>` into `folder` and return where it is; nothing is overwritten.
+
+    Raises `UsageError` for a name that cannot be used, or when the place is taken.
+    """
+    if not NAME.fullmatch(name) or len(name) > 40:
+        raise UsageError(
+            f"{name[:80]!r} is no name for a plugin: use lower-case letters, digits and single hyphens, as in my-plugin"
+        )
+    package = folder / f"virtumancer-{name}"
+    if package.exists():
+        raise UsageError(f"{package} exists already; choose another name, or another folder with --folder")
+    words = name.split("-")
+    values = {
+        "name": name,
+        "module": "virtumancer_" + "_".join(words),
+        "class_name": "".join(word.capitalize() for word in words),
+        "title": " ".join(words).capitalize(),
+        "scheme": "".join(words),
+        "metric": "_".join(words),
+    }
+    for path, text in _files(kind):
+        place = package / path.replace("PACKAGE", values["module"])
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(Template(text).substitute(values), encoding="utf-8")
+    return package
+
+
+def _files(kind: Kind) -> Iterator[tuple[str, str]]:
+    """Yield the place and the text of each template: those of every plugin, then those of its kind."""
+    templates = resources.files(__name__) / "templates"
+    for part in ("common", kind):
+        yield from _walk(templates / part, PurePosixPath())
+
+
+def _walk(folder: Traversable, place: PurePosixPath) -> Iterator[tuple[str, str]]:
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.is_dir():
+            yield from _walk(entry, place / entry.name)
+        elif entry.name.endswith(SUFFIX):
+            yield str(place / entry.name.removesuffix(SUFFIX)), entry.read_text(encoding="utf-8")

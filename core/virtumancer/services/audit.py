@@ -1,0 +1,157 @@
+"""The audit log: every change is on record before it is made, and completed after it."""
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+import msgspec
+import structlog
+from msgspec import Struct, field, structs
+
+from virtumancer.contracts import Timestamp
+from virtumancer.errors import NotFound
+from virtumancer.store import AuditRepository, ChainEnds, StoredRecord, digest_of
+
+__all__ = ["Act", "AuditLog", "AuditRecord", "Damage", "RecordKind", "verify"]
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+
+class RecordKind(StrEnum):
+    """What a record says of its act."""
+
+    BEGUN = "begun"
+    ENDED = "ended"
+    INTERRUPTED = "interrupted"
+    """Nobody wrote its end: the process that did it was killed, or lost its database."""
+
+
+class Act(Struct, frozen=True, kw_only=True):
+    """Something about to be done: who, from which address, what, on what; `request_id` is that of the answer."""
+
+    actor: str
+    address: str
+    what: str
+    target: Mapping[str, str] = field(default_factory=dict[str, str])
+    request_id: str = ""
+
+
+class AuditRecord(Struct, frozen=True, kw_only=True):
+    """One record; `act` is the number of the record that began the act. `duration` is seconds, at its end."""
+
+    number: int
+    act: int
+    at: Timestamp
+    kind: RecordKind
+    actor: str
+    address: str
+    what: str
+    target: dict[str, str]
+    request_id: str
+    outcome: str = ""
+    """`ok`, or the code of the error."""
+    duration: float | None = None
+
+
+class Damage(Struct, frozen=True):
+    """Where the log is not what was written."""
+
+    number: int
+    reason: str
+
+
+class AuditLog:
+    """Writes acts down. What cannot be written down is not done: `begin` raises `StoreUnavailable`."""
+
+    def __init__(self, store: AuditRepository) -> None:
+        self._store = store
+
+    async def begin(self, act: Act) -> AuditRecord:
+        """Note an act before it is done."""
+        at = datetime.now(UTC)
+        record = AuditRecord(
+            number=0,
+            act=0,
+            at=at,
+            kind=RecordKind.BEGUN,
+            actor=act.actor,
+            address=act.address,
+            what=act.what,
+            target=dict(act.target),
+            request_id=act.request_id,
+        )
+        number = await self._store.append(at, lambda n: _document(structs.replace(record, number=n, act=n)))
+        return structs.replace(record, number=number, act=number)
+
+    async def end(self, begun: AuditRecord, outcome: str, kind: RecordKind = RecordKind.ENDED) -> None:
+        """Note what came of it."""
+        at = datetime.now(UTC)
+        record = structs.replace(
+            begun, at=at, kind=kind, outcome=outcome, duration=round((at - begun.at).total_seconds(), 3)
+        )
+        await self._store.append(at, lambda n: _document(structs.replace(record, number=n)), begun.number)
+
+    async def note_interrupted(self, age: timedelta = timedelta()) -> int:
+        """Complete the acts older than `age` that nobody completed; returns how many."""
+        unfinished = await self._store.unfinished(datetime.now(UTC) - age)
+        for stored in unfinished:
+            begun = msgspec.json.decode(stored.document, type=AuditRecord)
+            await self.end(begun, "interrupted", RecordKind.INTERRUPTED)
+            log.warning("an act was interrupted", what=begun.what, target=begun.target, actor=begun.actor)
+        return len(unfinished)
+
+    async def records(self, after: int = 0) -> AsyncIterator[AuditRecord]:
+        """Yield the records with higher numbers, oldest first."""
+        async for stored in self._store.records(after):
+            yield msgspec.json.decode(stored.document, type=AuditRecord)
+
+    async def act(self, number: int) -> tuple[AuditRecord, ...]:
+        """Return the records of one act. Raises `NotFound`."""
+        found = [record async for record in self.records(number - 1) if record.act == number]
+        if not found:
+            raise NotFound(f"there is no act {number} in the audit log")
+        return tuple(found)
+
+    async def forget(self, age: timedelta) -> int:
+        """Remove records older than this; returns how many."""
+        return await self._store.forget(datetime.now(UTC) - age)
+
+
+async def verify(store: AuditRepository) -> tuple[ChainEnds, Damage | None]:
+    """Read the whole log and find the first record that is missing or is not what was written."""
+    ends = await store.ends()
+    number, digest = ends.tail_number, ends.tail_digest
+    async for record in store.records():
+        damage = _damage(record, number + 1, digest)
+        if damage:
+            return ends, damage
+        number, digest = record.number, record.digest
+    if number < ends.head_number:
+        return ends, Damage(number + 1, f"the records {number + 1} to {ends.head_number} are missing")
+    if (number, digest) != (ends.head_number, ends.head_digest):
+        return ends, Damage(number, "the log does not end as was noted when its last record was written")
+    return ends, None
+
+
+def _damage(record: StoredRecord, expected: int, previous: str) -> Damage | None:
+    if record.number != expected:
+        missing = f"record {expected} is" if record.number == expected + 1 else f"records from {expected} on are"
+        return Damage(expected, f"{missing} missing")
+    if record.digest != digest_of(previous, record.document):
+        return Damage(record.number, f"record {record.number}, or the one before it, was changed")
+    return _disagreement(record)
+
+
+def _disagreement(record: StoredRecord) -> Damage | None:
+    """Hold the columns, which the digest does not cover, against the document, which it does."""
+    try:
+        written = msgspec.json.decode(record.document, type=AuditRecord)
+    except msgspec.DecodeError:
+        return Damage(record.number, f"record {record.number} cannot be read")
+    if (written.number, written.act, written.at) != (record.number, record.act, record.at):
+        return Damage(record.number, f"record {record.number} stands in the wrong place")
+    return None
+
+
+def _document(record: AuditRecord) -> str:
+    return msgspec.json.encode(record).decode()

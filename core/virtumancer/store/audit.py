@@ -1,0 +1,140 @@
+"""The audit log: records that are only ever appended, each bound to the one before by its digest."""
+
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+
+from msgspec import Struct
+from tortoise.transactions import in_transaction
+
+from virtumancer.store.database import Database
+from virtumancer.store.models import AuditChainModel, AuditRecordModel
+from virtumancer.store.sql import query
+
+__all__ = ["AuditRepository", "ChainEnds", "StoredRecord", "digest_of"]
+
+CHAIN = 1
+ORIGIN = "0" * 64
+PAGE = 500
+UNFINISHED = """
+SELECT number FROM audit_records AS begun
+WHERE act = number AND NOT EXISTS
+    (SELECT 1 FROM audit_records AS ended WHERE ended.act = begun.number AND ended.number <> begun.number)
+"""
+
+
+class StoredRecord(Struct, frozen=True):
+    """A record as stored: `act` is the number of the record that began the act it belongs to."""
+
+    number: int
+    act: int
+    at: datetime
+    document: str
+    digest: str
+
+
+class ChainEnds(Struct, frozen=True):
+    """The record before the first one kept, and the last one: number and digest of each."""
+
+    tail_number: int
+    tail_digest: str
+    head_number: int
+    head_digest: str
+
+
+def digest_of(previous: str, document: str) -> str:
+    """Bind a document to the digest of the record before it."""
+    return hashlib.sha256(f"{previous}\n{document}".encode()).hexdigest()
+
+
+class AuditRepository:
+    """Appends to the log, reads it, and forgets its oldest part."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def append(self, at: datetime, write: Callable[[int], str], act: int | None = None) -> int:
+        """Append the document that `write` makes of the record's number, which is returned.
+
+        `act` is the number of the record that began the act; None begins one.
+        """
+        return await self._database.unit(_append(at, write, act))
+
+    async def ends(self) -> ChainEnds:
+        """Return both ends of the log as they were noted."""
+        return await self._database.unit(_ends())
+
+    async def records(self, after: int = 0) -> AsyncIterator[StoredRecord]:
+        """Yield the records with higher numbers, in their order, some hundreds at a time."""
+        while page := await self._database.unit(_page(after)):
+            for record in page:
+                yield record
+            after = page[-1].number
+
+    async def unfinished(self, before: datetime) -> tuple[StoredRecord, ...]:
+        """Return the records of acts that began before this time and have no end."""
+        return await self._database.unit(_unfinished(before))
+
+    async def forget(self, before: datetime) -> int:
+        """Remove the oldest records up to this time; what is left still proves to be whole. Returns how many."""
+        return await self._database.unit(_forget(before))
+
+
+async def _append(at: datetime, write: Callable[[int], str], act: int | None) -> int:
+    async with in_transaction():
+        chain = await _locked_chain()
+        number = chain.head_number + 1
+        document = write(number)
+        digest = digest_of(chain.head_digest, document)
+        await AuditRecordModel.create(
+            number=number, act=number if act is None else act, at=at, document=document, digest=digest
+        )
+        chain.head_number, chain.head_digest = number, digest
+        await chain.save(update_fields=["head_number", "head_digest"])
+    return number
+
+
+async def _locked_chain() -> AuditChainModel:
+    """Return the one row, which everybody who appends has to wait for."""
+    wanted = AuditChainModel.filter(id=CHAIN).select_for_update()
+    chain = await wanted.first()
+    if chain is None:
+        empty = AuditChainModel(id=CHAIN, tail_number=0, tail_digest=ORIGIN, head_number=0, head_digest=ORIGIN)
+        await AuditChainModel.bulk_create([empty], ignore_conflicts=True)
+        chain = await wanted.get()
+    return chain
+
+
+async def _ends() -> ChainEnds:
+    chain = await AuditChainModel.get_or_none(id=CHAIN)
+    if chain is None:
+        return ChainEnds(0, ORIGIN, 0, ORIGIN)
+    return ChainEnds(chain.tail_number, chain.tail_digest, chain.head_number, chain.head_digest)
+
+
+async def _page(after: int) -> tuple[StoredRecord, ...]:
+    rows = await AuditRecordModel.filter(number__gt=after).order_by("number").limit(PAGE)
+    return tuple(_stored(row) for row in rows)
+
+
+async def _unfinished(before: datetime) -> tuple[StoredRecord, ...]:
+    async with in_transaction() as connection:
+        found = await query(connection, UNFINISHED)
+    rows = await AuditRecordModel.filter(number__in=[number for (number,) in found], at__lt=before).order_by("number")
+    return tuple(_stored(row) for row in rows)
+
+
+async def _forget(before: datetime) -> int:
+    async with in_transaction():
+        chain = await _locked_chain()
+        last = await AuditRecordModel.filter(at__lt=before).order_by("-number").first()
+        if last is None:
+            return 0
+        removed = await AuditRecordModel.filter(number__lte=last.number).delete()
+        chain.tail_number, chain.tail_digest = last.number, last.digest
+        await chain.save(update_fields=["tail_number", "tail_digest"])
+    return removed
+
+
+def _stored(row: AuditRecordModel) -> StoredRecord:
+    return StoredRecord(row.number, row.act, row.at, row.document, row.digest)

@@ -1,0 +1,71 @@
+"""A frozen set of plugins: what is written, and what it lets in."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from virtumancer.contracts import VERSION, PluginInfo, PluginState
+from virtumancer.errors import ConfigError, UsageError
+from virtumancer.plugins.candidates import Candidate
+from virtumancer.plugins.lock import LockedPlugin, PluginLock, lock_of, read_lock, write_lock
+
+
+def info(name: str, state: PluginState = PluginState.ACTIVE, version: str = "1.0") -> PluginInfo:
+    return PluginInfo(name=name, module=f"virtumancer_{name}", distribution="virtumancer", version=version, state=state)
+
+
+@pytest.fixture
+def lock() -> PluginLock:
+    return lock_of([info("power"), info("spice", PluginState.DISABLED)])
+
+
+def test_what_is_written_is_read_again(lock: PluginLock, tmp_path: Path) -> None:
+    file = tmp_path / "plugins.lock"
+    file.write_text(write_lock(lock))
+
+    assert read_lock(str(file)) == lock
+    assert lock.contracts == VERSION
+    assert lock.plugins == {"power": LockedPlugin("virtumancer_power", "virtumancer", "1.0")}
+
+
+def test_a_locked_plugin_is_let_in(lock: PluginLock) -> None:
+    assert not lock.refusal(Candidate("power", "virtumancer_power", "virtumancer", "1.0"))
+
+
+@pytest.mark.parametrize(
+    ("candidate", "reason"),
+    [
+        (Candidate("spice", "virtumancer_spice", "virtumancer", "1.0"), "not in the lock"),
+        (Candidate("power", "virtumancer_power", "virtumancer", "1.1"), "the lock has .* 1.0, installed is .* 1.1"),
+        (Candidate("power", "evil_power", "virtumancer", "1.0"), "installed is evil_power"),
+        (Candidate("power", "virtumancer_power", "evil", "1.0"), "of evil 1.0"),
+    ],
+)
+def test_another_plugin_is_not_let_in(lock: PluginLock, candidate: Candidate, reason: str) -> None:
+    assert re.search(reason, lock.refusal(candidate))
+
+
+def test_what_is_missing_is_known(lock: PluginLock) -> None:
+    assert list(lock.missing(["libvirt"])) == ["power"]
+    assert not lock.missing(["power", "libvirt"])
+
+
+@pytest.mark.parametrize("state", [PluginState.FAILED, PluginState.ABSENT, PluginState.INCOMPATIBLE])
+def test_a_set_with_a_broken_plugin_is_not_frozen(state: PluginState) -> None:
+    with pytest.raises(UsageError, match=f"'vnc' is {state.value}"):
+        lock_of([info("power"), info("vnc", state)])
+
+
+@pytest.mark.parametrize("content", ["", "contracts = 1\n", "contracts = '1.1'\nplugins = 3\n", "\x00"])
+def test_a_file_that_is_no_lock_is_named(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "plugins.lock"
+    file.write_text(content)
+
+    with pytest.raises(ConfigError, match=r"plugins\.lock is no lock of plugins"):
+        read_lock(str(file))
+
+
+def test_a_lock_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"/nowhere/plugins\.lock cannot be read: No such file"):
+        read_lock("/nowhere/plugins.lock")
