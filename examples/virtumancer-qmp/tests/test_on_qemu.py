@@ -1,0 +1,169 @@
+"""What is special about QEMUs without a daemon above them."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from conftest import Define
+from virtumancer_qmp.config import QMPConfig
+from virtumancer_qmp.connection import QMPConnection
+from virtumancer_qmp.driver import QMPDriver
+
+from virtumancer.contracts import (
+    ConnectContext,
+    ConnectSettings,
+    Host,
+    HostConnection,
+    HostKeyPolicy,
+    PowerVerb,
+    SupportsConsoles,
+    SupportsEvents,
+    SupportsScreenshot,
+    VMChange,
+    VMEvent,
+    VMState,
+)
+from virtumancer.errors import HypervisorError, InvalidValue
+
+CONTEXT = ConnectContext(ConnectSettings(), HostKeyPolicy())
+
+
+async def connect(folder: Path, config: QMPConfig) -> HostConnection:
+    return await QMPDriver(config).connect(Host("here", f"qmp://{folder}"), CONTEXT)
+
+
+@pytest.fixture
+async def connection(folder: Path, config: QMPConfig) -> AsyncIterator[HostConnection]:
+    connection = await connect(folder, config)
+    yield connection
+    await connection.aclose()
+
+
+async def test_a_vm_outlives_the_connection_that_started_it(
+    define: Define, folder: Path, config: QMPConfig, connection: HostConnection
+) -> None:
+    uuid = define("web01")
+    await connection.power(uuid, PowerVerb.START)
+    [before] = await connection.list_vms()
+    await connection.aclose()
+
+    again = await connect(folder, config)
+    [after] = await again.list_vms()
+    await again.aclose()
+
+    assert after.state is VMState.RUNNING
+    assert after.id == before.id
+
+
+async def test_a_qemu_that_is_killed_is_seen_as_stopped(define: Define, connection: HostConnection) -> None:
+    uuid = define("web01")
+    assert isinstance(connection, SupportsEvents)
+    events = await connection.open_events()
+    await connection.power(uuid, PowerVerb.START)
+    [vm] = await connection.list_vms()
+
+    os.kill(vm.id, signal.SIGKILL)
+
+    async with asyncio.timeout(5):
+        seen = [event.change async for event in _until(events, VMChange.STOPPED) if isinstance(event, VMEvent)]
+    assert seen == [VMChange.STARTED, VMChange.STOPPED]
+    assert (await connection.find_vm("web01")).state is VMState.SHUTOFF
+
+
+async def test_a_file_that_is_no_definition_hides_no_other(
+    define: Define, folder: Path, connection: HostConnection
+) -> None:
+    define("web01")
+    (folder / "broken.toml").write_text("name = ")
+    (folder / "odd.toml").write_text('name = "odd"\nuuid = "3"\n')
+    (folder / "notes.txt").write_text("notes")
+
+    assert [vm.name for vm in await connection.list_vms()] == ["web01"]
+
+
+async def test_the_screen_and_the_monitor_answer(define: Define, connection: HostConnection) -> None:
+    uuid = define("web01", running=True)
+    assert isinstance(connection, SupportsConsoles)
+
+    screen = (await connection.open_console(uuid, "vnc")).stream
+    monitor = (await connection.open_console(uuid, "monitor")).stream
+
+    assert await screen.read() == b"RFB 003.008\n"
+    assert b"QEMU" in await monitor.read()
+    await screen.close()
+    await monitor.close()
+
+
+async def test_a_screenshot_is_a_png(define: Define, connection: HostConnection) -> None:
+    uuid = define("web01", running=True)
+    assert isinstance(connection, SupportsScreenshot)
+
+    picture = await connection.screenshot(uuid)
+
+    assert picture.png.startswith(b"\x89PNG\r\n\x1a\n")
+
+
+async def test_what_qemu_says_is_told_when_it_does_not_start(define: Define, connection: HostConnection) -> None:
+    uuid = define("web01", more='arguments = ["-no-such-option"]\n')
+
+    with pytest.raises(HypervisorError, match="did not start VM 'web01': .*no-such-option"):
+        await connection.power(uuid, PowerVerb.START)
+
+
+async def test_a_disk_is_described_and_counted(define: Define, folder: Path, connection: HostConnection) -> None:
+    (folder / "a,b.img").write_bytes(bytes(1024 * 1024))
+    uuid = define("web01", more=f'disks = [{{path = "{folder}/a,b.img", format = "raw"}}]\n')
+    await connection.power(uuid, PowerVerb.START)
+
+    [disk] = (await connection.hardware(uuid)).disks
+    [counters] = (await connection.sample([uuid]))[uuid].disk_stats
+
+    assert (disk.path, disk.target.dev) == (f"{folder}/a,b.img", "vda")
+    assert counters.device == "disk0"
+
+
+async def test_another_qemus_number_is_not_believed(
+    define: Define, config: QMPConfig, connection: HostConnection
+) -> None:
+    uuid = define("web01")
+    place = config.folder() / uuid
+    place.mkdir(parents=True)
+    (place / "pid").write_text(f"{os.getpid()}\n")
+
+    assert (await connection.find_vm(uuid)).state is VMState.SHUTOFF
+
+
+async def test_a_folder_that_vanishes_loses_the_host(folder: Path, connection: HostConnection) -> None:
+    folder.rmdir()
+
+    async with asyncio.timeout(5):
+        assert "is gone" in await connection.wait_lost()
+    folder.mkdir()
+
+
+@pytest.mark.parametrize("uri", ["qmp:///", "qmp://host/vms", "qmp:///vms?x=1"])
+def test_a_uri_that_can_never_work_is_refused(uri: str) -> None:
+    with pytest.raises(InvalidValue, match="qmp:///FOLDER"):
+        QMPDriver().check_uri(uri)
+
+
+async def test_the_configuration_is_tested_against_the_machine() -> None:
+    await QMPConfig().check()
+    with pytest.raises(HypervisorError, match="install QEMU"):
+        await QMPConfig(binary="/nowhere/qemu").check()
+    with pytest.raises(HypervisorError, match="is it a QEMU"):
+        await QMPConfig(binary="false").check()
+
+
+async def _until(events: object, change: VMChange) -> AsyncIterator[object]:
+    async for event in events:  # type: ignore[attr-defined]
+        yield event
+        if isinstance(event, VMEvent) and event.change is change:
+            return
+
+
+def test_the_connection_has_all_abilities() -> None:
+    assert issubclass(QMPConnection, SupportsConsoles | SupportsEvents | SupportsScreenshot)
