@@ -109,7 +109,7 @@ async def test_a_screenshot_is_a_png(define: Define, connection: HostConnection)
 async def test_what_qemu_says_is_told_when_it_does_not_start(define: Define, connection: HostConnection) -> None:
     uuid = define("web01", more='arguments = ["-no-such-option"]\n')
 
-    with pytest.raises(HypervisorError, match="did not start VM 'web01': .*no-such-option"):
+    with pytest.raises(HypervisorError, match=r"did not start VM .web01.: .*no-such-option"):
         await connection.power(uuid, PowerVerb.START)
 
 
