@@ -26,6 +26,7 @@ class SpiceTransport(MultiChannelTransport):
 
     kind = "spice"
     suffix = "spice"
+    handshake = True
     # A hypervisor disconnects the viewer it has when another one comes.
     shareable = False
 

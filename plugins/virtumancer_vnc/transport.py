@@ -23,6 +23,7 @@ class VNCTransport(ConsoleTransport):
 
     kind: ClassVar[str] = "vnc"
     suffix: ClassVar[str] = "console"
+    handshake = True
 
     async def open(
         self, connection: HostConnection, vm: VMRef, session: ConsoleSession, head: ChannelHead | None = None

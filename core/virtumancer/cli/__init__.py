@@ -6,7 +6,7 @@ import sys
 import cyclopts
 
 from virtumancer import __version__
-from virtumancer.cli import audit
+from virtumancer.cli import audit, plugin
 from virtumancer.cli.checking import check_config
 from virtumancer.cli.output import complain
 from virtumancer.cli.plugins import plugins
@@ -26,6 +26,7 @@ app.command(serve)
 app.command(plugins)
 app.command(check_config)
 app.command(audit.app)
+app.command(plugin.app)
 
 
 def main() -> None:

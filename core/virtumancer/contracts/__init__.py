@@ -10,6 +10,7 @@ from virtumancer.contracts.console import (
     ConsoleOffer,
     ConsoleSession,
     ConsoleTransport,
+    DirectStream,
     MultiChannelTransport,
     Screenshot,
     SupportsConsoles,

@@ -1,7 +1,7 @@
 """Console transports: how a plugin turns a VM's console into a stream of bytes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar
 
@@ -20,6 +20,7 @@ __all__ = [
     "ConsoleOffer",
     "ConsoleSession",
     "ConsoleTransport",
+    "DirectStream",
     "MultiChannelTransport",
     "Screenshot",
     "SupportsConsoles",
@@ -70,6 +71,27 @@ class ByteStream(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Close both ways; never raises."""
+
+
+class DirectStream(ByteStream):
+    """A stream that can also do without waiting; optional, for a shorter way of short messages.
+
+    `read`, `write` and `close` work as in any other stream, and carry whatever these two do not. Since 1.1.
+    """
+
+    @abstractmethod
+    def write_now(self, data: bytes) -> bool:
+        """Send everything at once. False, and nothing is sent, when that needs `write`: the other end is slow or gone.
+
+        Never called while a `write` is under way; never raises.
+        """
+
+    @abstractmethod
+    def hand_over(self, taker: Callable[[bytes], bool] | None) -> None:
+        """Offer what comes to `taker` whenever a `read` waits and nothing came before it; None to stop.
+
+        What `taker` returns True for it has taken, and the `read` waits on. Anything else is returned by `read`.
+        """
 
 
 class ConsoleOffer(Struct, frozen=True):
@@ -157,6 +179,8 @@ class ConsoleTransport(ABC):
     """WebSocket subprotocols it may choose from; none is needed."""
     shareable: ClassVar[bool] = True
     """Several viewers can look at one console at once."""
+    handshake: ClassVar[bool] = False
+    """The protocol begins with messages that the transport takes part in; since 1.1."""
 
     @abstractmethod
     async def open(

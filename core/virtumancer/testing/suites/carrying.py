@@ -109,6 +109,8 @@ class Carrying(Extending):
         head: ChannelHead | None,
     ) -> tuple[ByteStream, MemoryStream]:
         """Open a console and go through the handshake; returns the viewer's end and the hypervisor's."""
+        if transport.handshake and type(self).greet_viewer is Carrying.greet_viewer:
+            pytest.skip("override `greet_hypervisor` and `greet_viewer` of the suite to test this")
         count = len(hypervisor.console_ends)
 
         async def play_hypervisor() -> None:

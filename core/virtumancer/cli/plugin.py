@@ -1,0 +1,97 @@
+"""`virtumancer plugin`: for authors of plugins, a package to begin with and the suites to pass."""
+
+import difflib
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import cyclopts
+import msgspec
+from cyclopts import Parameter
+
+from virtumancer.cli.options import ConfigFile, JSONOutput
+from virtumancer.cli.output import complain, log_quietly, say, table
+from virtumancer.cli.plugin_new import new
+from virtumancer.config import load_config
+from virtumancer.contracts import PluginState
+
+if TYPE_CHECKING:
+    from virtumancer.plugins import Plugins
+    from virtumancer.testing.checking import Checked
+    from virtumancer.testing.subjects import Subject
+
+__all__ = ["app"]
+
+EXIT_FAILED = 1
+
+app = cyclopts.App(name="plugin", help="Begin a plugin, and hold one against the contracts.")
+app.command(new)
+
+
+@app.command
+def check(
+    name: Annotated[str, Parameter(help="Name of an installed plugin.")],
+    /,
+    *,
+    uri: Annotated[str | None, Parameter(help="URI of a host to test a driver on.")] = None,
+    running: Annotated[str | None, Parameter(help="A VM of that host that runs, and stays as it is.")] = None,
+    stopped: Annotated[str | None, Parameter(help="A VM of that host that is started, and forced off again.")] = None,
+    json: JSONOutput = False,
+    config: ConfigFile = None,
+) -> None:
+    """Run the suites of the contract against everything that a plugin provides, and print what it supports.
+
+    Actions, collectors and consoles are tested on a hypervisor in memory, drivers on the host of --uri. The exit code
+    is 1 when a sentence of a suite is not true.
+    """
+    from virtumancer.plugins import load_configured_plugins  # noqa: PLC0415 - `--help` should not wait for it
+
+    settings = load_config(config, os.environ, {})
+    log_quietly(settings)
+    subjects = _subjects(name, load_configured_plugins(settings.plugins))
+    try:
+        from virtumancer.testing.checking import Reach, check  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        complain(f"the module {error.name} is missing; install what this needs: pip install 'virtumancer[testing]'")
+    results = [check(subject, Reach(uri, running, stopped)) for subject in subjects]
+    if json:
+        say(msgspec.json.format(msgspec.json.encode(results)).decode())
+    else:
+        say(_report(results))
+    if any(result.failures for result in results):
+        sys.stderr.write(f"virtumancer: plugin {name} does not keep the contract\n")
+        raise SystemExit(EXIT_FAILED)
+
+
+def _subjects(name: str, plugins: "Plugins") -> "list[Subject]":
+    """List what the plugin provides; a name that nobody has, or that is not in use, ends the program."""
+    from virtumancer.testing.subjects import subjects_of  # noqa: PLC0415 - as above
+
+    known = {info.name: info for info in plugins.infos}
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        complain(f"no plugin is named {name!r}" + (f"; did you mean {close[0]}?" if close else ""))
+    info = known[name]
+    if info.state is not PluginState.ACTIVE:
+        complain(f"plugin {name} is {info.state.value}: {info.reason}")
+    found = subjects_of(name, plugins)
+    if not found:
+        complain(f"plugin {name} provides nothing that there is a suite for")
+    return found
+
+
+def _report(results: "list[Checked]") -> str:
+    rows: list[tuple[str, ...]] = [("KIND", "NAME", "PASSED", "SKIPPED", "FAILED", "ABILITIES")]
+    rows += [
+        (r.kind, r.name, str(r.passed), str(r.skipped), str(len(r.failures)), r.note or _abilities(r)) for r in results
+    ]
+    parts = [table(rows)]
+    for result in results:
+        parts += [f"\n{result.kind} {result.name}: {f.sentence}\n  {f.reason}" for f in result.failures]
+    return "\n".join(parts)
+
+
+def _abilities(result: "Checked") -> str:
+    if result.abilities is None:
+        return "-"
+    return ", ".join(f"{name} {'yes' if has else 'no'}" for name, has in result.abilities.items())

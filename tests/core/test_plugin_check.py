@@ -1,0 +1,94 @@
+"""`virtumancer plugin check`: an installed plugin is held against the contract, sentence by sentence."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+GOOD = """
+from virtumancer import hookimpl
+from virtumancer.contracts import Sample, StatsCollector
+
+class Good(StatsCollector):
+    name = "good"
+
+    async def collect(self, context):
+        return [Sample("vms", len(await context.connection.list_vms()))]
+
+@hookimpl
+def virtumancer_stats_collectors():
+    return [Good]
+"""
+BAD = GOOD.replace('"vms"', '"Number of VMs"').replace('name = "good"', 'name = "bad"')
+
+
+def check(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [Path(sys.executable).with_name("virtumancer"), "plugin", "check", *arguments],
+        cwd=folder,
+        env={"HOME": str(folder), "PATH": os.defpath, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def test_a_plugin_that_keeps_the_contract_is_told_so(installed: Callable[..., None], tmp_path: Path) -> None:
+    installed("good", GOOD)
+
+    done = check(tmp_path, "good")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[1].split()[:5] == ["collector", "good", "12", "0", "0"]
+
+
+def test_a_broken_sentence_is_printed_with_its_reason(installed: Callable[..., None], tmp_path: Path) -> None:
+    installed("bad", BAD)
+
+    done = check(tmp_path, "bad")
+
+    assert done.returncode == 1
+    assert "collector bad: samples have names that can be stored" in done.stdout
+    assert "plugin bad does not keep the contract" in done.stderr
+
+
+def test_a_driver_is_tested_on_a_host(tmp_path: Path) -> None:
+    pytest.importorskip("libvirt")
+
+    without = check(tmp_path, "libvirt")
+    done = check(tmp_path, "libvirt", "--uri", "test:///default", "--running", "test", "--json")
+
+    assert "not tested: give the URI of a host with --uri" in without.stdout
+    [driver] = json.loads(done.stdout)
+    assert (driver["kind"], driver["name"], driver["failures"]) == ("driver", "LibvirtDriver", [])
+    assert driver["passed"] > 20
+    assert driver["abilities"] == {"consoles": True, "events": True, "screenshot": True}
+
+
+def test_a_console_with_a_handshake_says_what_was_not_tested(tmp_path: Path) -> None:
+    done = check(tmp_path, "vnc", "--json")
+
+    [console] = json.loads(done.stdout)
+    assert (done.returncode, console["failures"]) == (0, [])
+    assert console["skipped"] > 5
+
+
+def test_a_name_that_nobody_has_is_told_with_the_nearest(tmp_path: Path) -> None:
+    done = check(tmp_path, "pwer")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "virtumancer: no plugin is named 'pwer'; did you mean power?\n"
+
+
+def test_a_plugin_that_is_not_in_use_says_why(installed: Callable[..., None], tmp_path: Path) -> None:
+    installed("broken", "1 / 0")
+
+    done = check(tmp_path, "broken")
+
+    assert done.returncode == 2
+    assert "plugin broken is failed: ZeroDivisionError" in done.stderr
