@@ -38,7 +38,7 @@ from virtumancer.testing.streams import MemoryStream, stream_pair
 
 __all__ = ["FakeHypervisor", "fake_plugin"]
 
-# More than any test sends; a stream that nobody reads says so instead of growing.
+# A stream that nobody reads says so instead of growing.
 EVENT_LIMIT = 1000
 
 STARTABLE = frozenset({VMState.SHUTOFF, VMState.CRASHED})
@@ -107,6 +107,12 @@ class FakeHypervisor:
         for connection in self.connections:
             connection.deliver(event)
 
+    def flood(self, count: int) -> None:
+        """Tell of so many changes of the first VM at once, more than anybody can take."""
+        vm = next(iter(self.vms.values()))
+        for _ in range(count):
+            self.emit(VMEvent(vm.uuid, vm.name, VMChange.CHANGED))
+
     def drop(self, reason: str = "dropped by the test") -> None:
         """Lose every connection."""
         for connection in tuple(self.connections):
@@ -128,7 +134,8 @@ class FakeConnection(HostConnection, SupportsEvents, SupportsConsoles, SupportsS
 
     async def list_vms(self) -> Sequence[VM]:
         await self._meet("list_vms")
-        return tuple(self._hypervisor.vms.values())
+        vms = tuple(self._hypervisor.vms.values())
+        return vms[self._hypervisor.faults.left_out("list_vms") :]
 
     async def find_vm(self, name_or_uuid: str) -> VMRef:
         await self._meet("find_vm")
@@ -146,7 +153,8 @@ class FakeConnection(HostConnection, SupportsEvents, SupportsConsoles, SupportsS
     async def sample(self, uuids: Sequence[str]) -> Mapping[str, VMStats]:
         await self._meet("sample")
         vms = self._hypervisor.vms
-        return {vm_uuid: _stats(vms[vm_uuid]) for vm_uuid in uuids if vm_uuid in vms}
+        found = [vm_uuid for vm_uuid in uuids if vm_uuid in vms]
+        return {vm_uuid: _stats(vms[vm_uuid]) for vm_uuid in found[self._hypervisor.faults.left_out("sample") :]}
 
     async def power(self, uuid: str, verb: PowerVerb) -> None:
         await self._meet("power")
@@ -208,6 +216,9 @@ class FakeConnection(HostConnection, SupportsEvents, SupportsConsoles, SupportsS
         """Run the script for this call; a connection lost meanwhile ends it."""
         if self._lost.done():
             raise HostLost(f"the connection to {self._hypervisor.name!r} is gone: {self._lost.result()}")
+        if self._hypervisor.faults.drops(call):
+            self.lose(f"dropped at {call}")
+            raise HostLost(f"the connection to {self._hypervisor.name!r} was dropped at {call}")
         meeting = asyncio.ensure_future(self._hypervisor.faults.meet(call))
         try:
             await asyncio.wait((meeting, self._lost), return_when=asyncio.FIRST_COMPLETED)
@@ -228,14 +239,21 @@ class FakeEventStream(EventStream):
     """The events of a fake connection."""
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[VMEvent | EventsMissed | None] = asyncio.Queue(EVENT_LIMIT)
+        self._queue: asyncio.Queue[VMEvent | EventsMissed | None] = asyncio.Queue()
+        self._missed = False
 
     def put(self, event: VMEvent | EventsMissed | None) -> None:
-        """Append an event; None ends the stream."""
+        """Append an event; None ends the stream. What is too much is missed, which the last event says."""
+        if event is not None and self._queue.qsize() >= EVENT_LIMIT:
+            if self._missed:
+                return
+            self._missed = True
+            event = EventsMissed("the listener is too slow")
         self._queue.put_nowait(event)
 
     async def __aiter__(self) -> AsyncIterator[VMEvent | EventsMissed]:
         while event := await self._queue.get():
+            self._missed = False
             yield event
 
     async def aclose(self) -> None:

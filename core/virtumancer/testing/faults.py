@@ -14,6 +14,8 @@ class Faults:
         self._errors: dict[str, list[Exception]] = {}
         self._delays: dict[str, float] = {}
         self._hanging: dict[str, asyncio.Event] = {}
+        self._dropping: dict[str, int] = {}
+        self._partial: dict[str, int] = {}
 
     def fail(self, call: str, error: Exception, times: int = 1) -> None:
         """Make the next `times` calls of this name raise `error`."""
@@ -30,6 +32,28 @@ class Faults:
     def release(self, call: str) -> None:
         """Let the hanging calls of this name go on."""
         self._hanging.pop(call).set()
+
+    def drop(self, call: str, after: int = 0) -> None:
+        """Lose the connection at the next call of this name, or after so many that still work."""
+        self._dropping[call] = after
+
+    def partial(self, call: str, left_out: int = 1) -> None:
+        """Make `list_vms` or `sample` leave out so many VMs, as a host does that is busy; 0 ends that."""
+        self._partial[call] = left_out
+
+    def left_out(self, call: str) -> int:
+        """Say how many VMs this call leaves out."""
+        return self._partial.get(call, 0)
+
+    def drops(self, call: str) -> bool:
+        """Say whether the connection is lost at this call, and count it."""
+        if call not in self._dropping:
+            return False
+        self._dropping[call] -= 1
+        if self._dropping[call] >= 0:
+            return False
+        del self._dropping[call]
+        return True
 
     async def meet(self, call: str) -> None:
         """Do to this call what the script says."""

@@ -9,6 +9,7 @@ from virtumancer_reference.configuration import configuration
 from virtumancer_reference.error_codes import error_codes, start_up_errors
 from virtumancer_reference.hooks import hooks
 from virtumancer_reference.objects import objects
+from virtumancer_reference.support_matrix import support_matrix
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -24,6 +25,7 @@ PARTS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "hooks": ("reference/hooks", hooks),
     "start-up-errors": ("reference/error-codes", start_up_errors),
     "objects": ("reference/http-api", objects),
+    "support-matrix": ("reference/support-matrix", support_matrix),
 }
 """Each part by name: the page that it belongs to, and the function that writes it as Markdown."""
 
