@@ -92,6 +92,15 @@ def test_a_missing_requirement_names_the_extra_that_brings_it(installed: Callabl
     assert "pip install 'needy-dist[needy]'" in info(load(), "needy").reason
 
 
+def test_a_plugin_that_is_handed_over_takes_the_place_of_the_installed_one(installed: Callable[..., None]) -> None:
+    installed("waver", ACTION_SOURCE)
+    over = plugin(virtumancer_vm_actions=lambda: [action("wave")])
+    over.__name__ = "waver_module"
+    plugins = load(mine=over)
+    assert [i.name for i in plugins.infos if i.module == "waver_module"] == ["mine"]
+    assert plugins.actions["wave"][0] == "mine"
+
+
 def test_two_plugins_of_one_name_are_told_apart_and_only_one_is_used(installed: Callable[..., None]) -> None:
     installed("twin", ACTION_SOURCE)
     plugins = load(twin=plugin(virtumancer_vm_actions=lambda: [action("other")]))

@@ -204,6 +204,7 @@ async def test_a_server_that_is_not_there_is_named_without_the_password():
 
 
 async def test_an_unknown_sslmode_is_refused():
+    pytest.importorskip("asyncpg")
     assert "sslmode" in await refusal("postgresql://me:s3cret@127.0.0.1/virtu?sslmode=maybe")
 
 

@@ -26,8 +26,13 @@ class Candidate(Struct, frozen=True):
 
 
 def find_candidates(extra: Mapping[str, ModuleType]) -> list[Candidate]:
-    """List what is installed and handed over: built-ins first, then by name."""
-    found = [_from_entry_point(entry) for entry in metadata.entry_points(group=GROUP)]
+    """List what is installed and handed over: built-ins first, then by name.
+
+    One that is handed over takes the place of the same module where that is installed.
+    """
+    modules = {plugin.__name__ for plugin in extra.values()}
+    installed = [_from_entry_point(entry) for entry in metadata.entry_points(group=GROUP)]
+    found = [candidate for candidate in installed if candidate.module not in modules]
     found += [Candidate(name=name, module=plugin.__name__, plugin=plugin) for name, plugin in extra.items()]
     return sorted(found, key=lambda c: (c.distribution != BUILT_IN, c.name))
 

@@ -72,11 +72,15 @@ async def virtumancer_app(
     virtumancer_tables: Mapping[str, Mapping[str, Any]],
     virtumancer_events: "EventRecorder",
 ) -> "AsyncIterator[Application]":
-    """The application with these plugins on a database of its own; the hypervisor is its host `kvm1`."""
+    """The application with these plugins on a database of its own; the hypervisor is its connected host `kvm1`."""
+    from virtumancer.contracts import HostState, HostStateChanged  # noqa: PLC0415
     from virtumancer.testing.serving import application_with  # noqa: PLC0415
 
     plugins = {**virtumancer_plugins, "virtumancer-events": virtumancer_events.plugin()}
     async with application_with(tmp_path, virtumancer_hypervisor, plugins, virtumancer_tables) as application:
+        # Connected, or not to be: a test may have told the hypervisor to refuse.
+        while (await virtumancer_events.next(HostStateChanged)).state is HostState.CONNECTING:
+            pass
         yield application
 
 

@@ -42,7 +42,7 @@ async def application_with(
     )
     loaded = load_plugins(extra={**plugins, FAKE: fake_plugin(hypervisor)}, tables=tables)
     for info in loaded.infos:
-        if info.name in plugins and info.state is not PluginState.ACTIVE:
+        if info.name in {*plugins, FAKE} and info.state is not PluginState.ACTIVE:
             raise ConfigError(f"plugin {info.name} is {info.state.value} ({info.phase}): {info.reason}")
     async with create_app(config, loaded) as application:
         yield application
