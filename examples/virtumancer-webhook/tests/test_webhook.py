@@ -1,5 +1,6 @@
 """Events reach a real web server, with the token; what is wrong with the address is told."""
 
+import asyncio
 import json
 import queue
 import threading
@@ -70,9 +71,9 @@ async def test_what_happens_is_posted_with_the_token(
     vm = virtumancer_hypervisor.define("new01")
     await virtumancer_events.next(HostVMEvent)
 
-    posted = [receiver.posts.get(timeout=5)]
+    posted = [await asyncio.to_thread(receiver.posts.get, timeout=5)]
     while posted[-1][1]["type"] != "HostVMEvent":
-        posted.append(receiver.posts.get(timeout=5))
+        posted.append(await asyncio.to_thread(receiver.posts.get, timeout=5))
 
     assert {authorization for authorization, _ in posted} == {"Bearer hunter2"}
     assert posted[-1][1] == {
