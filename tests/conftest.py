@@ -14,8 +14,8 @@ TOGETHER = (HERE / "e2e/consoles",)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Try a test with real daemons once more when it fails, since it measures a machine that others load too.
 
-    The report counts it as `rerun` and shows why; what fails twice has failed. With several workers, the tests of a file
-    stay on one of them.
+    The report counts it as `rerun` and shows why; what fails twice has failed. With several workers, the tests of one
+    file stay on one of them.
     """
     for item in items:
         if item.get_closest_marker("lab"):

@@ -2,10 +2,12 @@
 
 import pytest
 
+from tests.plugins.spice.wire import INPUTS, OK, link, make_keys, mini, reply, viewers_ticket
 from virtumancer.contracts import ByteStream, ConsoleTransport
 from virtumancer.testing import MemoryStream
 from virtumancer.testing.suites import ConsoleTransportSuite
 from virtumancer_serial.transport import SerialTransport
+from virtumancer_spice.transport import SpiceTransport
 from virtumancer_vnc.transport import VNCTransport
 
 VERSION = b"RFB 003.008\n"
@@ -53,3 +55,33 @@ class TestVNC(ConsoleTransportSuite):
         assert await self.read(stream, 4) == bytes(4)
         await stream.write(SHARED)
         assert await self.read(stream, len(SCREEN)) == SCREEN
+
+
+class TestSPICE(ConsoleTransportSuite):
+    """On the channel of the keyboard, which a viewer who may only look does not get."""
+
+    keys = make_keys()
+
+    @pytest.fixture
+    def transport(self) -> ConsoleTransport:
+        return SpiceTransport()
+
+    @pytest.fixture
+    def from_hypervisor(self) -> bytes:
+        return mini(101, bytes(2))
+
+    @pytest.fixture
+    def from_viewer(self) -> bytes:
+        return mini(101, bytes(4))
+
+    async def greet_hypervisor(self, far: MemoryStream) -> None:
+        await self.read(far, len(link(5, INPUTS)))
+        await far.write(reply(self.keys.public))
+        await self.read(far, len(viewers_ticket()))
+        await far.write(OK)
+
+    async def greet_viewer(self, stream: ByteStream) -> None:
+        await stream.write(link(5, INPUTS))
+        assert await self.read(stream, len(reply(self.keys.public))) == reply(self.keys.public)
+        await stream.write(viewers_ticket())
+        assert await self.read(stream, len(OK)) == OK

@@ -65,7 +65,7 @@ def test_the_source_distribution_holds_what_packagers_need(sdist: Path) -> None:
         "README.md",
         "CHANGELOG.md",
         "scripts/test",
-        "core/virtumancer/cli.py",
+        "core/virtumancer/cli/__init__.py",
         "plugins/virtumancer_power/__init__.py",
         "tests/packaging/conftest.py",
         "examples/demo/demo-node.xml",

@@ -118,11 +118,16 @@ class Carrying(Extending):
                 await asyncio.sleep(0)
             await self.greet_hypervisor(hypervisor.console_ends[-1])
 
-        async with asyncio.timeout(self.patience), asyncio.TaskGroup() as group:
-            group.create_task(play_hypervisor())
-            stream = await transport.open(connection, vm, session, head)
-            assert isinstance(stream, ByteStream), f"open returned {type(stream).__name__}"
-            await self.greet_viewer(stream)
+        playing = asyncio.create_task(play_hypervisor())
+        try:
+            async with asyncio.timeout(self.patience):
+                stream = await transport.open(connection, vm, session, head)
+                assert isinstance(stream, ByteStream), f"open returned {type(stream).__name__}"
+                await self.greet_viewer(stream)
+                await playing
+        finally:
+            playing.cancel()
+            await asyncio.gather(playing, return_exceptions=True)
         return stream, hypervisor.console_ends[-1]
 
     async def read(self, stream: ByteStream, size: int) -> bytes:

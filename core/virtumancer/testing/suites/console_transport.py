@@ -85,8 +85,8 @@ class ConsoleTransportSuite(Carrying):
         a_keystroke: bytes,
         from_hypervisor: bytes,
     ) -> None:
-        stream, far = await self.open(transport, connection, vm, hypervisor, SuiteSession(view_only=True), head)
         try:
+            stream, far = await self.open(transport, connection, vm, hypervisor, SuiteSession(view_only=True), head)
             await stream.write(a_keystroke)
         except (ConsoleRefused, ConsoleClosed):
             return
