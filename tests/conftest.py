@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.lab.fixtures"]
+pytest_plugins = ["tests.lab.fixtures", "virtumancer.testing.pytest_plugin"]
 
 HERE = Path(__file__).parent
 # Packages whose tests share something costly, so that one worker runs them all.

@@ -10,7 +10,9 @@ import pytest
 from conftest import Define
 from virtumancer_qmp.config import QMPConfig
 from virtumancer_qmp.connection import QMPConnection
+from virtumancer_qmp.definitions import read_definitions
 from virtumancer_qmp.driver import QMPDriver
+from virtumancer_qmp.process import Place, find
 
 from virtumancer.contracts import (
     ConnectContext,
@@ -26,7 +28,7 @@ from virtumancer.contracts import (
     VMEvent,
     VMState,
 )
-from virtumancer.errors import HypervisorError, InvalidValue
+from virtumancer.errors import HostUnreachable, HypervisorError, InvalidValue, WrongPowerState
 
 CONTEXT = ConnectContext(ConnectSettings(), HostKeyPolicy())
 
@@ -71,6 +73,49 @@ async def test_a_qemu_that_is_killed_is_seen_as_stopped(define: Define, connecti
         seen = [event.change async for event in _until(events, VMChange.STOPPED) if isinstance(event, VMEvent)]
     assert seen == [VMChange.STARTED, VMChange.STOPPED]
     assert (await connection.find_vm("web01")).state is VMState.SHUTOFF
+
+
+async def test_a_qemu_that_hangs_hides_no_other_and_can_be_forced_off(
+    define: Define, connection: HostConnection
+) -> None:
+    hanging, well = define("hanging", running=True), define("well", running=True)
+    vms = {vm.uuid: vm for vm in await connection.list_vms()}
+    os.kill(vms[hanging].id, signal.SIGSTOP)
+
+    async with asyncio.timeout(10):
+        states = {vm.uuid: vm.state for vm in await connection.list_vms()}
+        await connection.power(hanging, PowerVerb.FORCE_OFF)
+
+    assert states == {hanging: VMState.NOSTATE, well: VMState.RUNNING}
+    assert (await connection.find_vm(hanging)).state is VMState.SHUTOFF
+
+
+async def test_one_that_hangs_while_connecting_is_not_started_again(
+    define: Define, folder: Path, config: QMPConfig
+) -> None:
+    uuid = define("hanging", running=True)
+    place = Place(config.folder() / uuid)
+    running = find(read_definitions(folder)[uuid], place)
+    assert running
+    os.kill(running.pid, signal.SIGSTOP)
+    connection = await connect(folder, config)
+
+    with pytest.raises(WrongPowerState):
+        await connection.power(uuid, PowerVerb.START)
+    os.kill(running.pid, signal.SIGCONT)
+
+    assert (await connection.find_vm(uuid)).state is VMState.RUNNING
+    await connection.aclose()
+
+
+async def test_a_folder_has_one_connection_at_a_time(
+    folder: Path, config: QMPConfig, connection: HostConnection
+) -> None:
+    with pytest.raises(HostUnreachable, match="another connection has the folder"):
+        await connect(folder, config)
+    await connection.aclose()
+
+    await (await connect(folder, config)).aclose()
 
 
 async def test_a_file_that_is_no_definition_hides_no_other(
@@ -144,7 +189,9 @@ async def test_a_folder_that_vanishes_loses_the_host(folder: Path, connection: H
     folder.mkdir()
 
 
-@pytest.mark.parametrize("uri", ["qmp:///", "qmp://host/vms", "qmp:///vms?x=1"])
+@pytest.mark.parametrize(
+    "uri", ["qmp:///", "qmp://host/vms", "qmp:///vms?x=1", "qmp://[", "qmp+ssh:///vms", "qmp:///vms#x"]
+)
 def test_a_uri_that_can_never_work_is_refused(uri: str) -> None:
     with pytest.raises(InvalidValue, match="qmp:///FOLDER"):
         QMPDriver().check_uri(uri)
@@ -154,7 +201,7 @@ async def test_the_configuration_is_tested_against_the_machine() -> None:
     await QMPConfig().check()
     with pytest.raises(HypervisorError, match="install QEMU"):
         await QMPConfig(binary="/nowhere/qemu").check()
-    with pytest.raises(HypervisorError, match="is it a QEMU"):
+    with pytest.raises(HypervisorError, match="does not say that it is a QEMU"):
         await QMPConfig(binary="false").check()
 
 

@@ -10,6 +10,7 @@ from msgspec import Meta
 from virtumancer.contracts import PluginConfig
 from virtumancer.errors import HypervisorError
 
+VERSION_TIMEOUT = 5.0
 Seconds = Annotated[float, Meta(gt=0, le=300, extra={"unit": "seconds"})]
 
 
@@ -42,9 +43,16 @@ class QMPConfig(PluginConfig, frozen=True):
         """Ask QEMU for its version."""
         try:
             process = await asyncio.create_subprocess_exec(
-                self.binary, "--version", stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+                self.binary, "--version", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
             )
         except OSError as error:
             raise HypervisorError(f"{self.binary} cannot be started: {error.strerror}; install QEMU") from error
-        if await process.wait() != 0:
-            raise HypervisorError(f"{self.binary} --version failed with {process.returncode}; is it a QEMU?")
+        try:
+            async with asyncio.timeout(VERSION_TIMEOUT):
+                said, _ = await process.communicate()
+        except TimeoutError as error:
+            process.kill()
+            await process.wait()
+            raise HypervisorError(f"{self.binary} --version did not end; is it a QEMU?") from error
+        if b"QEMU" not in said:
+            raise HypervisorError(f"{self.binary} --version does not say that it is a QEMU")

@@ -25,11 +25,12 @@ from virtumancer.contracts import (
     VMRef,
     VMStats,
 )
-from virtumancer.errors import ConsoleNotFound, HypervisorError, VirtumancerError, WrongPowerState
+from virtumancer.errors import CallTimeout, ConsoleNotFound, HypervisorError, VirtumancerError, WrongPowerState
 from virtumancer.streams import SocketStream
 from virtumancer_qmp import answers
 from virtumancer_qmp.config import QMPConfig
 from virtumancer_qmp.events import QMPEvents
+from virtumancer_qmp.lock import FolderLock
 from virtumancer_qmp.machines import Machine, Machines
 from virtumancer_qmp.monitor import Monitor
 from virtumancer_qmp.process import cpu_topology
@@ -46,12 +47,14 @@ class QMPConnection(HostConnection, SupportsEvents, SupportsConsoles, SupportsSc
         self._folder = folder
         self._timeout = settings.call_timeout
         self._machines = Machines(folder, config, settings.call_timeout, self._tell)
+        self._lock = FolderLock(folder, config.folder())
         self._streams: list[QMPEvents] = []
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._watching: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Find the VMs that run, then begin to watch."""
+        """Have the folder to ourselves, find the VMs that run, then begin to watch."""
+        await asyncio.to_thread(self._lock.acquire)
         await self._machines.all()
         self._watching = asyncio.create_task(self._watch(), name=f"qmp {self._folder}")
 
@@ -88,14 +91,14 @@ class QMPConnection(HostConnection, SupportsEvents, SupportsConsoles, SupportsSc
         """Start QEMU, or tell it what to do."""
         machine = await self._machines.one(uuid)
         name = machine.definition.name
-        if (machine.monitor is None) is not (verb is PowerVerb.START):
-            raise WrongPowerState(f"VM {name!r} is {'off' if machine.monitor is None else 'running'}")
+        if (machine.running is None) is not (verb is PowerVerb.START):
+            raise WrongPowerState(f"VM {name!r} is {'off' if machine.running is None else 'running'}")
         if verb is PowerVerb.START:
             await self._machines.start(machine.definition)
         elif verb is PowerVerb.FORCE_OFF:
             await self._machines.quit(machine)
-        elif verb in VERBS and machine.monitor:
-            await machine.monitor.execute(VERBS[verb])
+        elif verb in VERBS:
+            await _answering(machine).execute(VERBS[verb])
         else:
             raise HypervisorError(
                 "QEMU by itself cannot ask a guest to reboot; shut the VM down and start it, or reset it"
@@ -104,7 +107,7 @@ class QMPConnection(HostConnection, SupportsEvents, SupportsConsoles, SupportsSc
     async def consoles(self, uuid: str) -> Sequence[ConsoleOffer]:
         """Name the screen, if there is one, and QEMU's monitor."""
         machine = await self._machines.one(uuid)
-        reason = "" if machine.monitor else "the VM is off"
+        reason = "" if machine.running else "the VM is off"
         kinds = ["vnc", "monitor"] if machine.definition.vnc else ["monitor"]
         return [ConsoleOffer(kind, available=not reason, reason=reason) for kind in kinds]
 
@@ -151,12 +154,13 @@ class QMPConnection(HostConnection, SupportsEvents, SupportsConsoles, SupportsSc
             self._watching.cancel()
             await asyncio.wait({self._watching})
         await self._machines.aclose()
+        await asyncio.to_thread(self._lock.release)
 
     async def _running(self, uuid: str) -> tuple[Machine, Monitor]:
         machine = await self._machines.one(uuid)
-        if machine.monitor is None:
+        if machine.running is None:
             raise WrongPowerState(f"VM {machine.definition.name!r} is off")
-        return machine, machine.monitor
+        return machine, _answering(machine)
 
     async def _counters(self, machine: Machine) -> object:
         if machine.monitor is None:
@@ -181,3 +185,9 @@ class QMPConnection(HostConnection, SupportsEvents, SupportsConsoles, SupportsSc
             self._lost.set_result(reason)
         for stream in tuple(self._streams):
             stream.end()
+
+
+def _answering(machine: Machine) -> Monitor:
+    if machine.monitor is None:
+        raise CallTimeout(f"QEMU of VM {machine.definition.name!r} does not answer; it can only be forced off")
+    return machine.monitor

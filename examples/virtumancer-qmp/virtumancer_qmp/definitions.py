@@ -37,19 +37,30 @@ class Definition(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return str(self.uuid)
 
 
-def read_definitions(folder: Path) -> Mapping[str, Definition]:
-    """Return the VMs of a folder by UUID; a file that cannot be read as one is said in the log. Raises `OSError`."""
+def read_definitions(folder: Path, told: set[str] | None = None) -> Mapping[str, Definition]:
+    """Return the VMs of a folder by UUID; paths of disks are those below it. Raises `OSError`.
+
+    What is wrong with a file is said in the log, once for each text in `told`.
+    """
     found: dict[str, Definition] = {}
+    told = set() if told is None else told
     for file in sorted(folder.iterdir()):
         if file.suffix != ".toml":
             continue
         try:
             definition = msgspec.toml.decode(file.read_bytes(), type=Definition)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            log.warning("%s is no definition of a VM: %s", file, error)
+            _tell(told, f"{file} is no definition of a VM: {error}")
             continue
-        if definition.id in found:
-            log.warning("%s has the UUID of VM %s, and is left out", file, found[definition.id].name)
+        if any(definition.id == other.id or definition.name == other.name for other in found.values()):
+            _tell(told, f"{file} has the name or the UUID of another VM, and is left out")
             continue
-        found[definition.id] = definition
+        disks = tuple(msgspec.structs.replace(disk, path=str(folder / disk.path)) for disk in definition.disks)
+        found[definition.id] = msgspec.structs.replace(definition, disks=disks)
     return found
+
+
+def _tell(told: set[str], text: str) -> None:
+    if text not in told:
+        told.add(text)
+        log.warning("%s", text)

@@ -20,8 +20,11 @@ class QMPDriver(HostDriver):
 
     def check_uri(self, uri: str) -> None:
         """Refuse a URI that names another machine, or no folder."""
-        parts = urlsplit(uri)
-        if parts.netloc or parts.query or len(parts.path) < 2:
+        try:
+            parts = urlsplit(uri)
+        except ValueError:
+            parts = urlsplit("")
+        if parts.scheme != "qmp" or parts.netloc or parts.query or parts.fragment or len(parts.path) < 2:
             raise InvalidValue("write qmp:///FOLDER with the folder of definitions on this machine", field="uri")
 
     async def connect(self, host: Host, context: ConnectContext) -> HostConnection:

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
 
 from virtumancer.contracts import VMChange, VMEvent, VMState
-from virtumancer.errors import HostLost, HypervisorError, VMNotFound
+from virtumancer.errors import CallTimeout, HostLost, HypervisorError, VirtumancerError, VMNotFound
 from virtumancer_qmp.config import QMPConfig
 from virtumancer_qmp.definitions import Definition, read_definitions
 from virtumancer_qmp.monitor import Monitor
@@ -26,7 +27,7 @@ Told = Callable[[VMEvent], None]
 
 
 class Machine(Struct, frozen=True):
-    """A VM: `running` is its process and `monitor` the way to it; both are None for one that is off."""
+    """A VM: `running` is its process, None for one that is off; `monitor` is None too where QEMU does not answer."""
 
     definition: Definition
     state: VMState
@@ -46,6 +47,7 @@ class Machines:
         self._dialling: dict[str, asyncio.Lock] = {}
         self._free = asyncio.Semaphore(AT_ONCE)
         self._closed = False
+        self._told: set[str] = set()
 
     def place(self, definition: Definition) -> Place:
         """Return where the sockets of a VM are."""
@@ -55,7 +57,7 @@ class Machines:
         """Return all VMs by UUID. Raises `HypervisorError` when the folder cannot be read."""
         self._require_open()
         try:
-            definitions = await asyncio.to_thread(read_definitions, self._folder)
+            definitions = await asyncio.to_thread(read_definitions, self._folder, self._told)
         except OSError as error:
             raise HypervisorError(f"{self._folder} cannot be read: {error.strerror}") from error
         machines = await asyncio.gather(*(self._machine(definition) for definition in definitions.values()))
@@ -78,17 +80,13 @@ class Machines:
             raise HypervisorError(f"QEMU started VM {definition.name!r}, and does not answer at {place.qmp}")
 
     async def quit(self, machine: Machine) -> None:
-        """End a QEMU at once; one that does not quit is killed."""
-        if machine.monitor is None:
-            return
-        try:
-            await machine.monitor.execute("quit")
-            async with asyncio.timeout(self._config.stop_timeout):
-                await machine.monitor.ended.wait()
-        except HostLost:
-            pass  # it was quicker than its answer
-        except TimeoutError:
-            await asyncio.to_thread(kill, machine.definition, self.place(machine.definition))
+        """End a QEMU at once; one that does not quit, or does not even answer, is killed."""
+        if machine.monitor and machine.state is not VMState.NOSTATE:
+            with suppress(VirtumancerError, TimeoutError):  # whatever it says, it is killed unless it is gone
+                async with asyncio.timeout(self._config.stop_timeout):
+                    await machine.monitor.execute("quit")
+                    await machine.monitor.ended.wait()
+        await asyncio.to_thread(kill, machine.definition, self.place(machine.definition))
 
     async def aclose(self) -> None:
         """Let go of all VMs; they run on."""
@@ -99,14 +97,18 @@ class Machines:
     async def _machine(self, definition: Definition) -> Machine:
         async with self._free:
             running = await asyncio.to_thread(find, definition, self.place(definition))
-            monitor = await self._monitor(definition) if running else None
-            if monitor is None:
+            if running is None:
                 return Machine(definition, VMState.SHUTOFF)
+            monitor = await self._monitor(definition)
             try:
-                status = await monitor.execute("query-status")
+                status = await monitor.status() if monitor else ""
             except HostLost:
                 return Machine(definition, VMState.SHUTOFF)
-        return Machine(definition, STATES.get(str(status["status"]), VMState.PAUSED), running, monitor)
+            except CallTimeout:
+                status = ""
+        # One that hangs is known to be there, and nothing more.
+        state = STATES.get(status, VMState.PAUSED) if status else VMState.NOSTATE
+        return Machine(definition, state, running, monitor)
 
     async def _monitor(self, definition: Definition) -> Monitor | None:
         """Return the connection to a QEMU, made if need be: it has one place for one client."""

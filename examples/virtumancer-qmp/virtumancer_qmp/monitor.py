@@ -10,7 +10,8 @@ from qemu.qmp import ConnectError, ExecuteError, QMPClient, QMPError, StateError
 from virtumancer.contracts import VMChange
 from virtumancer.errors import CallTimeout, HostLost, HypervisorError
 
-CONNECT_TIMEOUT = 5.0
+CONNECT_TIMEOUT = 2.0
+STATUS_TIMEOUT = 2.0
 CHANGES: Mapping[str, VMChange] = {
     "STOP": VMChange.SUSPENDED,
     "RESUME": VMChange.RESUMED,
@@ -49,15 +50,22 @@ class Monitor:
             return None
         return monitor
 
+    async def status(self) -> str:
+        """Ask for the run state; a QEMU that hangs must not hold up a listing for long."""
+        return str((await self._execute("query-status", {}, min(self._timeout, STATUS_TIMEOUT)))["status"])
+
     async def execute(self, command: str, **arguments: object) -> Any:
         """Run a command and return what QEMU answers."""
+        return await self._execute(command, arguments, self._timeout)
+
+    async def _execute(self, command: str, arguments: dict[str, object], timeout: float) -> Any:
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(timeout):
                 return await self._client.execute(command, arguments)
         except ExecuteError as error:
             raise HypervisorError(f"QEMU refused {command}: {error}") from error
         except TimeoutError as error:
-            raise CallTimeout(f"QEMU did not answer {command} within {self._timeout:g} s") from error
+            raise CallTimeout(f"QEMU did not answer {command} within {timeout:g} s") from error
         except (QMPError, StateError, OSError) as error:
             raise HostLost(f"QEMU is gone: {type(error).__name__}") from error
 

@@ -4,16 +4,18 @@ import os
 import re
 import signal
 import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
 
-from virtumancer.errors import HypervisorError
+from virtumancer.errors import HypervisorError, WrongPowerState
 from virtumancer_qmp.config import QMPConfig
 from virtumancer_qmp.definitions import Definition
 
 START_TIMEOUT = 20.0
+KILL_TIMEOUT = 5.0
 SOCKET_LIMIT = 107
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -53,7 +55,12 @@ class Running(Struct, frozen=True):
 
 
 def launch(definition: Definition, place: Place, config: QMPConfig) -> None:
-    """Start QEMU in the background. Raises `HypervisorError` with what it says when it does not start."""
+    """Start QEMU in the background. Raises `HypervisorError` with what it says when it does not start.
+
+    Never beside one that runs: its sockets would be gone, and it out of reach for good.
+    """
+    if find(definition, place):
+        raise WrongPowerState(f"VM {definition.name!r} is running")
     if len(place.monitor.encode()) > SOCKET_LIMIT:
         raise HypervisorError(
             f"the path {place.monitor} is too long for a socket: take a shorter plugins.qmp.runtime_folder"
@@ -108,11 +115,14 @@ def find(definition: Definition, place: Place) -> Running | None:
 
 
 def kill(definition: Definition, place: Place) -> None:
-    """End a QEMU that does not quit."""
-    running = find(definition, place)
-    if running:
+    """End a QEMU that does not quit, and wait until it is gone."""
+    patience = time.monotonic() + KILL_TIMEOUT
+    while (running := find(definition, place)) and time.monotonic() < patience:
         with suppress(ProcessLookupError):
             os.kill(running.pid, signal.SIGKILL)
+        time.sleep(0.02)
+    if running:
+        raise HypervisorError(f"QEMU of VM {definition.name!r} (pid {running.pid}) cannot be killed")
 
 
 def cpu_topology() -> tuple[int, int, int]:

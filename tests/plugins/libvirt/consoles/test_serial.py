@@ -77,23 +77,37 @@ async def test_a_closed_console_can_be_opened_at_once_by_the_next_one(
         await stream.close()
 
 
+async def open_when_free(host: LibvirtConnection, linux: LinuxGuest) -> ByteStream:
+    """Open the console as soon as the daemon has seen that whoever had it left."""
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            return await open_serial(host, linux)
+        except ConsoleBusy:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+
+
 async def test_a_viewer_that_does_not_read_stops_the_guest_instead_of_filling_our_memory(
     host: LibvirtConnection, linux: LinuxGuest
 ) -> None:
-    stream = await open_serial(host, linux)
-    before = resident_kib()
-    await stream.write(b"yes 0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz\r")
-    # The guest's own log of its serial port tells how far it got.
-    size, deadline = -1, time.monotonic() + 45
-    while (now := linux.log.stat().st_size) != size:
-        assert time.monotonic() < deadline, f"the guest prints on and on: {now} bytes"
-        size = now
-        await asyncio.sleep(1.5)
-    assert resident_kib() - before < 16_000
-    while linux.log.stat().st_size == size:
-        assert await stream.read()
-    await interrupt(stream)
-    await stream.close()
+    stream = await open_when_free(host, linux)
+    try:
+        before = resident_kib()
+        await stream.write(b"yes 0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz\r")
+        # The guest's own log of its serial port tells how far it got.
+        size, deadline = -1, time.monotonic() + 45
+        while (now := linux.log.stat().st_size) != size:
+            assert time.monotonic() < deadline, f"the guest prints on and on: {now} bytes"
+            size = now
+            await asyncio.sleep(1.5)
+        assert resident_kib() - before < 16_000
+        async with asyncio.timeout(20):
+            while linux.log.stat().st_size == size:
+                assert await stream.read()
+        await interrupt(stream)
+    finally:
+        await stream.close()
 
 
 async def test_closing_in_the_middle_of_a_flood_is_quick(host: LibvirtConnection, linux: LinuxGuest) -> None:
@@ -103,14 +117,7 @@ async def test_closing_in_the_middle_of_a_flood_is_quick(host: LibvirtConnection
     began = time.monotonic()
     await stream.close()
     assert time.monotonic() - began < 2
-    deadline = time.monotonic() + 5
-    while True:
-        try:
-            stream = await open_serial(host, linux)
-            break
-        except ConsoleBusy:  # the daemon has not seen yet that the first one left
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.05)
+    stream = await open_when_free(host, linux)
     await interrupt(stream)
     await stream.close()
 
