@@ -114,7 +114,17 @@ class Application:
         consoles = ConsolesService(hosts, vms, plugins.consoles, tickets, self._limits(), bus, health)
         screenshots = ScreenshotsService(hosts, vms, config.consoles.screenshot_interval)
         services = Services(
-            hosts, vms, live_stats, collectors, consoles, screenshots, tuple(plugins.consoles), bus, health, plugins
+            hosts,
+            vms,
+            live_stats,
+            collectors,
+            consoles,
+            screenshots,
+            tuple(plugins.consoles),
+            bus,
+            health,
+            plugins,
+            self._audit,
         )
         return hosts, services
 

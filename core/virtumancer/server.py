@@ -14,6 +14,7 @@ import uvicorn
 from virtumancer.app import Application
 from virtumancer.config import Config
 from virtumancer.errors import UsageError
+from virtumancer.http.direct import DirectProtocol
 
 __all__ = ["Server", "listen", "run", "server_settings", "url_of"]
 
@@ -115,7 +116,7 @@ def server_settings(application: Application) -> uvicorn.Config:
     settings = uvicorn.Config(
         application,
         lifespan="off",  # the context of the application is entered before, where its errors can be told apart
-        ws="websockets-sansio",
+        ws=DirectProtocol,
         ws_max_size=server.max_body,
         ws_per_message_deflate=False,
         ws_ping_interval=20.0,

@@ -4,10 +4,11 @@ import asyncio
 import socket
 import ssl
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
-from virtumancer.contracts import ByteStream, CloseCode
+from virtumancer.contracts import ByteStream, CloseCode, DirectStream
 from virtumancer.errors import ConsoleClosed, ConsoleRefused
 
 __all__ = ["SocketStream", "TLSStream"]
@@ -17,7 +18,7 @@ LOW_WATER = 64 * 1024
 CLOSE_TIMEOUT = 1.0
 
 
-class SocketStream(ByteStream, asyncio.Protocol):
+class SocketStream(DirectStream, asyncio.Protocol):
     """A TCP or unix socket: hands on the very bytes that the event loop read.
 
     asyncio's own streams gather what arrives in a buffer and copy it out again.
@@ -32,6 +33,7 @@ class SocketStream(ByteStream, asyncio.Protocol):
         self._reading_paused = False
         self._ended = False
         self._reader: asyncio.Future[None] | None = None
+        self._taker: Callable[[bytes], bool] | None = None
         self._writable = asyncio.Event()
         self._writable.set()
         self._closed = asyncio.Event()
@@ -78,6 +80,18 @@ class SocketStream(ByteStream, asyncio.Protocol):
         if not self._writable.is_set():
             await self._writable.wait()
 
+    def write_now(self, data: bytes) -> bool:
+        """Send everything, unless the other end is slow or gone."""
+        transport = self._transport
+        if transport is None or self._ended or not self._writable.is_set() or transport.is_closing():
+            return False
+        transport.write(data)
+        return True
+
+    def hand_over(self, taker: Callable[[bytes], bool] | None) -> None:
+        """Offer what comes while a `read` waits."""
+        self._taker = taker
+
     async def close(self) -> None:
         """Close both ways; what the other end does not take within a second is dropped."""
         if self._transport is None:
@@ -96,7 +110,9 @@ class SocketStream(ByteStream, asyncio.Protocol):
         self._transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
 
     def data_received(self, data: bytes) -> None:
-        """Keep what came, and ask the other end to wait when nobody reads it."""
+        """Hand on what came or keep it, and ask the other end to wait when nobody reads it."""
+        if self._taker and self._reader and not self._reader.done() and self._taker(data):
+            return
         self._chunks.append(data)
         self._size += len(data)
         if self._size > HIGH_WATER and not self._reading_paused and self._transport:

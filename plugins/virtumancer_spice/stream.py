@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from virtumancer.contracts import ByteStream, CloseCode, ConsoleSession
+from virtumancer.contracts import ByteStream, CloseCode, ConsoleSession, DirectStream
 from virtumancer.errors import ConsoleRefused
 from virtumancer_spice.handshake import ServerSide, ViewerSide
 from virtumancer_spice.link import ChannelType, CommonCap, LinkError
@@ -18,7 +18,7 @@ SLICE = 16 * 1024
 """What is read message by message is read in slices, so that others have their turn."""
 
 
-class SpiceStream(ByteStream):
+class SpiceStream(DirectStream):
     """A channel; as soon as its link stage is over, reading and writing are the hypervisor's stream's."""
 
     def __init__(
@@ -30,6 +30,8 @@ class SpiceStream(ByteStream):
         reply_timeout: float = REPLY_TIMEOUT,
     ) -> None:
         self._stream = stream
+        self._direct = stream if isinstance(stream, DirectStream) else None
+        self._taker: Callable[[bytes], bool] | None = None
         self._server = server
         self._viewer = viewer
         self._session = session
@@ -47,6 +49,7 @@ class SpiceStream(ByteStream):
             raise self._server.refusal()
         data = await self._receive(limit)
         self._watch(data)
+        self.hand_over(self._taker)
         return data
 
     async def write(self, data: bytes) -> None:
@@ -61,6 +64,16 @@ class SpiceStream(ByteStream):
             rewrite = self._rewrite
             if kept := part if rewrite is None else rewrite(part):
                 await self._stream.write(kept)
+
+    def write_now(self, data: bytes) -> bool:
+        """Send at once what needs no look into it."""
+        return self._rewrite is None and self._direct is not None and self._direct.write_now(data)
+
+    def hand_over(self, taker: Callable[[bytes], bool] | None) -> None:
+        """Offer what the hypervisor sends, as soon as nothing of it has to be looked at."""
+        self._taker = taker
+        if self._direct and (self._watch is None or taker is None):
+            self._direct.hand_over(taker)
 
     async def close(self) -> None:
         """Close the hypervisor's stream."""

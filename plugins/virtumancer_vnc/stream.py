@@ -1,8 +1,9 @@
 """A viewer's stream: greets the viewer, and then is the hypervisor's stream, filtered when the session is view-only."""
 
 import asyncio
+from collections.abc import Callable
 
-from virtumancer.contracts import ByteStream, CloseCode
+from virtumancer.contracts import ByteStream, CloseCode, DirectStream
 from virtumancer.errors import ConsoleRefused
 from virtumancer_vnc.handshake import HANDSHAKE_TIMEOUT
 from virtumancer_vnc.view_only import ViewOnlyFilter
@@ -14,11 +15,13 @@ CLIENT_INIT_SHARED = b"\x01"
 """Who may look at a console together is the core's decision, so the hypervisor always hears "shared"."""
 
 
-class VNCStream(ByteStream):
+class VNCStream(DirectStream):
     """One viewer at a hypervisor's stream that waits for ClientInit."""
 
     def __init__(self, hypervisor: ByteStream, *, view_only: bool, timeout: float = HANDSHAKE_TIMEOUT) -> None:
         self._hypervisor = hypervisor
+        self._direct = hypervisor if isinstance(hypervisor, DirectStream) else None
+        self._taker: Callable[[bytes], bool] | None = None
         self._filter = ViewOnlyFilter() if view_only else None
         self._viewer = ViewerHandshake()
         self._timeout = timeout
@@ -35,6 +38,7 @@ class VNCStream(ByteStream):
             if answer:
                 return answer
             self._reads_through = True
+            self.hand_over(self._taker)
         if self._ahead:
             ahead, self._ahead = self._ahead, None
             return await ahead
@@ -49,6 +53,16 @@ class VNCStream(ByteStream):
         else:
             await self._pass(data)
         return None
+
+    def write_now(self, data: bytes) -> bool:
+        """Send at once what needs no look into it."""
+        return self._writes_through and self._direct is not None and self._direct.write_now(data)
+
+    def hand_over(self, taker: Callable[[bytes], bool] | None) -> None:
+        """Offer what the hypervisor sends, as soon as the viewer has all of the handshake's answers."""
+        self._taker = taker
+        if self._direct and (self._reads_through or taker is None):
+            self._direct.hand_over(taker)
 
     async def close(self) -> None:
         """Close the hypervisor's stream."""

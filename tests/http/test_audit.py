@@ -6,9 +6,11 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from virtumancer.app import Application
-from virtumancer.contracts import VMState
+from virtumancer.contracts import ConsoleOffer, VMState
 from virtumancer.errors import HypervisorError
 from virtumancer.services.audit import AuditLog, AuditRecord, RecordKind
 from virtumancer.store import AuditRepository
@@ -98,3 +100,26 @@ async def test_secrets_of_a_uri_are_not_on_record(
 
     assert len(records) == 2
     assert all("hunter2" not in repr(record) for record in records)
+
+
+async def test_a_console_session_is_on_record_from_its_begin_to_its_end(
+    application: Application, url: str, kvm1: FakeHypervisor, audit: AuditLog
+) -> None:
+    web01 = kvm1.define("web01", VMState.RUNNING)
+    kvm1.consoles[web01.uuid] = (ConsoleOffer("serial", available=True),)
+    async with httpx2.AsyncClient(base_url=f"{url}/api/v1", trust_env=False) as client:
+        (await client.post("/hosts", json={"id": "kvm1", "uri": kvm1.uri})).raise_for_status()
+    place = f"{url}/api/v1/hosts/kvm1/vms".replace("http", "ws", 1)
+
+    async with connect(f"{place}/web01/serial", proxy=None):
+        assert [record.kind for record in await last_act(audit)] == [RecordKind.BEGUN]
+    with pytest.raises(InvalidStatus):
+        await connect(f"{place}/nobody/serial", proxy=None)
+
+    ended: dict[str, AuditRecord] = {}
+    async with asyncio.timeout(5):
+        while len(ended) < 2:
+            acts = [record async for record in audit.records() if record.what.startswith("GET ")]
+            ended = {record.target["vm"]: record for record in acts if record.kind is RecordKind.ENDED}
+    assert {vm: record.outcome for vm, record in ended.items()} == {"web01": "ok", "nobody": "vm-not-found"}
+    assert ended["web01"].target == {"host": "kvm1", "vm": "web01", "console": "serial"}

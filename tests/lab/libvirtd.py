@@ -53,6 +53,23 @@ _SYSTEM_FOLDERS = {
 }
 
 
+# How many ports a daemon has for screens; the next one is bound for as long as it has them.
+_DISPLAYS = 999
+
+
+def _claim_displays() -> socket.socket:
+    """Claim a range of ports that no other daemon of a lab uses: two that try a port at once would both take it."""
+    for first in random.sample(range(6000, 18000, _DISPLAYS + 1), 12):
+        claim = socket.socket()
+        try:
+            claim.bind(("127.0.0.1", first + _DISPLAYS))
+        except OSError:
+            claim.close()
+            continue
+        return claim
+    raise LabError("No range of ports for screens is free.")
+
+
 class PrivateLibvirtd:
     """libvirtd with its own folders in a namespace, reachable by unix socket and by TCP."""
 
@@ -77,6 +94,7 @@ class PrivateLibvirtd:
             stack.callback(self._daemon.kill)
             self.start()
             stack.callback(self._end_in_order)
+            stack.callback(self._displays.close)
             self._stack = stack.pop_all()
         return self
 
@@ -189,9 +207,10 @@ class PrivateLibvirtd:
     def _write_configuration(self) -> None:
         for name in _SYSTEM_FOLDERS:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        display_port = random.randrange(6000, 18000, 1000)  # libvirt tries each port of the range before it takes it
+        self._displays = _claim_displays()
+        display_port: int = self._displays.getsockname()[1] - _DISPLAYS
         libvirtd_conf = _LIBVIRTD_CONF.format(host_uuid=uuid.uuid4(), tcp_port=self.tcp_port)
-        qemu_conf = _QEMU_CONF.format(display_port_min=display_port, display_port_max=display_port + 999)
+        qemu_conf = _QEMU_CONF.format(display_port_min=display_port, display_port_max=display_port + _DISPLAYS - 1)
         (self.folder / "etc" / "libvirtd.conf").write_text(libvirtd_conf)
         (self.folder / "etc" / "qemu.conf").write_text(qemu_conf)
         for capabilities in (self.folder / "cache").glob("*"):

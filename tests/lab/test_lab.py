@@ -106,17 +106,17 @@ def test_a_linux_guest_obeys_the_power_button(
     libvirtd: PrivateLibvirtd, linux_kernel: LinuxKernel, tmp_path: Path
 ) -> None:
     serial_log = tmp_path / "serial.log"
-    libvirtd.define(linux_guest("linux", *linux_kernel, serial_log=serial_log))
-    libvirtd.virsh("start", "linux")
+    libvirtd.define(linux_guest("obeying", *linux_kernel, serial_log=serial_log))
+    libvirtd.virsh("start", "obeying")
     wait_for_guest(serial_log)
-    guest = libvirtd.guest_pid("linux")
+    guest = libvirtd.guest_pid("obeying")
 
-    libvirtd.virsh("reboot", "linux")
+    libvirtd.virsh("reboot", "obeying")
     wait_for_guest(serial_log, boots=2)
-    assert libvirtd.guest_pid("linux") == guest
+    assert libvirtd.guest_pid("obeying") == guest
 
-    libvirtd.virsh("shutdown", "linux")
-    libvirtd.wait_for_state("linux", "shut off", timeout=10)
+    libvirtd.virsh("shutdown", "obeying")
+    libvirtd.wait_for_state("obeying", "shut off", timeout=10)
 
 
 def test_ssh_lets_the_user_in_and_shows_the_private_libvirtd(sshd: PrivateSshd, libvirtd: PrivateLibvirtd) -> None:

@@ -80,6 +80,7 @@ __all__ = [
     "ConsoleSession",
     "ConsoleTransport",
     "DeviceCounters",
+    "DirectStream",
     "Disk",
     "DiskDriver",
     "DiskTarget",

@@ -17,10 +17,12 @@ from virtumancer.errors import (
     WrongPowerState,
 )
 from virtumancer.http import examples
+from virtumancer.http.auditing import act_of
 from virtumancer.http.etags import is_known
 from virtumancer.http.operations import ASKS_VM, Header, Query, operation
 from virtumancer.http.requests import BodyReader, send_json
 from virtumancer.http.sockets import raw_socket
+from virtumancer.services.audit import AuditLog
 from virtumancer.services.console_sessions import ConsoleSessionInfo, Viewer
 from virtumancer.services.consoles import ConsoleOfferInfo, ConsolesService
 from virtumancer.services.screenshots import ScreenshotsService
@@ -160,9 +162,10 @@ class ConsoleResource:
 class ConsoleSocket:
     """The WebSocket of one kind of console."""
 
-    def __init__(self, consoles: ConsolesService, suffix: str) -> None:
+    def __init__(self, consoles: ConsolesService, suffix: str, audit: AuditLog) -> None:
         self._consoles = consoles
         self._suffix = suffix
+        self._audit = audit
 
     @operation(
         "openConsole",
@@ -193,14 +196,15 @@ class ConsoleSocket:
         """
         ticket = req.get_param("ticket") or ""
         follow = req.get_param_as_bool("follow") or False
-        visit = await self._consoles.visit(host, vm, self._suffix, _viewer(req), ticket, follow=follow)
-        try:
-            socket = raw_socket(req)
-            offered = ws.subprotocols
-            await socket.accept(next((name for name in visit.subprotocols if name in offered), None))
-            await visit.serve(socket)
-        finally:
-            await visit.aclose()
+        async with self._audit.recorded(act_of(req, {"host": host, "vm": vm, "console": self._suffix})):
+            visit = await self._consoles.visit(host, vm, self._suffix, _viewer(req), ticket, follow=follow)
+            try:
+                socket = raw_socket(req)
+                offered = ws.subprotocols
+                await socket.accept(next((name for name in visit.subprotocols if name in offered), None))
+                await visit.serve(socket)
+            finally:
+                await visit.aclose()
 
 
 class ScreenshotResource:

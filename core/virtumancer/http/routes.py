@@ -35,6 +35,7 @@ from virtumancer.http.vms import (
 )
 from virtumancer.http.ws import RefreshSocket
 from virtumancer.plugins import Plugins
+from virtumancer.services.audit import AuditLog
 from virtumancer.services.collecting import CollectorRunner
 from virtumancer.services.consoles import ConsolesService
 from virtumancer.services.events import EventBus
@@ -66,6 +67,7 @@ class Services(Struct, frozen=True):
     plugins: PluginHealth
     provided: Plugins
     """What the plugins add, for the document that describes it."""
+    audit: AuditLog
 
 
 def add_routes(app: falcon.asgi.App[Any, Any], services: Services, bodies: BodyReader) -> None:
@@ -97,7 +99,7 @@ def add_routes(app: falcon.asgi.App[Any, Any], services: Services, bodies: BodyR
         f"{VM}/{{action:segment}}": VMActionResource(vms, bodies),
     }
     for suffix in services.console_suffixes:
-        routes[f"{VM}/{suffix}"] = ConsoleSocket(services.consoles, suffix)
+        routes[f"{VM}/{suffix}"] = ConsoleSocket(services.consoles, suffix, services.audit)
     for path, resource in plugin_routes(services.provided, PluginHosts(hosts), bodies, services.plugins):
         app.add_route(f"{BASE}/plugins/{path}", resource)
     routes[f"{BASE}/openapi.json"] = OpenAPIResource(routes, services.provided)

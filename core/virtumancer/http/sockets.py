@@ -1,12 +1,13 @@
 """WebSockets beneath Falcon: refusals with a status and a document, and messages without its receive queue."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any
 
 from falcon.asgi import Request
 
 from virtumancer.errors import ConsoleClosed
+from virtumancer.http.direct import EXTENSION, DirectProtocol
 from virtumancer.http.paths import ASGIApp
 
 __all__ = ["RawSocket", "raw_socket", "with_raw_sockets"]
@@ -23,7 +24,9 @@ class RawSocket:
     def __init__(
         self, scope: Any, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
     ) -> None:
-        self._can_answer = "websocket.http.response" in (scope.get("extensions") or {})
+        extensions: Mapping[str, Any] = scope.get("extensions") or {}
+        self._can_answer = "websocket.http.response" in extensions
+        self._direct: DirectProtocol | None = extensions.get(EXTENSION)
         self._receive = receive
         self._send = send
         self._accepted = False
@@ -64,6 +67,15 @@ class RawSocket:
         except OSError as error:
             self._closed = True
             raise ConsoleClosed("the viewer left") from error
+
+    def send_now(self, data: bytes) -> bool:
+        """Send a binary message without waiting; False when it has to be sent with `send`."""
+        return self._direct is not None and self._direct.send_now(data)
+
+    def hand_over(self, taker: Callable[[bytes], bool] | None) -> None:
+        """Offer messages to `taker` while `receive` waits, where the server can; what it does not take is received."""
+        if self._direct is not None:
+            self._direct.hand_over(taker)
 
     async def close(self, code: int, reason: str) -> None:
         """Close with a code and a reason that a person understands."""

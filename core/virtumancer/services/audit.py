@@ -1,6 +1,7 @@
 """The audit log: every change is on record before it is made, and completed after it."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
@@ -9,7 +10,7 @@ import structlog
 from msgspec import Struct, field, structs
 
 from virtumancer.contracts import Timestamp
-from virtumancer.errors import NotFound
+from virtumancer.errors import NotFound, StoreUnavailable, VirtumancerError
 from virtumancer.store import AuditRepository, ChainEnds, StoredRecord, digest_of
 
 __all__ = ["Act", "AuditLog", "AuditRecord", "Damage", "RecordKind", "verify"]
@@ -90,6 +91,26 @@ class AuditLog:
             begun, at=at, kind=kind, outcome=outcome, duration=round((at - begun.at).total_seconds(), 3)
         )
         await self._store.append(at, lambda n: _document(structs.replace(record, number=n)), begun.number)
+
+    @asynccontextmanager
+    async def recorded(self, act: Act) -> AsyncGenerator[None]:
+        """Keep an act on record that lasts: its begin now, its end when the context is left."""
+        begun = await self.begin(act)
+        outcome = "ok"
+        try:
+            yield
+        except VirtumancerError as error:
+            outcome = error.code
+            raise
+        except BaseException:
+            outcome = "broken-off"
+            raise
+        finally:
+            try:
+                await self.end(begun, outcome)
+            except StoreUnavailable as error:
+                # Its begin is on record; the next start marks it as interrupted.
+                log.warning("the end of an act could not be written down", act=begun.number, reason=error.message)
 
     async def note_interrupted(self, age: timedelta = timedelta()) -> int:
         """Complete the acts older than `age` that nobody completed; returns how many."""

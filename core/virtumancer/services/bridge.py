@@ -2,9 +2,10 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Protocol
 
-from virtumancer.contracts import ByteStream, CloseCode
+from virtumancer.contracts import ByteStream, CloseCode, DirectStream
 from virtumancer.errors import ConsoleClosed
 from virtumancer.services.console_sessions import Ending, LiveSession
 
@@ -25,12 +26,22 @@ class ViewerSocket(Protocol):
         """Send a message, waiting while the viewer is slow."""
         ...
 
+    def send_now(self, data: bytes) -> bool:
+        """Send a message without waiting; False when it has to be sent with `send`."""
+        ...
+
+    def hand_over(self, taker: Callable[[bytes], bool] | None) -> None:
+        """Offer messages to `taker` while `receive` waits; what it returns False for is received."""
+        ...
+
 
 async def bridge(socket: ViewerSocket, stream: ByteStream, session: LiveSession, first: bytes) -> Ending | None:
     """Move bytes until an end closes or the session is ended; `first` goes to the console before all else.
 
     Returns how the session was ended, or None when it was the console that closed. Raises what the stream raises.
     """
+    if isinstance(stream, DirectStream):
+        _shorten(socket, stream, session)
     up = asyncio.create_task(_to_console(socket, stream, session, first))
     down = asyncio.create_task(_to_viewer(socket, stream, session))
     try:
@@ -46,9 +57,25 @@ async def bridge(socket: ViewerSocket, stream: ByteStream, session: LiveSession,
         up.result()
         return Ending(CloseCode.NORMAL, "the viewer left")
     finally:
+        socket.hand_over(None)
         up.cancel()
         down.cancel()
         await asyncio.gather(up, down, return_exceptions=True)
+
+
+def _shorten(socket: ViewerSocket, stream: DirectStream, session: LiveSession) -> None:
+    """Let each end hand what comes straight to the other, as long as nobody is slow and both tasks wait for more."""
+
+    def up(data: bytes) -> bool:
+        session.last_active = time.monotonic()
+        return stream.write_now(data)
+
+    def down(data: bytes) -> bool:
+        session.last_active = time.monotonic()
+        return socket.send_now(data)
+
+    stream.hand_over(down)
+    socket.hand_over(up)
 
 
 async def _to_console(socket: ViewerSocket, stream: ByteStream, session: LiveSession, first: bytes) -> bool:

@@ -19,7 +19,8 @@ from virtumancer.contracts import (
 from virtumancer.errors import ConsoleRefused, HostUnavailable, VirtumancerError, VMNotFound
 from virtumancer.services.bridge import ViewerSocket, bridge
 from virtumancer.services.console_sessions import ConsoleSessions, Ending, LiveSession
-from virtumancer.services.console_stream import STREAM, GuardedStream
+from virtumancer.services.console_stream import STREAM
+from virtumancer.services.direct_stream import guarded_stream
 from virtumancer.services.guard import Answer
 from virtumancer.services.plugin_health import PluginCall, PluginHealth
 from virtumancer.services.session import HostSession
@@ -162,7 +163,7 @@ class ConsoleVisit:
             self._host.call_timeout,
             STREAM,
         )
-        self._stream = GuardedStream(stream, self._call, self._name, self._health)
+        self._stream = guarded_stream(stream, self._call, self._name, self._health)
 
     async def _cause_of(self, ending: Ending) -> Ending:
         """A console that fails because its VM stopped or its host was lost ends for that reason."""

@@ -46,9 +46,9 @@ def consoles(console_manager: Manager, kvm1_sshd: PrivateSshd, pages: PageServer
 @pytest.fixture(scope="package")
 def linux(libvirtd: PrivateLibvirtd, linux_kernel: LinuxKernel) -> Iterator[LinuxGuest]:
     """A Linux for tests that leave it running."""
-    yield start_linux(libvirtd, linux_kernel, "linux")
-    libvirtd.destroy("linux")
-    libvirtd.virsh("undefine", "linux")
+    yield start_linux(libvirtd, linux_kernel, "console-linux")
+    libvirtd.destroy("console-linux")
+    libvirtd.virsh("undefine", "console-linux")
 
 
 @pytest.fixture(scope="package", autouse=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree.ElementTree import fromstring, tostring
 
-from tests.lab import LabError, LinuxKernel, PrivateLibvirtd, linux_guest, wait_for_guest, wait_until
+from tests.lab import LinuxKernel, PrivateLibvirtd, linux_guest, wait_for_guest, wait_until
 
 # Typed on the screen it writes to the serial console, where its answer differs from what was typed.
 COMMAND = "seq -s x 41 43 >/dev/ttyS0\n"
@@ -36,7 +36,7 @@ def start_linux(
     try:
         libvirtd.virsh("start", name)
         wait_for_guest(serial_log)
-    except LabError:
+    except BaseException:
         if libvirtd.state(name) != "shut off":
             libvirtd.destroy(name)
         libvirtd.virsh("undefine", name)
