@@ -1,10 +1,13 @@
 """What every test may use: the daemons of the lab, and one more try for tests that depend on them."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.lab.fixtures", "virtumancer.testing.pytest_plugin"]
+pytest_plugins = ["tests.lab.fixtures"]
+if find_spec("virtumancer"):  # the tests of the distributions do without
+    pytest_plugins += ["virtumancer.testing.pytest_plugin"]
 
 HERE = Path(__file__).parent
 # Packages whose tests share something costly, so that one worker runs them all.

@@ -25,6 +25,7 @@ from virtumancer.contracts import (
     VMRef,
     VMState,
 )
+from virtumancer.http.sockets import RawSocket
 from virtumancer.plugins import load_plugins
 from virtumancer.streams import SocketStream
 from virtumancer.testing import FakeHypervisor, fake_plugin
@@ -255,3 +256,12 @@ async def test_a_transport_that_fails_while_it_must_not_wait_ends_its_own_socket
     code, reason = await close_of(viewer)
     assert code == 4502
     assert "transports" in reason
+
+
+async def test_another_asgi_server_has_no_shorter_way() -> None:
+    async def never(*_: object) -> dict[str, object]:
+        raise AssertionError("nothing is sent or received")
+
+    plain = RawSocket({"type": "websocket"}, never, never)  # type: ignore[arg-type]
+    plain.hand_over(lambda _: True)
+    assert not plain.send_now(b"x")
