@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from virtumancer.contracts import CollectContext, Host, HostConnection, Sample, StatsCollector
+from virtumancer.errors import HostLost
 from virtumancer.testing import FakeHypervisor
 from virtumancer.testing.suites import StatsCollectorSuite
 from virtumancer.testing.suites.extending import Extending
@@ -57,6 +58,16 @@ class Stubborn(Counting):
             return []
 
 
+class Careless(Counting):
+    """Takes a host that is lost for one that is empty."""
+
+    async def collect(self, context: CollectContext) -> Sequence[Sample]:
+        try:
+            return await super().collect(context)
+        except HostLost:
+            return []
+
+
 class Odd(Counting):
     """Says something that is no number."""
 
@@ -72,6 +83,7 @@ class TestBrokenOnes(Extending):
             (Odd, "test_samples_have_names_that_can_be_stored"),
             (Odd, "test_values_are_finite_numbers"),
             (Odd, "test_no_two_samples_have_the_same_name_and_labels"),
+            (Careless, "test_a_lost_host_is_an_error_of_ours"),
             (Blocking, "test_it_does_not_block_the_event_loop"),
             (Stubborn, "test_it_can_be_cancelled_while_the_host_hangs"),
         ],

@@ -26,11 +26,11 @@ def virtumancer_stats_collectors():
 BAD = GOOD.replace('"vms"', '"Number of VMs"').replace('name = "good"', 'name = "bad"')
 
 
-def check(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def check(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [Path(sys.executable).with_name("virtumancer"), "plugin", "check", *arguments],
         cwd=folder,
-        env={"HOME": str(folder), "PATH": os.defpath, "PYTHONPATH": str(folder)},
+        env={"HOME": str(folder), "PATH": os.defpath, "PYTHONPATH": str(folder), **variables},
         capture_output=True,
         text=True,
         timeout=100,
@@ -75,7 +75,46 @@ def test_a_console_with_a_handshake_says_what_was_not_tested(tmp_path: Path) -> 
 
     [console] = json.loads(done.stdout)
     assert (done.returncode, console["failures"]) == (0, [])
+    assert console["untested"] == {
+        "override `greet_hypervisor` and `greet_viewer` of the suite to test this": console["skipped"]
+    }
     assert console["skipped"] > 5
+    assert f"console console: {console['skipped']} not tested: override `greet_" in check(tmp_path, "vnc").stdout
+
+
+def test_what_is_set_for_other_runs_of_pytest_has_no_say(installed: Callable[..., None], tmp_path: Path) -> None:
+    installed("bad", BAD)
+
+    done = check(tmp_path, "bad", PYTEST_ADDOPTS="-k nothing", PYTEST_PLUGINS="no_such_module")
+
+    assert done.returncode == 1
+    assert "samples have names that can be stored" in done.stdout
+
+
+def test_a_suite_that_cannot_run_is_no_success(installed: Callable[..., None], tmp_path: Path) -> None:
+    installed("good", GOOD)
+    # pytest imports plugins by their module; this one cannot be.
+    (tmp_path / "pytest_asyncio").mkdir()
+    (tmp_path / "pytest_asyncio/__init__.py").write_text(
+        "from pytest import fixture\ndef __getattr__(name): raise AttributeError(name)\n"
+    )
+
+    done = check(tmp_path, "good")
+
+    assert done.returncode != 0
+    assert "0        1" in done.stdout or "pytest_asyncio" in done.stderr
+
+
+@pytest.mark.parametrize("module", ["pytest", "pytest_asyncio"])
+def test_without_pytest_it_says_what_to_install(module: str, tmp_path: Path) -> None:
+    (tmp_path / f"{module}.py").write_text(f"raise ModuleNotFoundError('No module', name={module!r})\n")
+
+    done = check(tmp_path, "power")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"virtumancer: the module {module} is missing; install what this needs: pip install 'virtumancer[testing]'\n"
+    )
 
 
 def test_a_name_that_nobody_has_is_told_with_the_nearest(tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ def _report(results: "list[Checked]") -> str:
     ]
     parts = [table(rows)]
     for result in results:
+        parts += [f"\n{result.kind} {result.name}: {count} not tested: {why}" for why, count in result.untested.items()]
         parts += [f"\n{result.kind} {result.name}: {f.sentence}\n  {f.reason}" for f in result.failures]
     return "\n".join(parts)
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import sys
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,8 +36,13 @@ SUITES: dict[str, tuple[type[Any], str]] = {
     "console": (ConsoleTransportSuite, "transport"),
 }
 MODULE = "virtumancer_plugin_check"
-# The folder that this is run in has no say.
-OPTIONS = ("-q", "-p", "no:cacheprovider", "-c", "/dev/null", "-o", "asyncio_default_fixture_loop_scope=function")
+# The folder that this is run in has no say, nor have the variables and other plugins of pytest.
+OPTIONS = (
+    *("-q", "-p", "no:cacheprovider", "-c", "/dev/null", "-o", "asyncio_default_fixture_loop_scope=function"),
+    *("-p", "pytest_asyncio.plugin"),
+)
+VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")
+RAN = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
 
 
 class Reach(Struct, frozen=True):
@@ -55,13 +61,18 @@ class Failure(Struct, frozen=True):
 
 
 class Checked(Struct, frozen=True, kw_only=True):
-    """What came of one thing; `abilities` are those of a driver's connection, None for one that was not connected."""
+    """What came of one thing.
+
+    `untested` says why sentences were skipped, and how many for each reason. `abilities` are those of a driver's
+    connection, None for one that was not connected.
+    """
 
     kind: str
     name: str
     passed: int
     skipped: int
     failures: tuple[Failure, ...]
+    untested: dict[str, int] = {}
     abilities: dict[str, bool] | None = None
     note: str = ""
 
@@ -77,8 +88,9 @@ def check(subject: Subject, reach: Reach) -> Checked:
         kind=subject.kind,
         name=subject.name,
         passed=results.passed,
-        skipped=results.skipped,
+        skipped=results.untested.total(),
         failures=tuple(results.failures),
+        untested=dict(results.untested),
         abilities=abilities,
     )
 
@@ -108,14 +120,14 @@ class _Results:
 
     def __init__(self) -> None:
         self.passed = 0
-        self.skipped = 0
+        self.untested: Counter[str] = Counter()
         self.failures: list[Failure] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
             self.failures.append(Failure(_sentence(report.nodeid), _reason(report)))
         elif report.skipped:
-            self.skipped += 1
+            self.untested[_reason(report).removeprefix("Skipped: ")] += 1
         elif report.when == "call":
             self.passed += 1
 
@@ -124,16 +136,29 @@ def _run(test_class: type[Any]) -> _Results:
     results = _Results()
     module = ModuleType(MODULE)
     module.__dict__["TestPlugin"] = test_class
-    with TemporaryDirectory(prefix="virtumancer-check-") as folder, redirect_stdout(StringIO()):
+    said = StringIO()
+    with (
+        TemporaryDirectory(prefix="virtumancer-check-") as folder,
+        pytest.MonkeyPatch.context() as patch,
+        redirect_stdout(said),
+        redirect_stderr(said),
+    ):
+        for variable in VARIABLES:
+            patch.delenv(variable, raising=False)
+        patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
         # pytest collects files; this one hands it the class that was made here.
         file = Path(folder) / "test_plugin.py"
         file.write_text(f"from {MODULE} import TestPlugin\n", encoding="utf-8")
         sys.modules[MODULE] = module
         try:
-            pytest.main([*OPTIONS, f"--rootdir={folder}", str(file)], plugins=[results])
+            code = pytest.main([*OPTIONS, f"--rootdir={folder}", str(file)], plugins=[results])
         finally:
             sys.modules.pop(MODULE, None)
             sys.modules.pop("test_plugin", None)
+    if code not in RAN:
+        results.failures.append(
+            Failure("the suite runs", " ".join(_lines(said.getvalue())) or f"pytest ended with {code}")
+        )
     return results
 
 
@@ -144,6 +169,8 @@ def _sentence(nodeid: str) -> str:
 def _reason(report: pytest.TestReport) -> str:
     crash = getattr(report.longrepr, "reprcrash", None)
     text = str(crash.message if crash else report.longrepr)
+    if isinstance(report.longrepr, tuple):  # of one that was skipped: file, line and reason
+        text = report.longrepr[2]
     return next(iter(_lines(text)), "failed")
 
 

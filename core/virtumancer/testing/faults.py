@@ -7,10 +7,11 @@ __all__ = ["Faults"]
 
 
 class Faults:
-    """Makes calls fail, hang or wait; counts every call by name."""
+    """Makes calls fail, hang or wait; `calls` counts every call by name."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
+        """What was asked how often, also what was not answered."""
         self._errors: dict[str, list[Exception]] = {}
         self._delays: dict[str, float] = {}
         self._hanging: dict[str, asyncio.Event] = {}

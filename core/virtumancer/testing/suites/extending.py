@@ -18,10 +18,17 @@ from virtumancer.contracts import (
 )
 from virtumancer.testing.fake import FakeHypervisor, fake_plugin
 
-__all__ = ["Extending", "hypervisor_with_all_states", "left_behind", "standing_still"]
+__all__ = ["Extending", "cancelled", "hypervisor_with_all_states", "left_behind", "silenced", "standing_still"]
 
 # How long the event loop is watched while something of the author's runs.
 TICK = 0.01
+# Until something that waits for the host can be said to wait.
+WAITING = 0.1
+# What can be asked of a fake hypervisor.
+CALLS = (
+    *("info", "list_vms", "find_vm", "hardware", "sample", "power"),
+    *("consoles", "open_console", "screenshot", "open_events"),
+)
 
 
 class Extending:
@@ -58,6 +65,24 @@ def hypervisor_with_all_states() -> FakeHypervisor:
     for state in VMState:
         hypervisor.define(state.name.lower(), state)
     return hypervisor
+
+
+def silenced(hypervisor: FakeHypervisor) -> None:
+    """Make it answer nothing any more."""
+    for call in CALLS:
+        hypervisor.faults.hang(call)
+
+
+async def cancelled(work: Coroutine[Any, Any, object], patience: float) -> None:
+    """Begin something, cancel it while it waits, and hold it to that: it ends at once, and leaves no task."""
+    before = asyncio.all_tasks()
+    running = asyncio.ensure_future(work)
+    await asyncio.wait({running}, timeout=WAITING)
+    running.cancel()
+    await asyncio.wait({running}, timeout=patience)
+    assert running.done(), "it goes on although it was cancelled"
+    await asyncio.gather(running, return_exceptions=True)
+    assert not left_behind(before)
 
 
 def left_behind(before: set[asyncio.Task[Any]]) -> list[str]:

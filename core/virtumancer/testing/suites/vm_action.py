@@ -10,7 +10,7 @@ import pytest
 from virtumancer.contracts import ActionContext, Host, HostConnection, VMAction, VMRef, VMState
 from virtumancer.errors import VirtumancerError
 from virtumancer.testing.fake import FakeHypervisor
-from virtumancer.testing.suites.extending import Extending, left_behind, standing_still
+from virtumancer.testing.suites.extending import Extending, cancelled, left_behind, silenced, standing_still
 
 __all__ = ["VMActionSuite"]
 
@@ -119,15 +119,8 @@ class VMActionSuite(Extending):
         hypervisor: FakeHypervisor,
     ) -> None:
         vm = await self.vm(action, vm_name, connection)
-        before = asyncio.all_tasks()
-        for call in ("power", "find_vm", "list_vms", "sample", "hardware", "info"):
-            hypervisor.faults.hang(call)
-        running = asyncio.ensure_future(action.run(ActionContext(host, connection), vm, decoded))
-        await asyncio.wait({running}, timeout=0.1)
-        running.cancel()
-        await asyncio.wait({running}, timeout=self.patience)
-        assert running.done(), "it goes on although it was cancelled"
-        assert not left_behind(before)
+        silenced(hypervisor)
+        await cancelled(_run(action, ActionContext(host, connection), vm, decoded), self.patience)
 
     async def test_a_lost_host_is_an_error_of_ours(
         self,
@@ -140,11 +133,13 @@ class VMActionSuite(Extending):
     ) -> None:
         vm = await self.vm(action, vm_name, connection)
         hypervisor.drop("lost by the suite")
+        asked = hypervisor.faults.calls.total()
         async with asyncio.timeout(self.patience):
             try:
                 await action.run(ActionContext(host, connection), vm, decoded)
             except VirtumancerError:
                 return
+        assert hypervisor.faults.calls.total() == asked, "the host was lost, and it ended as if it had been done"
 
     async def vm(self, action: VMAction, name: str, connection: HostConnection) -> VMRef:
         """Look the VM up; an action that this connection does not have is not tested on it."""
