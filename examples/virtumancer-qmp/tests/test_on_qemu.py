@@ -104,7 +104,10 @@ async def test_one_that_hangs_while_connecting_is_not_started_again(
         await connection.power(uuid, PowerVerb.START)
     os.kill(running.pid, signal.SIGCONT)
 
-    assert (await connection.find_vm(uuid)).state is VMState.RUNNING
+    async with asyncio.timeout(20):
+        # It has first to find out that those who called meanwhile have gone.
+        while (await connection.find_vm(uuid)).state is not VMState.RUNNING:  # noqa: ASYNC110 - the listing itself asks
+            await asyncio.sleep(0.1)
     await connection.aclose()
 
 
