@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from virtumancer.app import create_app
-from virtumancer.config import load_config
+from virtumancer.config import LogConfig, load_config
 from virtumancer.contracts import (
     Host,
     NoParams,
@@ -26,6 +26,7 @@ from virtumancer.contracts import (
     VMState,
 )
 from virtumancer.http.openapi import build_document
+from virtumancer.logs import configure_logging
 from virtumancer.plugins import Plugins, load_plugins
 from virtumancer.testing import FakeHypervisor, fake_plugin
 
@@ -158,6 +159,7 @@ def test_a_struct_of_ours_keeps_its_name_and_one_that_only_sounds_like_it_does_n
 
 
 def test_a_struct_that_cannot_be_described_is_left_open_and_its_plugin_named(capsys: pytest.CaptureFixture) -> None:
+    configure_logging(LogConfig())
     document = document_of(
         {"odd": action("oddly", OddParams), "cycler": action("power-cycle", CycleParams)},
         {"odd": (route("fine", answer=Report),)},
@@ -165,7 +167,7 @@ def test_a_struct_that_cannot_be_described_is_left_open_and_its_plugin_named(cap
 
     operation = document["paths"][f"{VM}/oddly"]["post"]
 
-    assert "left open in the OpenAPI document" in capsys.readouterr().out
+    assert "left open in the OpenAPI document" in capsys.readouterr().err
     assert operation["requestBody"]["content"]["application/json"]["schema"] == {}
     assert "plugin 'odd'" in operation["x-problem"]
     assert "x-problem" not in document["paths"][f"{VM}/power-cycle"]["post"]

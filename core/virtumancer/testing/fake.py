@@ -215,10 +215,10 @@ class FakeConnection(HostConnection, SupportsEvents, SupportsConsoles, SupportsS
     async def _meet(self, call: str) -> None:
         """Run the script for this call; a connection lost meanwhile ends it."""
         if self._lost.done():
-            self._hypervisor.faults.calls[call] += 1
+            self._hypervisor.faults.refused[call] += 1
             raise HostLost(f"the connection to {self._hypervisor.name!r} is gone: {self._lost.result()}")
         if self._hypervisor.faults.drops(call):
-            self._hypervisor.faults.calls[call] += 1
+            self._hypervisor.faults.refused[call] += 1
             self.lose(f"dropped at {call}")
             raise HostLost(f"the connection to {self._hypervisor.name!r} was dropped at {call}")
         meeting = asyncio.ensure_future(self._hypervisor.faults.meet(call))

@@ -7,11 +7,13 @@ __all__ = ["Faults"]
 
 
 class Faults:
-    """Makes calls fail, hang or wait; `calls` counts every call by name."""
+    """Makes calls fail, hang or wait, and counts them by name."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
-        """What was asked how often, also what was not answered."""
+        """What reached the hypervisor, and how often."""
+        self.refused: Counter[str] = Counter()
+        """What was asked of a connection that is lost."""
         self._errors: dict[str, list[Exception]] = {}
         self._delays: dict[str, float] = {}
         self._hanging: dict[str, asyncio.Event] = {}
