@@ -80,9 +80,19 @@ def serving(bin_folder: Path, folder: Path, config: str, **environment: str) -> 
             _wait_for(api, process, folder / "log")
             yield api
         finally:
-            process.terminate()
-            assert process.wait(20) == 0, (folder / "log").read_text()
+            _end(process, folder / "log")
     assert "Traceback" not in (folder / "log").read_text()
+
+
+def _end(process: subprocess.Popen[bytes], log: Path) -> None:
+    process.terminate()
+    try:
+        status = process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise AssertionError(f"it did not end: {log.read_text()}") from None
+    assert status == 0, log.read_text()
 
 
 def _wait_for(api: API, process: subprocess.Popen[bytes], log: Path) -> None:

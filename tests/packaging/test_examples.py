@@ -7,13 +7,15 @@ import subprocess
 import threading
 import venv
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from websockets.sync.client import connect
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
 
 from tests.packaging.conftest import run
 from tests.packaging.examples_server import API, serving
@@ -21,6 +23,11 @@ from tests.packaging.examples_server import API, serving
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PACKAGES = sorted(file.parent for file in EXAMPLES.glob("virtumancer-*/pyproject.toml"))
 NAMES = [package.name.removeprefix("virtumancer-") for package in PACKAGES]
+# The tests of the driver start QEMU.
+CASES = [
+    pytest.param(package, id=name, marks=[pytest.mark.lab] if name == "qmp" else [])
+    for package, name in zip(PACKAGES, NAMES, strict=True)
+]
 UUID = "5b0f2b5e-3c0e-4a4e-9a52-3f0d7f0f6f11"
 
 pytestmark = pytest.mark.timeout(300)
@@ -109,7 +116,7 @@ def test_all_examples_are_active_and_provide_something(programs: Path, tmp_path:
     assert found["monitor"]["consoles"] == ["monitor"]
 
 
-@pytest.mark.parametrize("package", PACKAGES, ids=NAMES)
+@pytest.mark.parametrize("package", CASES)
 def test_the_tests_of_an_example_pass(package: Path, programs: Path) -> None:
     done = subprocess.run(
         [programs / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider"],
@@ -163,7 +170,9 @@ def test_the_webhook_is_told_with_the_token(api: API, receiver: Receiver) -> Non
         told.append(receiver.posts.get(timeout=10))
 
     assert {authorization for authorization, _ in told} == {"Bearer hunter2"}
-    assert "hunter2" not in json.dumps(api.call("GET", "/plugins/webhook")[1])
+    listed = api.call("GET", "/plugins/webhook")[1]
+    assert (listed["state"], listed["listeners"]) == ("active", ["webhook"])
+    assert "hunter2" not in json.dumps(listed)
 
 
 def test_the_console_transport_offers_its_kind(api: API) -> None:
@@ -171,6 +180,17 @@ def test_the_console_transport_offers_its_kind(api: API) -> None:
 
     assert (offer["kind"], offer["available"]) == ("monitor", True)
     assert offer["path"].endswith("/monitor")
+
+
+def test_the_console_transport_refuses_a_line_that_is_too_long_and_says_so(api: API) -> None:
+    with _console(api, "/hosts/kvm1/vms/web01", "monitor") as socket:
+        socket.send(b"info " * 200)
+        socket.send(b"info " * 200)
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(timeout=10)
+
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4400, "a line of the monitor has at most 1024 bytes")
 
 
 def test_the_description_of_the_api_has_all_of_it(api: API) -> None:
@@ -181,6 +201,7 @@ def test_the_description_of_the_api_has_all_of_it(api: API) -> None:
     assert paths[f"{vm}/stop"]["post"]["x-plugin"] == "stop"
 
 
+@pytest.mark.lab
 def test_a_driver_that_is_not_libvirt_manages_real_vms(api: API, tmp_path: Path) -> None:
     (tmp_path / "web01.toml").write_text(f'name = "web01"\nuuid = "{UUID}"\nmemory_mib = 32\n')
     added = api.call("POST", "/hosts", {"id": "here", "uri": f"qmp://{tmp_path}"})
@@ -191,18 +212,35 @@ def test_a_driver_that_is_not_libvirt_manages_real_vms(api: API, tmp_path: Path)
         assert [row["state"] for row in api.call("GET", "/hosts/here/vms")[1]] == [1]
         assert api.call("GET", f"{vm}/stats")[1]["memory"] == 32 * 1024
         assert api.call("GET", f"{vm}/screenshot")[1].startswith(b"\x89PNG")
-        assert _first_bytes(api, vm, "vnc").startswith(b"RFB 003.008")
-        assert b"QEMU" in _first_bytes(api, vm, "monitor")
+        with _console(api, vm, "vnc") as screen:
+            assert _read_until(screen, b"\n") == b"RFB 003.008\n"
+        with _console(api, vm, "monitor") as monitor:
+            _read_until(monitor, b"(qemu) ")
+            monitor.send(b"info status\n")
+            assert b"VM status: running" in _read_until(monitor, b"running")
+        with _console(api, vm, "monitor", view_only=True) as onlooker:
+            onlooker.send(b"quit\n")
+            _read_until(onlooker, b"(qemu) ")
+        assert [row["state"] for row in api.call("GET", "/hosts/here/vms")[1]] == [1], "an onlooker gives no commands"
     finally:
         api.call("POST", f"{vm}/forceoff")
     assert [row["state"] for row in api.call("GET", "/hosts/here/vms")[1]] == [5]
 
 
-def _first_bytes(api: API, vm: str, kind: str) -> bytes:
-    """Open a console with a ticket, and return what comes first."""
-    status, ticket = api.call("POST", f"{vm}/consoles", {"kind": kind})
+@contextmanager
+def _console(api: API, vm: str, kind: str, *, view_only: bool = False) -> Iterator[ClientConnection]:
+    """Open a console with a ticket, as a viewer does."""
+    status, ticket = api.call("POST", f"{vm}/consoles", {"kind": kind, "view_only": view_only})
     assert status == 201, ticket
     with connect(ticket["url"], open_timeout=10) as socket:
+        yield socket
+
+
+def _read_until(socket: ClientConnection, end: bytes) -> bytes:
+    """Return what comes, up to the message with this in it."""
+    read = b""
+    while end not in read:
         message = socket.recv(timeout=10)
-    assert isinstance(message, bytes)
-    return message
+        assert isinstance(message, bytes)
+        read += message
+    return read

@@ -14,7 +14,6 @@ from virtumancer.errors import AbilityMissing, ConsoleRefused
 
 # QEMU's monitor keeps a line in a buffer of its own; nobody types one that long.
 LONGEST_LINE = 1024
-LINE_ENDS = b"\r\n"
 
 
 class MonitorTransport(ConsoleTransport):
@@ -41,6 +40,7 @@ class MonitorStream(ByteStream):
         self._stream = stream
         self._view_only = view_only
         self._typed = 0
+        """How long the line is that has not ended yet."""
 
     async def read(self, limit: int = 65536) -> bytes:
         """Return what QEMU printed."""
@@ -50,15 +50,13 @@ class MonitorStream(ByteStream):
         """Pass on what was typed; refuse a line that is longer than any command."""
         if self._view_only:
             return  # every byte here is a command
-        for piece in data.replace(b"\r", b"\n").split(b"\n"):
-            self._typed += len(piece)
-            if self._typed > LONGEST_LINE:
-                raise ConsoleRefused(
-                    f"a line of the monitor has at most {LONGEST_LINE} characters", close_code=CloseCode.PROTOCOL_ERROR
-                )
-            self._typed = 0
-        if data[-1:] not in LINE_ENDS:
-            self._typed = len(data) - 1 - max(data.rfind(b"\n"), data.rfind(b"\r"))
+        first, *others = data.replace(b"\r", b"\n").split(b"\n")
+        lengths = [self._typed + len(first), *map(len, others)]
+        if max(lengths) > LONGEST_LINE:
+            raise ConsoleRefused(
+                f"a line of the monitor has at most {LONGEST_LINE} bytes", close_code=CloseCode.PROTOCOL_ERROR
+            )
+        self._typed = lengths[-1]
         await self._stream.write(data)
 
     async def close(self) -> None:

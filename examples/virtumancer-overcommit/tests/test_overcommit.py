@@ -57,6 +57,17 @@ async def test_a_host_that_cannot_be_asked_has_its_reason(
     assert "dropped at info" in host["reason"]
 
 
+async def test_a_host_that_hangs_does_not_hold_up_the_answer(
+    virtumancer_client: Any, virtumancer_hypervisor: FakeHypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(virtumancer_overcommit, "PATIENCE", 0.1)
+    virtumancer_hypervisor.faults.hang("info")
+
+    [host] = (await virtumancer_client.get("/api/v1/plugins/promises/hosts")).json
+
+    assert host["reason"] == "the host did not answer within 0.1 s"
+
+
 async def test_the_page_is_served_with_its_script(virtumancer_client: Any) -> None:
     page = await virtumancer_client.get("/api/v1/plugins/promises/page/")
     script = await virtumancer_client.get("/api/v1/plugins/promises/page/page.js")

@@ -1,5 +1,6 @@
 """Says how much more is promised to the VMs of a host than the host has: as samples, as a route, and on a page."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,9 @@ from virtumancer_overcommit.collector import OvercommitCollector
 from virtumancer_overcommit.promises import Promises, promises_of
 
 REQUIRES_CONTRACTS = ">=1.1,<2"
+
+PATIENCE = 5.0
+"""Seconds that one host may take; the answer about the others does not wait longer for it."""
 
 
 class OvercommitConfig(PluginConfig, frozen=True):
@@ -39,14 +43,17 @@ def virtumancer_stats_collectors(config: OvercommitConfig) -> Sequence[StatsColl
 def virtumancer_routes(config: OvercommitConfig) -> Sequence[Route | StaticFiles]:
     """Answer the promises of all hosts at once, and show them on a page."""
 
+    async def promises(request: RouteRequest, host_id: str) -> Promises:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await promises_of(host_id, request.hosts.connection(host_id), config.limit)
+        except VirtumancerError as error:
+            return Promises(host_id, reason=error.message)
+        except TimeoutError:
+            return Promises(host_id, reason=f"the host did not answer within {PATIENCE:g} s")
+
     async def hosts(request: RouteRequest) -> list[Promises]:
-        found: list[Promises] = []
-        for host_id in request.hosts.ids():
-            try:
-                found.append(await promises_of(host_id, request.hosts.connection(host_id), config.limit))
-            except VirtumancerError as error:
-                found.append(Promises(host_id, reason=error.message))
-        return found
+        return await asyncio.gather(*(promises(request, host_id) for host_id in request.hosts.ids()))
 
     return [
         Route(

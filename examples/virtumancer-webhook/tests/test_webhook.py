@@ -3,6 +3,7 @@
 import asyncio
 import json
 import queue
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -27,13 +28,22 @@ class Receiver:
     def __init__(self) -> None:
         self.posts: queue.Queue[tuple[str, dict[str, Any]]] = queue.Queue()
         self.status = 204
+        self.location = ""
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.posts.put((self.headers.get("Authorization", ""), json.loads(body)))
+                self.remember()
+
+            def do_GET(self) -> None:
+                self.remember()
+
+            def remember(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                receiver.posts.put((self.headers.get("Authorization", ""), json.loads(body or b"null")))
                 self.send_response(receiver.status)
+                if receiver.location:
+                    self.send_header("Location", receiver.location)
                 self.end_headers()
 
             def log_message(self, *arguments: object) -> None:
@@ -93,6 +103,23 @@ async def test_the_address_is_tested(receiver: Receiver) -> None:
         await WebhookConfig(url=receiver.url, token=TOKEN).check()
     with pytest.raises(HypervisorError, match="Connection refused"):
         await WebhookConfig(url="http://127.0.0.1:1/", token=TOKEN).check()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_the_token_is_not_sent_where_the_address_points_to(receiver: Receiver, status: int) -> None:
+    receiver.status, receiver.location = status, receiver.url.replace("127.0.0.1", "localhost")
+
+    with pytest.raises(HypervisorError, match=f"it answered {status}"):
+        await WebhookConfig(url=receiver.url, token=TOKEN).check()
+
+    assert receiver.posts.qsize() == 1
+
+
+async def test_an_answer_that_does_not_come_is_waited_for_no_longer_than_the_timeout() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        with pytest.raises(HypervisorError, match="timed out"):
+            await WebhookConfig(url=url, timeout=0.2).check()
 
 
 async def test_a_failure_does_not_show_the_token() -> None:

@@ -16,7 +16,7 @@ class WebhookConfig(PluginConfig, frozen=True):
 
     url: Annotated[str, Meta(description="Where events are posted, http or https.")] = ""
     token: Secret | None = None
-    timeout: Annotated[float, Meta(gt=0, le=60, extra={"unit": "seconds"})] = 5.0
+    timeout: Annotated[float, Meta(gt=0, le=30, extra={"unit": "seconds"})] = 5.0
 
     def __post_init__(self) -> None:
         if self.url and (urlsplit(self.url).scheme not in {"http", "https"} or not urlsplit(self.url).hostname):

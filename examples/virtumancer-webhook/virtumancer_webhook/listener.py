@@ -13,6 +13,8 @@ class WebhookListener(EventListener):
     """Posts events one after the other; when the other end is slow or away, some are missed, and it is told so."""
 
     name = "webhook"
+    # Longer than the longest timeout of the configuration: a thread cannot be called off.
+    timeout = 35.0
 
     def __init__(self, config: WebhookConfig) -> None:
         self._config = config
