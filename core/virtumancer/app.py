@@ -10,6 +10,7 @@ import falcon.asgi
 from virtumancer.config import Config, connect_settings
 from virtumancer.contracts import Host
 from virtumancer.http import problems
+from virtumancer.http.access import Gate
 from virtumancer.http.auditing import Auditing
 from virtumancer.http.borders import Borders
 from virtumancer.http.paths import keep_segments
@@ -18,10 +19,11 @@ from virtumancer.http.routes import Services, add_routes
 from virtumancer.http.sockets import with_raw_sockets
 from virtumancer.http.stopping import StopAnswer
 from virtumancer.plugins import Plugins, load_configured_plugins
+from virtumancer.services.access import AccessKeeper, Right, Tokens
 from virtumancer.services.audit import AuditLog
 from virtumancer.services.audit_keeping import AuditKeeper
 from virtumancer.services.collecting import CollectorRunner
-from virtumancer.services.console_sessions import ConsoleLimits
+from virtumancer.services.console_sessions import ConsoleLimits, LiveSession
 from virtumancer.services.console_tickets import ConsoleTickets
 from virtumancer.services.consoles import ConsolesService
 from virtumancer.services.dialling import Dialler
@@ -33,7 +35,14 @@ from virtumancer.services.plugin_health import PluginHealth
 from virtumancer.services.screenshots import ScreenshotsService
 from virtumancer.services.session import SessionTiming
 from virtumancer.services.vms import VMsService
-from virtumancer.store import AuditRepository, ConsoleTicketsRepository, Database, HostsRepository, VMsRepository
+from virtumancer.store import (
+    AuditRepository,
+    ConsoleTicketsRepository,
+    Database,
+    HostsRepository,
+    TokensRepository,
+    VMsRepository,
+)
 
 __all__ = ["Application", "create_app"]
 
@@ -54,8 +63,10 @@ class Application:
         self.plugins = plugins
         self._database = Database(config.database.url)
         self._audit = AuditLog(AuditRepository(self._database))
+        self._tokens = Tokens(TokensRepository(self._database), asked=config.server.auth == "token")
         self._hosts, services = self._build_services()
         self._services = services
+        self._tokens.on_change(lambda: services.consoles.withdraw(self._may_have))
         self._asgi = StopAnswer(keep_segments(with_raw_sockets(self._build_http(services))))
         self._opened = AsyncExitStack()
 
@@ -74,6 +85,9 @@ class Application:
             await stack.enter_async_context(self._database)
             shared = self._database.dialect != "sqlite"
             await stack.enter_async_context(AuditKeeper(self._audit, self.config.audit, shared=shared))
+            if self.config.server.auth == "token":
+                file = self.config.server.admin_token_path()
+                await stack.enter_async_context(AccessKeeper(self._tokens, file, shared=shared))
             services = self._services
             await stack.enter_async_context(Listening(self.plugins.listeners, services.bus, services.plugins))
             stack.push_async_callback(self._hosts.aclose)
@@ -125,8 +139,17 @@ class Application:
             health,
             plugins,
             self._audit,
+            self._tokens,
         )
         return hosts, services
+
+    def _may_have(self, session: LiveSession) -> bool:
+        """Say whether the viewer of a console may still have it."""
+        if self.config.server.auth == "off":
+            return True
+        caller = self._tokens.caller(session.viewer.caller)
+        right = Right.CONSOLE_VIEW if session.view_only else Right.CONSOLE
+        return caller is not None and caller.access.on_vm(right, session.host_id, session.vm.uuid)
 
     def _limits(self) -> ConsoleLimits:
         consoles = self.config.consoles
@@ -137,8 +160,9 @@ class Application:
     def _build_http(self, services: Services) -> falcon.asgi.App[Any, Any]:
         server = self.config.server
         borders = Borders(server.bind, server.allowed_hosts, server.allowed_origins)
+        gate = Gate(self._tokens if server.auth == "token" else None, services.vms)
         app: falcon.asgi.App[Any, Any] = falcon.asgi.App(
-            middleware=[RequestLog(), borders, Auditing(self._audit), _Lifespan(self)]
+            middleware=[RequestLog(), borders, gate, Auditing(self._audit), _Lifespan(self)]
         )
         if server.allowed_origins:
             headers = "ETag, Link, Location, Retry-After, X-Request-Id"

@@ -6,6 +6,7 @@ VirtumancerError
 │   └── StoreUnavailable
 ├── InvalidRequest             the request cannot be read
 ├── InvalidValue               a field has a value that can never work
+├── Unauthenticated            nobody knows who the caller is
 ├── Forbidden                  the caller may not do this
 ├── MisdirectedRequest         the Host header names another server
 ├── TooLarge                   the body is larger than allowed
@@ -67,6 +68,7 @@ __all__ = [
     "StoreUnavailable",
     "TooLarge",
     "TooManyConsoles",
+    "Unauthenticated",
     "UsageError",
     "VMNotFound",
     "VirtumancerError",
@@ -117,6 +119,12 @@ class InvalidValue(VirtumancerError):
     def __init__(self, message: str, *, field: str, **extra: Any) -> None:
         super().__init__(message, **extra)
         self.field = field
+
+
+class Unauthenticated(VirtumancerError):
+    """The request has no token, or one that is not valid."""
+
+    code = "unauthenticated"
 
 
 class Forbidden(VirtumancerError):

@@ -44,7 +44,11 @@ def complaint(text: str, environ: Mapping[str, str] | None = None, flags: Mappin
         ("[database]\nurl = 'mysql://h/d'", '"sqlite:///path/to/file.db" or "postgresql://user@host/database"'),
         ("[plugins]\ndisable = []", "plugins.disable: is not a known key; did you mean plugins.disabled?"),
         ("[server]\nbind = '0.0.0.0'", 'everybody who reaches "0.0.0.0" would control all hosts'),
-        ("[server]\nbind = 'kvm1.example.org'", 'use "127.0.0.1", "::1" or "localhost"'),
+        ("[server]\nbind = 'kvm1.example.org'", 'use server.auth = "token", or "127.0.0.1", "::1" or "localhost"'),
+        (
+            "[server]\nauth = 'token'\nbind = '0.0.0.0'",
+            'without TLS everybody on the way to "0.0.0.0" could read the tokens',
+        ),
         ("[server]\ntls_cert = 'v.toml'", "server.tls_key: is missing: server.tls_cert works only together with it"),
         ("[server]\ntls_key = 'v.toml'\ntls_cert = 'no'", "server.tls_cert: there is no file no"),
         ("hosts = 1", "v.toml:1: hosts: must be tables: write [[hosts]] before each host"),

@@ -1,6 +1,7 @@
 """`virtumancer serve`."""
 
 import os
+import shlex
 from collections.abc import Callable
 from typing import Annotated
 
@@ -20,7 +21,7 @@ def serve(
     bind: Annotated[str | None, Parameter(help="Address to listen on.")] = None,
     port: Annotated[int | None, Parameter(help="TCP port to listen on.")] = None,
     database: Annotated[str | None, Parameter(help="sqlite:///FILE or postgresql://USER@HOST/NAME.")] = None,
-    auth: Annotated[str | None, Parameter(help="Who may call: off (only on a loopback address).")] = None,
+    auth: Annotated[str | None, Parameter(help="Who may call: token, or off (only on a loopback address).")] = None,
     tls_cert: Annotated[str | None, Parameter(help="Certificate chain, PEM.")] = None,
     tls_key: Annotated[str | None, Parameter(help="Private key, PEM.")] = None,
     safe_mode: Annotated[bool | None, Parameter(help="Load built-in plugins only.", negative=())] = None,
@@ -61,18 +62,28 @@ def _serve(settings: Config) -> None:
 def _welcome(settings: Config, url: str) -> Callable[[], None]:
     """Say what to try first: with a host of the configuration, or by adding one."""
     api = f"{url}/api/v1"
+    curl = "curl" if settings.server.auth == "off" else 'curl -H "Authorization: Bearer $TOKEN"'
     lines = [
         f"Virtumancer {__version__} serves on {url}",
-        "Anybody on this machine may use it: there are no accounts yet (--auth off).",
+        *_who_may(settings),
         "Try:",
         f"  curl {api}/health",
-        f"  curl {api}/hosts",
+        f"  {curl} {api}/hosts",
     ]
     if settings.hosts:
         host = f"{api}/hosts/{settings.hosts[0].id}"
     else:
         host = f"{api}/hosts/kvm1"
         uri = "qemu+ssh://root@kvm1.example.org/system"
-        lines.append(f'  curl -X POST {api}/hosts -d \'{{"id":"kvm1","uri":"{uri}"}}\'')
-    lines += [f"  curl {host}", f"  curl {host}/vms", f"  curl -X POST {host}/vms/NAME/start"]
+        lines.append(f'  {curl} -X POST {api}/hosts -d \'{{"id":"kvm1","uri":"{uri}"}}\'')
+    lines += [f"  {curl} {host}", f"  {curl} {host}/vms", f"  {curl} -X POST {host}/vms/NAME/start"]
     return lambda: say("\n".join(lines))
+
+
+def _who_may(settings: Config) -> list[str]:
+    if settings.server.auth == "off":
+        return ["Anybody on this machine may use it (--auth off); with --auth token it asks for a token."]
+    return [
+        f"The administrator's token is in {settings.server.admin_token_path()}:",
+        f"  TOKEN=$(cat {shlex.quote(str(settings.server.admin_token_path()))})",
+    ]

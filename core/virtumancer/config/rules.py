@@ -28,13 +28,23 @@ def is_loopback(address: str) -> bool:
 
 
 def _check_bind(config: Config, origins: Mapping[str, str], problems: Problems) -> None:
-    if problems.concern("server.bind", "server.auth") or is_loopback(config.server.bind):
+    server = config.server
+    if problems.concern("server.bind", "server.auth", "server.tls_cert", "server.tls_key") or is_loopback(server.bind):
+        return
+    if server.auth == "token":
+        if server.tls_cert is None:
+            problems.add(
+                origins.get("server.bind", ""),
+                "server.bind",
+                f'without TLS everybody on the way to "{server.bind}" could read the tokens; give server.tls_cert and '
+                'server.tls_key, or use "127.0.0.1" behind a reverse proxy that has a certificate',
+            )
         return
     problems.add(
         origins.get("server.bind", ""),
         "server.bind",
         f'with server.auth = "off" everybody who reaches "{config.server.bind}" would control all hosts; '
-        'use "127.0.0.1", "::1" or "localhost", and an SSH tunnel or a reverse proxy that asks who comes',
+        'use server.auth = "token", or "127.0.0.1", "::1" or "localhost" and an SSH tunnel',
     )
 
 

@@ -50,12 +50,16 @@ Fingerprint = Annotated[
 
 def default_database_url(environ: Mapping[str, str] | None = None) -> str:
     """Name the SQLite file in the user's state folder."""
+    return f"sqlite://{quote(str(_state_folder(environ)))}/virtumancer.db"
+
+
+def _state_folder(environ: Mapping[str, str] | None = None) -> Path:
     environ = os.environ if environ is None else environ
     state = environ.get("XDG_STATE_HOME", "")
     if not state.startswith("/"):
         home = environ.get("HOME") or str(Path("~").expanduser())
         state = f"{home}/.local/state"
-    return f"sqlite://{quote(state)}/virtumancer/virtumancer.db"
+    return Path(state) / "virtumancer"
 
 
 class ServerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -67,8 +71,18 @@ class ServerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     ] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="TCP port to listen on.")] = 8890
     auth: Annotated[
-        Literal["off"], Meta(description="How users prove who they are; `off` trusts every local user.")
+        Literal["off", "token"],
+        Meta(
+            description="How callers prove who they are: `token` asks for an API token, `off` trusts every local user."
+        ),
     ] = "off"
+    admin_token_file: Annotated[
+        str,
+        Meta(
+            description="File that holds the administrator's token of this machine; made at a start with `auth = "
+            '"token"` when it is not there, which makes the one before invalid. By default beside the default database.'
+        ),
+    ] = ""
     tls_cert: Annotated[str | None, Meta(description="PEM file with the certificate chain; needs `tls_key`.")] = None
     tls_key: Annotated[str | None, Meta(description="PEM file with the private key; needs `tls_cert`.")] = None
     allowed_hosts: Annotated[
@@ -84,6 +98,10 @@ class ServerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     max_body: Annotated[
         int, Meta(ge=1024, le=2**30, description="Largest request body accepted.", extra={"unit": "bytes"})
     ] = 1048576
+
+    def admin_token_path(self) -> Path:
+        """Return where the administrator's token is kept."""
+        return Path(self.admin_token_file).expanduser() if self.admin_token_file else _state_folder() / "admin-token"
 
 
 class DatabaseConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

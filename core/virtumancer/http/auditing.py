@@ -6,6 +6,7 @@ import structlog
 from falcon.asgi import Request, Response
 
 from virtumancer.errors import StoreUnavailable
+from virtumancer.http.access import caller_of
 from virtumancer.http.borders import SAFE_METHODS
 from virtumancer.http.problems import request_id
 from virtumancer.services.audit import Act, AuditLog, AuditRecord
@@ -14,14 +15,11 @@ __all__ = ["Auditing", "act_of"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
-# Until there are accounts everybody is the same.
-ANONYMOUS = "anonymous"
-
 
 def act_of(req: Request, params: dict[str, str]) -> Act:
     """Describe what a request asks for: its route, and what stands in the places of its path."""
     return Act(
-        actor=ANONYMOUS,
+        actor=caller_of(req).actor,
         address=req.remote_addr,
         what=f"{req.method} {req.uri_template}".replace(":segment", ""),
         target={name: value[:300] for name, value in params.items()},

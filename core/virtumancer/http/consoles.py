@@ -1,5 +1,6 @@
 """`…/consoles`, `…/screenshot` and the WebSockets of consoles."""
 
+from collections.abc import Mapping
 from typing import Literal
 from urllib.parse import quote
 
@@ -12,20 +13,24 @@ from virtumancer.errors import (
     ConsoleBusy,
     ConsoleNotFound,
     ConsoleRefused,
+    Forbidden,
     StoreUnavailable,
     TooManyConsoles,
     WrongPowerState,
 )
 from virtumancer.http import examples
+from virtumancer.http.access import access_of, caller_of, permitted_vm
 from virtumancer.http.auditing import act_of
 from virtumancer.http.etags import is_known
-from virtumancer.http.operations import ASKS_VM, Header, Query, operation
+from virtumancer.http.operations import ASKS_VM, SIGNED_IN, Header, Query, operation
 from virtumancer.http.requests import BodyReader, send_json
 from virtumancer.http.sockets import raw_socket
+from virtumancer.services.access import Right
 from virtumancer.services.audit import AuditLog
-from virtumancer.services.console_sessions import ConsoleSessionInfo, Viewer
-from virtumancer.services.consoles import ConsoleOfferInfo, ConsolesService
+from virtumancer.services.console_sessions import ConsoleSessionInfo, LiveSession, Viewer
+from virtumancer.services.consoles import ConsoleOfferInfo, ConsolesService, TicketTerms
 from virtumancer.services.screenshots import ScreenshotsService
+from virtumancer.services.vms import VMsService
 
 __all__ = [
     "ConsoleResource",
@@ -34,9 +39,6 @@ __all__ = [
     "ScreenshotResource",
     "VMConsolesResource",
 ]
-
-# Until there are accounts everybody is the same.
-ANONYMOUS = "anonymous"
 
 
 class ConsoleRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,19 +78,22 @@ class VMConsole(Struct, frozen=True):
 
 
 def _viewer(req: Request) -> Viewer:
-    return Viewer(ANONYMOUS, (req.get_header("Origin") or "").lower())
+    caller = caller_of(req)
+    return Viewer(caller.key or caller.actor, (req.get_header("Origin") or "").lower(), caller.actor)
 
 
 class VMConsolesResource:
     """The consoles of a VM, and tickets for them."""
 
-    def __init__(self, consoles: ConsolesService, bodies: BodyReader) -> None:
+    def __init__(self, consoles: ConsolesService, vms: VMsService, bodies: BodyReader) -> None:
         self._consoles = consoles
+        self._vms = vms
         self._bodies = bodies
 
     @operation(
         "listVmConsoles",
         "consoles",
+        right=Right.READ,
         answer=tuple[VMConsole, ...],
         errors=ASKS_VM,
         example=[VMConsole("vnc", "/api/v1/hosts/kvm1/vms/web01/console", True, "", True, 0)],
@@ -101,6 +106,7 @@ class VMConsolesResource:
     @operation(
         "giveConsoleTicket",
         "consoles",
+        right=Right.CONSOLE_VIEW,
         status=201,
         body=ConsoleRequest,
         answer=ConsoleTicket,
@@ -116,9 +122,12 @@ class VMConsolesResource:
     async def on_post(self, req: Request, resp: Response, host: str, vm: str) -> None:
         """Give out a ticket for a console of a VM.
 
-        It is the URL of a WebSocket that opens one session, once, within 30 seconds, from the page that asked.
+        It is the URL of a WebSocket that opens one session, once, within 30 seconds, from the page that asked. Who has
+        the right `console-view` and not `console` gets one with `view_only`.
         """
         body = await self._bodies.decode(req, ConsoleRequest)
+        if not body.view_only:
+            vm = await permitted_vm(access_of(req), self._vms, Right.CONSOLE, host, vm)
         ticket = await self._consoles.give_ticket(
             host, vm, body.kind, _viewer(req), view_only=body.view_only, on_busy=body.on_busy
         )
@@ -135,10 +144,16 @@ class ConsolesResource:
     def __init__(self, consoles: ConsolesService) -> None:
         self._consoles = consoles
 
-    @operation("listConsoles", "consoles", answer=tuple[ConsoleSessionInfo, ...], example=[examples.SESSION])
-    async def on_get(self, _req: Request, resp: Response) -> None:
-        """List all console sessions of this server."""
-        send_json(resp, self._consoles.sessions.infos())
+    @operation(
+        "listConsoles",
+        "consoles",
+        right=SIGNED_IN,
+        answer=tuple[ConsoleSessionInfo, ...],
+        example=[examples.SESSION],
+    )
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """List the console sessions of this server: the caller's own, and those on VMs that the caller may read."""
+        send_json(resp, [session.info() for session in self._consoles.sessions.live() if _may_see(req, session)])
 
 
 class ConsoleResource:
@@ -147,16 +162,43 @@ class ConsoleResource:
     def __init__(self, consoles: ConsolesService) -> None:
         self._consoles = consoles
 
-    @operation("getConsole", "consoles", answer=ConsoleSessionInfo, errors=(ConsoleNotFound,), example=examples.SESSION)
-    async def on_get(self, _req: Request, resp: Response, session: str) -> None:
+    @operation(
+        "getConsole",
+        "consoles",
+        right=SIGNED_IN,
+        answer=ConsoleSessionInfo,
+        errors=(ConsoleNotFound,),
+        example=examples.SESSION,
+    )
+    async def on_get(self, req: Request, resp: Response, session: str) -> None:
         """Describe a console session."""
-        send_json(resp, self._consoles.sessions.get(session).info())
+        send_json(resp, self._seen(req, session).info())
 
-    @operation("endConsole", "consoles", status=204, errors=(ConsoleNotFound,))
-    async def on_delete(self, _req: Request, resp: Response, session: str) -> None:
-        """End a console session: its WebSockets are closed with 4430."""
+    @operation("endConsole", "consoles", right=SIGNED_IN, status=204, errors=(ConsoleNotFound,))
+    async def on_delete(self, req: Request, resp: Response, session: str) -> None:
+        """End a console session: its WebSockets are closed with 4430.
+
+        Sessions of others need the right `console` on the VM.
+        """
+        found = self._seen(req, session)
+        if not _is_own(req, found) and not access_of(req).on_vm(Right.CONSOLE, found.host_id, found.vm.uuid):
+            raise Forbidden("this needs the right 'console' on the VM, as the session is somebody else's")
         self._consoles.end(session)
         resp.status = falcon.HTTP_204
+
+    def _seen(self, req: Request, session: str) -> LiveSession:
+        found = self._consoles.sessions.find(session)
+        if found is None or not _may_see(req, found):
+            raise ConsoleNotFound(f"there is no console session {session[:80]!r}")
+        return found
+
+
+def _is_own(req: Request, session: LiveSession) -> bool:
+    return session.viewer.caller == _viewer(req).caller
+
+
+def _may_see(req: Request, session: LiveSession) -> bool:
+    return _is_own(req, session) or access_of(req).on_vm(Right.READ, session.host_id, session.vm.uuid)
 
 
 class ConsoleSocket:
@@ -166,6 +208,15 @@ class ConsoleSocket:
         self._consoles = consoles
         self._suffix = suffix
         self._audit = audit
+
+    async def ticket_terms(self, req: Request) -> TicketTerms | None:
+        """Return what the ticket of the query stands for."""
+        ticket = req.get_param("ticket")
+        return await self._consoles.ticket_terms(ticket) if ticket else None
+
+    def right_for(self, _method: str, _params: Mapping[str, str]) -> str:
+        """Name the right that a viewer without ticket needs."""
+        return Right.CONSOLE
 
     @operation(
         "openConsole",
@@ -216,6 +267,7 @@ class ScreenshotResource:
     @operation(
         "getVmScreenshot",
         "vms",
+        right=Right.CONSOLE_VIEW,
         media="image/png",
         headers=(Header("Cache-Control", "For how long a browser may show it again."),),
         errors=(*ASKS_VM, WrongPowerState),

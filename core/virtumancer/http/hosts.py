@@ -10,8 +10,10 @@ from msgspec import Meta, Struct
 from virtumancer.contracts import Host, HostDetail, HostInfo
 from virtumancer.errors import HostExists, HostNotFound, InvalidValue, StoreUnavailable
 from virtumancer.http import examples
+from virtumancer.http.access import access_of
 from virtumancer.http.operations import ASKS_HOST, CONNECTS, Header, operation
 from virtumancer.http.requests import BodyReader, send_json
+from virtumancer.services.access import Right
 from virtumancer.services.collecting import CollectorRunner, HostSamples
 from virtumancer.services.hosts import HostsService
 
@@ -55,14 +57,24 @@ class HostsResource:
         self._hosts = hosts
         self._bodies = bodies
 
-    @operation("listHosts", "hosts", answer=tuple[Host, ...], errors=(StoreUnavailable,), example=[examples.HOST])
-    async def on_get(self, _req: Request, resp: Response) -> None:
-        """List all hosts, in the order in which they were added."""
-        send_json(resp, await self._hosts.list())
+    @operation(
+        "listHosts",
+        "hosts",
+        right=Right.READ,
+        filters=True,
+        answer=tuple[Host, ...],
+        errors=(StoreUnavailable,),
+        example=[examples.HOST],
+    )
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """List the hosts that the caller may read, in the order in which they were added."""
+        access = access_of(req)
+        send_json(resp, [host for host in await self._hosts.list() if access.on_host(Right.READ, host.id)])
 
     @operation(
         "addHost",
         "hosts",
+        right=Right.HOSTS,
         status=201,
         body=NewHost,
         answer=Host,
@@ -91,13 +103,18 @@ class HostResource:
         self._hosts = hosts
 
     @operation(
-        "getHost", "hosts", answer=HostDetail, errors=(HostNotFound, StoreUnavailable), example=examples.HOST_DETAIL
+        "getHost",
+        "hosts",
+        right=Right.READ,
+        answer=HostDetail,
+        errors=(HostNotFound, StoreUnavailable),
+        example=examples.HOST_DETAIL,
     )
     async def on_get(self, _req: Request, resp: Response, host: str) -> None:
         """Describe a host and the session with it, without asking the host."""
         send_json(resp, await self._hosts.detail(host))
 
-    @operation("removeHost", "hosts", status=204, errors=(HostNotFound,))
+    @operation("removeHost", "hosts", right=Right.HOSTS, status=204, errors=(HostNotFound,))
     async def on_delete(self, _req: Request, resp: Response, host: str) -> None:
         """Disconnect a host and delete it.
 
@@ -113,7 +130,7 @@ class HostInfoResource:
     def __init__(self, hosts: HostsService) -> None:
         self._hosts = hosts
 
-    @operation("getHostInfo", "hosts", answer=HostInfo, errors=ASKS_HOST, example=examples.HOST_INFO)
+    @operation("getHostInfo", "hosts", right=Right.READ, answer=HostInfo, errors=ASKS_HOST, example=examples.HOST_INFO)
     async def on_get(self, _req: Request, resp: Response, host: str) -> None:
         """Ask a host for its name, CPUs and memory."""
         send_json(resp, await self._hosts.info(host))
@@ -129,6 +146,7 @@ class HostConnectResource:
     @operation(
         "connectHost",
         "hosts",
+        right=Right.HOSTS,
         body=Approval,
         answer=HostDetail,
         errors=(*CONNECTS, HostNotFound, InvalidValue),
@@ -150,7 +168,14 @@ class HostDisconnectResource:
     def __init__(self, hosts: HostsService) -> None:
         self._hosts = hosts
 
-    @operation("disconnectHost", "hosts", answer=HostDetail, errors=(HostNotFound,), example=examples.STOPPED_HOST)
+    @operation(
+        "disconnectHost",
+        "hosts",
+        right=Right.HOSTS,
+        answer=HostDetail,
+        errors=(HostNotFound,),
+        example=examples.STOPPED_HOST,
+    )
     async def on_post(self, _req: Request, resp: Response, host: str) -> None:
         """Disconnect a host until somebody connects it again, also across a restart of the server."""
         send_json(resp, await self._hosts.disconnect(host))
@@ -166,6 +191,7 @@ class HostSamplesResource:
     @operation(
         "listHostSamples",
         "hosts",
+        right=Right.READ,
         answer=tuple[HostSamples, ...],
         errors=(HostNotFound,),
         example=examples.SAMPLES,

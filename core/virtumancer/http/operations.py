@@ -9,7 +9,19 @@ from msgspec import Struct
 from virtumancer import errors
 from virtumancer.errors import VirtumancerError
 
-__all__ = ["ASKS_HOST", "ASKS_VM", "CONNECTS", "Header", "Operation", "Query", "operation", "operation_of", "texts_of"]
+__all__ = [
+    "ASKS_HOST",
+    "ASKS_VM",
+    "CONNECTS",
+    "PUBLIC",
+    "SIGNED_IN",
+    "Header",
+    "Operation",
+    "Query",
+    "operation",
+    "operation_of",
+    "texts_of",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Errors = tuple[type[VirtumancerError], ...]
@@ -41,6 +53,12 @@ CONNECTS: Errors = (
 """What an attempt to connect to a host may fail with."""
 
 
+PUBLIC = "(public)"
+"""The right that everybody has, also without a token."""
+SIGNED_IN = "(signed in)"
+"""The right that every caller has who has a token; the responder asks for more where it is needed."""
+
+
 class Query(Struct, frozen=True):
     """A parameter of the query; none is required."""
 
@@ -62,7 +80,9 @@ class Operation(Struct, frozen=True, kw_only=True):
     `id` names it for generators of clients: a verb, then what it is about. `answer` is the type of the JSON answer,
     None for an answer without body; `media` says what is answered if it is not JSON. `body` is what the client sends.
     `cached` says that the answer has an `ETag`, and `expanded` that plugins decide what the responder stands for, so
-    that each of those has its own place in the document.
+    that each of those has its own place in the document. `right` is what it needs on the object of its path; None
+    leaves the answer to `right_for` of the resource. With `filters`, one object below that of the path is enough, and
+    the answer holds those that may be read.
     """
 
     id: str
@@ -78,6 +98,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     body_example: Any = None
     cached: bool = False
     expanded: bool = False
+    right: str | None = None
+    filters: bool = False
     extensions: Mapping[str, Any] = {}
 
 
@@ -96,6 +118,8 @@ def operation(
     body_example: Any = None,
     cached: bool = False,
     expanded: bool = False,
+    right: str | None = None,
+    filters: bool = False,
     extensions: Mapping[str, Any] | None = None,
 ) -> Callable[[F], F]:
     """Describe a responder; the first paragraph of its docstring is the summary, the others are the description."""
@@ -113,6 +137,8 @@ def operation(
         body_example=body_example,
         cached=cached,
         expanded=expanded,
+        right=right,
+        filters=filters,
         extensions=extensions or {},
     )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import mimetypes
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from msgspec import Struct
 from virtumancer.contracts import StaticFiles
 from virtumancer.errors import NotFound, TooLarge
 from virtumancer.http.etags import is_known
+from virtumancer.http.operations import SIGNED_IN
 
 __all__ = ["FolderResource"]
 
@@ -35,6 +37,10 @@ class FolderResource:
     def __init__(self, files: StaticFiles) -> None:
         self._root = files.directory.resolve()
         self._index = files.index
+
+    def right_for(self, _method: str, _params: Mapping[str, str]) -> str:
+        """Let everybody see the files who may call at all; they are the same for all."""
+        return SIGNED_IN
 
     async def on_get(self, req: Request, resp: Response, rest: str = "") -> None:
         """Return a file, or the index for the folder itself."""

@@ -1,7 +1,7 @@
 """`/plugins/{plugin}/…`: the routes that plugins add, each called behind a guard in its plugin's name."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import falcon
@@ -44,9 +44,17 @@ def plugin_routes(
 class PluginResource:
     """One path of a plugin; Falcon finds its methods as attributes."""
 
+    def __init__(self) -> None:
+        self._rights: dict[str, str] = {}
+
+    def right_for(self, method: str, _params: Mapping[str, str]) -> str | None:
+        """Name the right that a method needs, on everything: a plugin sees all hosts."""
+        return self._rights.get(method)
+
     def add(self, route: Route, caller: "RouteCaller") -> None:
         """Answer one more method."""
         setattr(self, f"on_{route.method.lower()}", caller.respond)
+        self._rights[route.method] = route.permission
 
 
 class RouteCaller:

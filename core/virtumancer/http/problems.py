@@ -24,6 +24,7 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 STATUS: dict[type[VirtumancerError], HTTPStatus] = {
     errors.InvalidRequest: HTTPStatus.BAD_REQUEST,
     errors.InvalidValue: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
     errors.Forbidden: HTTPStatus.FORBIDDEN,
     errors.MisdirectedRequest: HTTPStatus.MISDIRECTED_REQUEST,
     errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -92,6 +93,8 @@ async def _ours(
         status = CONSOLE_STATUS.get(error.close_code, status)
     if isinstance(error, errors.InvalidValue):
         extra["fields"] = [{"field": error.field, "message": error.message}]
+    if isinstance(error, errors.Unauthenticated):
+        headers["WWW-Authenticate"] = 'Bearer realm="virtumancer"'
     if isinstance(error, errors.HostUnavailable | errors.PluginDegraded):
         headers["Retry-After"] = str(max(1, round(error.retry_after)))
     await _write(request, response, ws, problem(request, status, error.code, error.message, **extra), headers)

@@ -25,6 +25,7 @@ from virtumancer.http.paths import SegmentConverter
 from virtumancer.http.plugin_routes import plugin_routes
 from virtumancer.http.requests import BodyReader
 from virtumancer.http.system import HealthResource, PluginResource, PluginsResource
+from virtumancer.http.tokens import MeResource, TokenResource, TokensResource
 from virtumancer.http.vms import (
     VMActionResource,
     VMActionsResource,
@@ -35,6 +36,7 @@ from virtumancer.http.vms import (
 )
 from virtumancer.http.ws import RefreshSocket
 from virtumancer.plugins import Plugins
+from virtumancer.services.access import Tokens
 from virtumancer.services.audit import AuditLog
 from virtumancer.services.collecting import CollectorRunner
 from virtumancer.services.consoles import ConsolesService
@@ -68,17 +70,21 @@ class Services(Struct, frozen=True):
     provided: Plugins
     """What the plugins add, for the document that describes it."""
     audit: AuditLog
+    tokens: Tokens
 
 
 def add_routes(app: falcon.asgi.App[Any, Any], services: Services, bodies: BodyReader) -> None:
     """Mount every resource."""
     app.router_options.converters["segment"] = SegmentConverter
     hosts, vms = services.hosts, services.vms
-    socket = RefreshSocket(services.bus, services.live_stats)
+    socket = RefreshSocket(services.bus, services.live_stats, vms, services.tokens)
     routes: dict[str, object] = {
         "/ws": socket,
         f"{BASE}/ws": socket,
         f"{BASE}/health": HealthResource(hosts, services.plugins),
+        f"{BASE}/me": MeResource(services.tokens),
+        f"{BASE}/tokens": TokensResource(services.tokens, bodies),
+        f"{BASE}/tokens/{{token:segment}}": TokenResource(services.tokens, bodies),
         f"{BASE}/plugins": PluginsResource(services.plugins),
         f"{BASE}/plugins/{{plugin:segment}}": PluginResource(services.plugins),
         f"{BASE}/hosts": HostsResource(hosts, bodies),
@@ -92,7 +98,7 @@ def add_routes(app: falcon.asgi.App[Any, Any], services: Services, bodies: BodyR
         f"{VM}/actions": VMActionsResource(vms),
         f"{VM}/stats": VMStatsResource(vms),
         f"{VM}/hardware": VMHardwareResource(vms),
-        f"{VM}/consoles": VMConsolesResource(services.consoles, bodies),
+        f"{VM}/consoles": VMConsolesResource(services.consoles, vms, bodies),
         f"{VM}/screenshot": ScreenshotResource(services.screenshots),
         f"{BASE}/consoles": ConsolesResource(services.consoles),
         f"{BASE}/consoles/{{session:segment}}": ConsoleResource(services.consoles),

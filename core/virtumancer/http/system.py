@@ -10,8 +10,10 @@ import virtumancer
 from virtumancer.contracts import PluginInfo, PluginState
 from virtumancer.errors import PluginNotFound
 from virtumancer.http import examples
-from virtumancer.http.operations import operation
+from virtumancer.http.access import access_of
+from virtumancer.http.operations import PUBLIC, operation
 from virtumancer.http.requests import send_json
+from virtumancer.services.access import Right
 from virtumancer.services.hosts import HostsService
 from virtumancer.services.plugin_health import PluginHealth
 
@@ -50,9 +52,18 @@ class HealthResource:
         self._hosts = hosts
         self._plugins = plugins
 
-    @operation("getHealth", "server", answer=Health, example=Health(True, "1.0.0", {"connected": 2}, {"active": 5}, ()))
-    async def on_get(self, _req: Request, resp: Response) -> None:
-        """Say that the server answers, and how its hosts and plugins are doing."""
+    @operation(
+        "getHealth",
+        "server",
+        right=PUBLIC,
+        answer=Health,
+        example=Health(True, "1.0.0", {"connected": 2}, {"active": 5}, ()),
+    )
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """Say that the server answers, and to who may read everything, how its hosts and plugins are doing."""
+        if not access_of(req).everywhere(Right.READ):
+            send_json(resp, Health(True, virtumancer.__version__, {}, {}, ()))
+            return
         hosts = Counter(state.value for state in self._hosts.states())
         infos = self._plugins.infos()
         plugins = Counter(info.state.value for info in infos)
@@ -66,7 +77,7 @@ class PluginsResource:
     def __init__(self, plugins: PluginHealth) -> None:
         self._plugins = plugins
 
-    @operation("listPlugins", "plugins", answer=tuple[PluginInfo, ...], example=[examples.PLUGIN])
+    @operation("listPlugins", "plugins", right=Right.READ, answer=tuple[PluginInfo, ...], example=[examples.PLUGIN])
     async def on_get(self, _req: Request, resp: Response) -> None:
         """List all plugins, also those that could not be used, with state and reason."""
         send_json(resp, self._plugins.infos())
@@ -78,7 +89,14 @@ class PluginResource:
     def __init__(self, plugins: PluginHealth) -> None:
         self._plugins = plugins
 
-    @operation("getPlugin", "plugins", answer=PluginInfo, errors=(PluginNotFound,), example=examples.PLUGIN)
+    @operation(
+        "getPlugin",
+        "plugins",
+        right=Right.READ,
+        answer=PluginInfo,
+        errors=(PluginNotFound,),
+        example=examples.PLUGIN,
+    )
     async def on_get(self, _req: Request, resp: Response, plugin: str) -> None:
         """Describe a plugin: its state, what it adds, and what that was called for since the start."""
         found = [info for info in self._plugins.infos() if info.name == plugin]

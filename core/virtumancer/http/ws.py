@@ -10,10 +10,14 @@ from falcon.asgi import Request, WebSocket
 from falcon.errors import PayloadTypeError
 from msgspec import Struct
 
-from virtumancer.contracts import HostRemoved, HostStateChanged, VMsChanged, VMStats
-from virtumancer.http.operations import operation
+from virtumancer.contracts import CloseCode, HostRemoved, HostStateChanged, VMsChanged, VMStats
+from virtumancer.errors import VirtumancerError
+from virtumancer.http.access import caller_of, permitted_vm
+from virtumancer.http.operations import SIGNED_IN, operation
+from virtumancer.services.access import Caller, Right, Tokens
 from virtumancer.services.events import Change, EventBus
 from virtumancer.services.live_stats import LiveStats, Subject
+from virtumancer.services.vms import VMsService
 
 __all__ = ["RefreshSocket"]
 
@@ -47,13 +51,16 @@ class Watched(Struct, frozen=True, rename="camel"):
 class RefreshSocket:
     """Accepts sockets and serves each from a state of its own, so that a slow one holds up nobody."""
 
-    def __init__(self, bus: EventBus, live_stats: LiveStats) -> None:
+    def __init__(self, bus: EventBus, live_stats: LiveStats, vms: VMsService, tokens: Tokens) -> None:
         self._bus = bus
         self._live_stats = live_stats
+        self._vms = vms
+        self._tokens = tokens
 
     @operation(
         "watch",
         "events",
+        right=SIGNED_IN,
         status=101,
         extensions={
             "x-websocket": True,
@@ -61,30 +68,36 @@ class RefreshSocket:
             "x-close-codes": {
                 str(CLOSE_SLOW): "The client did not read for 10 seconds.",
                 str(CLOSE_TOO_MANY): f"More than {MAX_SUBSCRIPTIONS} subscriptions on one socket.",
+                str(int(CloseCode.REFUSED)): "The caller's rights were changed or withdrawn.",
             },
         },
     )
-    async def on_websocket(self, _req: Request, ws: WebSocket) -> None:
-        """Be told that something changed, and get live counters of VMs.
+    async def on_websocket(self, req: Request, ws: WebSocket) -> None:
+        """Be told that something changed, and get live counters of VMs, as far as the caller may read them.
 
         The server sends `{"type": "refresh"}` when the client should fetch again, before that `hosts-changed` or
         `vms-changed`, and `vm-stats-updated` for each VM that the client asked for with `subscribe-vm-stats`.
         """
         await ws.accept()
-        client = _Client(ws, self._live_stats)
+        client = _Client(ws, self._live_stats, self._vms, caller_of(req))
         unsubscribe = self._bus.subscribe(client.note_change)
+        unfollow = self._tokens.on_change(lambda: client.note_rights(self._tokens))
         try:
             await client.serve()
         finally:
+            unfollow()
             unsubscribe()
 
 
 class _Client:
     """One connected client: what it still has to be told, and what it watches."""
 
-    def __init__(self, ws: WebSocket, live_stats: LiveStats) -> None:
+    def __init__(self, ws: WebSocket, live_stats: LiveStats, vms: VMsService, caller: Caller) -> None:
         self._ws = ws
         self._live_stats = live_stats
+        self._vms = vms
+        self._caller = caller
+        self._withdrawn = asyncio.Event()
         self._hosts_changed = False
         self._vms_changed: set[str] = set()
         self._changed = asyncio.Event()
@@ -92,8 +105,17 @@ class _Client:
         self._sampled = asyncio.Event()
         self._watched: dict[Subject, Callable[[], None]] = {}
 
+    def note_rights(self, tokens: Tokens) -> None:
+        """End when the caller's rights are others than those it came with."""
+        if self._caller.key:
+            now = tokens.caller(self._caller.key)
+            if now is None or now.access is not self._caller.access:
+                self._withdrawn.set()
+
     def note_change(self, change: Change) -> None:
         """Remember what changed; it is told soon, together with what else changes until then."""
+        if not self._caller.access.within_host(Right.READ, change.host_id):
+            return
         match change:
             case HostStateChanged() | HostRemoved():
                 self._hosts_changed = True
@@ -105,7 +127,8 @@ class _Client:
 
     async def serve(self) -> None:
         """Run until the client leaves, or must be sent away."""
-        tasks = [asyncio.create_task(work) for work in (self._receive(), self._tell_changes(), self._tell_samples())]
+        works = (self._receive(), self._tell_changes(), self._tell_samples(), self._follow_rights())
+        tasks = [asyncio.create_task(work) for work in works]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -122,6 +145,10 @@ class _Client:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def _follow_rights(self) -> None:
+        await self._withdrawn.wait()
+        await self._ws.close(CloseCode.REFUSED, "your rights were changed; connect again")
+
     async def _receive(self) -> None:
         while True:
             try:
@@ -130,6 +157,8 @@ class _Client:
                 await self._obey(message)
             except (PayloadTypeError, msgspec.DecodeError) as error:
                 log.debug("a message on /ws was not understood", reason=str(error))
+            except VirtumancerError as error:
+                log.debug("a message on /ws was not obeyed", reason=error.message)
 
     async def _obey(self, message: ClientMessage) -> None:
         if message.type not in {"subscribe-vm-stats", "unsubscribe-vm-stats"}:
@@ -144,7 +173,17 @@ class _Client:
             if len(self._watched) >= MAX_SUBSCRIPTIONS:
                 await self._ws.close(CLOSE_TOO_MANY, f"more than {MAX_SUBSCRIPTIONS} subscriptions")
                 return
-            self._watched[subject] = self._live_stats.subscribe(subject, self._note_sample)
+            await self._watch(subject)
+
+    async def _watch(self, subject: Subject) -> None:
+        """Subscribe to a VM that may be read; by its UUID when that was looked up for the rights on it."""
+        access = self._caller.access
+        name = await permitted_vm(access, self._vms, Right.READ, subject.host_id, subject.vm_name)
+
+        def note(_permitted: Subject, stats: VMStats) -> None:
+            self._note_sample(subject, stats)
+
+        self._watched[subject] = self._live_stats.subscribe(Subject(subject.host_id, name), note)
 
     def _note_sample(self, subject: Subject, stats: VMStats) -> None:
         self._samples[subject] = stats

@@ -31,6 +31,8 @@ class Viewer(Struct, frozen=True):
 
     caller: str
     origin: str
+    name: str = ""
+    """How people call the caller; the key of the token where there is nothing else."""
 
 
 class Ending(Struct, frozen=True):
@@ -101,7 +103,7 @@ class LiveSession(ConsoleSession):
             self.vm.name,
             self.vm.uuid,
             self.kind,
-            self.viewer.caller,
+            self.viewer.name or self.viewer.caller,
             self.view_only,
             self.started_at,
             self.channels,
@@ -146,6 +148,14 @@ class ConsoleSessions:
         """Describe all sessions."""
         return tuple(session.info() for session in self._live.values())
 
+    def live(self) -> tuple[LiveSession, ...]:
+        """Return all sessions."""
+        return tuple(self._live.values())
+
+    def find(self, session_id: str) -> LiveSession | None:
+        """Return one session, None when there is none of this id."""
+        return self._live.get(session_id)
+
     def get(self, session_id: str) -> LiveSession:
         """Return one session. Raises `ConsoleNotFound`."""
         try:
@@ -153,9 +163,9 @@ class ConsoleSessions:
         except KeyError:
             raise ConsoleNotFound(f"there is no console session {session_id[:80]!r}") from None
 
-    def holding_ticket(self, ticket: str) -> bool:
-        """Say whether a session was begun with this ticket and lives."""
-        return bool(ticket) and any(session.ticket == ticket for session in self._live.values())
+    def holding_ticket(self, ticket: str) -> LiveSession | None:
+        """Return the session that was begun with this ticket and lives."""
+        return next((session for session in self._live.values() if ticket and session.ticket == ticket), None)
 
     def sweep(self) -> None:
         """End what the limits end."""
@@ -171,6 +181,6 @@ class ConsoleSessions:
             "host": session.host_id,
             "vm": session.vm.name,
             "kind": session.kind,
-            "caller": session.viewer.caller,
+            "caller": session.viewer.name or session.viewer.caller,
             "view_only": session.view_only,
         }

@@ -41,6 +41,10 @@ class ConsoleTickets:
         )
         return secret, expires_at
 
+    async def find(self, secret: str) -> StoredTicket | None:
+        """Return a ticket that can still be used; it stays usable."""
+        return await self._store.find(digest_of(secret))
+
     async def redeem(self, secret: str, host_id: str, vm_uuid: str, kind: str, viewer: Viewer) -> StoredTicket:
         """Take a ticket that fits, for good. Raises `ConsoleRefused`, which does not say what did not fit."""
         ticket = await self._store.take(digest_of(secret), host_id, vm_uuid, kind, viewer.caller, viewer.origin)

@@ -1,7 +1,7 @@
 """Consoles: what a VM offers, tickets, and the sessions that viewers have."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Literal, cast
@@ -36,7 +36,7 @@ from virtumancer.services.plugin_health import PluginHealth
 from virtumancer.services.session import HostSession
 from virtumancer.services.vms import VMsService
 
-__all__ = ["ConsoleOfferInfo", "ConsolesService", "GivenTicket", "OnBusy"]
+__all__ = ["ConsoleOfferInfo", "ConsolesService", "GivenTicket", "OnBusy", "TicketTerms"]
 
 OnBusy = Literal["share", "refuse", "takeover"]
 INACTIVE = (VMState.SHUTOFF, VMState.CRASHED)
@@ -62,6 +62,13 @@ class GivenTicket(Struct, frozen=True):
     secret: str
     suffix: str
     expires_at: datetime
+
+
+class TicketTerms(Struct, frozen=True):
+    """Whose ticket it is, and whether it lets its viewer only look."""
+
+    caller: str
+    view_only: bool
 
 
 class _Terms(Struct, frozen=True):
@@ -141,6 +148,14 @@ class ConsolesService:
         )
         return GivenTicket(secret, transport.suffix, expires_at)
 
+    async def ticket_terms(self, ticket: str) -> TicketTerms | None:
+        """Say what a ticket stands for, used or not; None when it is not valid."""
+        session = self.sessions.holding_ticket(digest_of(ticket))
+        if session is not None:
+            return TicketTerms(session.viewer.caller, session.view_only)
+        stored = await self._tickets.find(ticket)
+        return None if stored is None else TicketTerms(stored.caller, stored.view_only)
+
     async def visit(
         self, host_id: str, name: str, suffix: str, viewer: Viewer, ticket: str, *, follow: bool
     ) -> ConsoleVisit:
@@ -181,6 +196,12 @@ class ConsolesService:
     def end(self, session_id: str, code: CloseCode = CloseCode.ENDED, reason: str = "ended through the API") -> None:
         """End a session. Raises `ConsoleNotFound`."""
         self.sessions.get(session_id).end(code, reason)
+
+    def withdraw(self, may: Callable[[LiveSession], bool]) -> None:
+        """End the sessions whose viewers may not have them any more."""
+        for session in self.sessions.live():
+            if not may(session):
+                session.end(CloseCode.REFUSED, "the right to this console was withdrawn")
 
     async def _terms(self, host_id: str, vm: VMRef, transport: ConsoleTransport, viewer: Viewer, ticket: str) -> _Terms:
         """Redeem the ticket, if there is one."""

@@ -1,6 +1,6 @@
 """VMs: listing, looking closer, and doing something with one."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -76,14 +76,22 @@ class VMsService:
         """Look a VM up by name or UUID."""
         return await self._hosts.session(host_id).call(lambda connection: connection.find_vm(name))
 
-    async def actions(self, host_id: str, name: str) -> tuple[ActionOffer, ...]:
-        """List what can be done with a VM in its present state on this host, by name."""
+    def permission(self, action: str) -> str | None:
+        """Name the right that an action needs; None when there is no such action."""
+        found = self._actions.get(action)
+        return found[1].permission if found else None
+
+    async def actions(self, host_id: str, name: str, may: Callable[[str, str], bool]) -> tuple[ActionOffer, ...]:
+        """List what can be done with a VM in its present state on this host, by name.
+
+        `may` says whether the caller has a right on the VM of a UUID.
+        """
         vm = await self.find(host_id, name)
         connection = self._hosts.session(host_id).require_connection()
         return tuple(
             self._offer(plugin, action)
             for _, (plugin, action) in sorted(self._actions.items())
-            if _allows(action, vm) and _serves(action, connection)
+            if _allows(action, vm) and _serves(action, connection) and may(action.permission, vm.uuid)
         )
 
     async def act(self, host_id: str, name: str, action_name: str, body: bytes) -> None:

@@ -4,6 +4,7 @@ from virtumancer.store.audit import AuditRepository, ChainEnds, StoredRecord, di
 from virtumancer.store.database import Database
 from virtumancer.store.hosts import HostsRepository, StoredHost
 from virtumancer.store.tickets import ConsoleTicketsRepository, StoredTicket
+from virtumancer.store.tokens import StoredToken, TokensRepository
 from virtumancer.store.unit import unit
 from virtumancer.store.vms import VMsRepository
 
@@ -16,6 +17,8 @@ __all__ = [
     "StoredHost",
     "StoredRecord",
     "StoredTicket",
+    "StoredToken",
+    "TokensRepository",
     "VMsRepository",
     "digest_of",
     "unit",

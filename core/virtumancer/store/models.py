@@ -6,7 +6,15 @@ Each names its `table_description`: else Tortoise takes the docstring, and a bet
 from tortoise import fields
 from tortoise.models import Model
 
-__all__ = ["AuditChainModel", "AuditRecordModel", "ConsoleTicketModel", "HostKeyModel", "HostModel", "VMModel"]
+__all__ = [
+    "AuditChainModel",
+    "AuditRecordModel",
+    "ConsoleTicketModel",
+    "HostKeyModel",
+    "HostModel",
+    "TokenModel",
+    "VMModel",
+]
 
 
 class HostModel(Model):
@@ -121,3 +129,22 @@ class AuditChainModel(Model):
 
         table = "audit_chain"
         table_description = "Ends of the audit log"
+
+
+class TokenModel(Model):
+    """An API token; only the hash of its secret is here. `grants` is JSON."""
+
+    id: fields.Field[str] = fields.CharField(max_length=16, primary_key=True)
+    name = fields.TextField()
+    digest = fields.CharField(max_length=64)
+    grants = fields.TextField()
+    created_at = fields.DatetimeField()
+    created_by = fields.TextField()
+    expires_at = fields.DatetimeField(null=True)
+    last_used_at = fields.DatetimeField(null=True)
+
+    class Meta(Model.Meta):
+        """Its table."""
+
+        table = "tokens"
+        table_description = "API tokens"

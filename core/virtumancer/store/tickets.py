@@ -36,6 +36,10 @@ class ConsoleTicketsRepository:
         """Store a ticket, and forget those that have expired."""
         await self._database.unit(_add(ticket))
 
+    async def find(self, digest: str) -> StoredTicket | None:
+        """Return the ticket of this hash, None when it is gone or has expired."""
+        return await self._database.unit(_find(digest))
+
     async def take(
         self, digest: str, host_id: str, vm_uuid: str, kind: str, caller: str, origin: str
     ) -> StoredTicket | None:
@@ -51,10 +55,19 @@ async def _add(ticket: StoredTicket) -> None:
         await ConsoleTicketModel.create(**structs.asdict(ticket))
 
 
+async def _find(digest: str) -> StoredTicket | None:
+    row = await ConsoleTicketModel.filter(digest=digest, expires_at__gt=datetime.now(UTC)).first()
+    return None if row is None else _stored(row)
+
+
 async def _take(bound: Q) -> StoredTicket | None:
     async with in_transaction():
         row = await ConsoleTicketModel.filter(bound, expires_at__gt=datetime.now(UTC)).first()
         # Counting what the delete removed decides between two that read the row at once.
         if row is None or not await ConsoleTicketModel.filter(digest=row.digest).delete():
             return None
+    return _stored(row)
+
+
+def _stored(row: ConsoleTicketModel) -> StoredTicket:
     return StoredTicket(**{name: getattr(row, name) for name in StoredTicket.__struct_fields__})

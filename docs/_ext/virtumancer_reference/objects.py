@@ -12,6 +12,8 @@ from virtumancer import contracts
 from virtumancer.config.values import unwrap
 from virtumancer.http.consoles import ConsoleRequest, ConsoleTicket, VMConsole
 from virtumancer.http.hosts import Approval, NewHost
+from virtumancer.http.tokens import Me, TokenChange, TokenRequest
+from virtumancer.services.access import Grant, NewToken, TokenInfo
 from virtumancer.services.collecting import HostSamples
 from virtumancer.services.console_sessions import ConsoleSessionInfo
 from virtumancer_reference.markdown import docstring, table
@@ -47,8 +49,14 @@ OBJECTS: tuple[type[Struct], ...] = (
     contracts.ActionOffer,
     contracts.PluginInfo,
     contracts.HookCalls,
+    Me,
+    Grant,
+    TokenInfo,
+    TokenRequest,
+    NewToken,
+    TokenChange,
 )
-_BODIES = (NewHost, Approval, ConsoleRequest)
+_BODIES = (NewHost, Approval, ConsoleRequest, Grant, TokenRequest, TokenChange)
 """What clients send; in all other objects every key is always there."""
 _ENUMS: tuple[type[Enum], ...] = (contracts.VMState, contracts.HostState, contracts.PluginState)
 _JSON = {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null"}

@@ -20,6 +20,7 @@ TAGS: Mapping[str, str] = {
     "vms": "The VMs of a host.",
     "actions": "What can be done with a VM; plugins add to it.",
     "consoles": "Screens and serial lines of VMs, and who looks at them.",
+    "access": "Who may call, and what they may do.",
     "events": "Being told that something changed.",
     "plugins": "What is installed, and the routes that plugins add.",
 }
@@ -30,8 +31,9 @@ Memory is in KiB, CPU time in nanoseconds, and disk and network counters are cum
 otherwise. Times are RFC 3339 in UTC. Objects may gain keys in later versions; none is renamed, removed or changes its
 type. Every answer has `X-Request-Id`, and every error is a problem document (RFC 9457) with a `code` for programs.
 
-Operations with `x-websocket` are WebSockets: `GET` asks for the upgrade. Those with `x-plugin` are there because of a
-plugin; `x-states` are the states of a VM that allow an action, as in `VM.state`."""
+Operations with `x-websocket` are WebSockets: `GET` asks for the upgrade. `x-right` is the right that an operation
+needs, unless the server runs with `auth = "off"`. Those with `x-plugin` are there because of a plugin; `x-states` are
+the states of a VM that allow an action, as in `VM.state`."""
 
 
 def build_document(table: Mapping[str, object], plugins: Plugins) -> dict[str, Any]:
@@ -56,6 +58,7 @@ def build_document(table: Mapping[str, object], plugins: Plugins) -> dict[str, A
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
+        "security": [{"token": []}, {}],
         "tags": [{"name": name, "description": description} for name, description in TAGS.items()],
         "paths": paths,
         "components": {
@@ -63,5 +66,8 @@ def build_document(table: Mapping[str, object], plugins: Plugins) -> dict[str, A
             "responses": problems.responses,
             "parameters": {name: {"name": name, "in": "path", "required": True} | p for name, p in PARAMETERS.items()},
             "headers": HEADERS,
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": "An API token, as `vmt_…`."},
+            },
         },
     }

@@ -9,7 +9,7 @@ from msgspec import Struct
 from virtumancer import errors
 from virtumancer.http.openapi.answers import ProblemAnswers
 from virtumancer.http.openapi.components import Components
-from virtumancer.http.operations import Operation
+from virtumancer.http.operations import PUBLIC, SIGNED_IN, Operation
 
 __all__ = ["PARAMETERS", "OperationWriter", "Texts", "json_body", "plain_path"]
 
@@ -31,6 +31,11 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "description": "The name of a plugin.",
         "schema": {"type": "string", "minLength": 1},
         "example": "power",
+    },
+    "token": {
+        "description": "The id of an API token.",
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{8}$"},
+        "example": "5f2a91c0",
     },
     "session": {
         "description": "The id of a console session.",
@@ -91,6 +96,8 @@ class OperationWriter:
         if operation.cached:
             written["responses"]["304"] = {"description": "The client has it already.", "headers": _headers(operation)}
         written["responses"] |= self.failures(operation, method)
+        if operation.right is not None and operation.right not in {PUBLIC, SIGNED_IN}:
+            written["x-right"] = str(operation.right)
         if problem := self._components.problem(operation.answer, operation.body):
             written["x-problem"] = problem
         return written | dict(operation.extensions)
@@ -118,7 +125,9 @@ class OperationWriter:
         others = ["internal-error", "stopping"]
         if method not in SAFE:
             kinds += [errors.StoreUnavailable]  # what cannot be put on record is not done
-        if method not in SAFE or operation.status == 101:
+        if operation.right != PUBLIC:
+            kinds += [errors.Unauthenticated]
+        if method not in SAFE or operation.status == 101 or operation.right not in {PUBLIC, SIGNED_IN}:
             kinds += [errors.Forbidden]
         if operation.body is not None:
             kinds += [errors.InvalidRequest, errors.InvalidValue, errors.TooLarge]

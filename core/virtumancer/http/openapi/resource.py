@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from virtumancer.http.etags import is_known
 from virtumancer.http.openapi.document import build_document
-from virtumancer.http.operations import operation
+from virtumancer.http.operations import SIGNED_IN, operation
 from virtumancer.http.requests import send_json
 from virtumancer.plugins import Plugins
 
@@ -32,7 +32,7 @@ class OpenAPIResource:
         self._written: _Written | None = None
         self._writing = asyncio.Lock()
 
-    @operation("getOpenapi", "server", answer=dict[str, Any], cached=True)
+    @operation("getOpenapi", "server", right=SIGNED_IN, answer=dict[str, Any], cached=True)
     async def on_get(self, req: Request, resp: Response) -> None:
         """Return this document.
 

@@ -1,0 +1,228 @@
+"""API tokens: given out once, stored as a hash, known in memory, withdrawn at once."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+import structlog
+from msgspec import Struct, structs
+
+from virtumancer.contracts import Timestamp
+from virtumancer.errors import Conflict, Forbidden, InvalidValue, NotFound, Unauthenticated
+from virtumancer.services.access.access import Access
+from virtumancer.services.access.grants import Grant, check
+from virtumancer.store import StoredToken, TokensRepository
+
+__all__ = ["Caller", "NewToken", "TokenInfo", "Tokens"]
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+PREFIX = "vmt_"
+NAME_LENGTH = 100
+_GRANTS = msgspec.json.Decoder(tuple[Grant, ...])
+
+
+class TokenInfo(Struct, frozen=True, kw_only=True):
+    """A token as the API shows it: everything but the token."""
+
+    id: str
+    """How the token begins, behind `vmt_`; the logs name it so."""
+    name: str
+    grants: tuple[Grant, ...]
+    created_at: Timestamp
+    created_by: str
+    expires_at: Timestamp | None
+    last_used_at: Timestamp | None
+    """To within a minute; null when it was never used."""
+
+
+class NewToken(Struct, frozen=True):
+    """A token that was just made: the only time that it is shown."""
+
+    token: str
+    info: TokenInfo
+
+
+class Caller(Struct, frozen=True):
+    """Who calls, and what they may do. `key` names whom the rights hang on; empty when nobody is asked."""
+
+    actor: str
+    access: Access
+    key: str = ""
+    expires_at: datetime | None = None
+
+
+class _Known(Struct):
+    stored: StoredToken
+    caller: Caller
+    used_at: datetime | None = None
+
+
+class Tokens:
+    """All tokens; authentication asks only the memory, which follows every change of the store.
+
+    Unless they are `asked` for none can be made or changed: whoever could now would have it later.
+    """
+
+    def __init__(self, store: TokensRepository, *, asked: bool) -> None:
+        self._store = store
+        self._asked = asked
+        self._known: dict[str, _Known] = {}
+        self._listeners: dict[object, Callable[[], None]] = {}
+
+    def authenticate(self, token: str) -> Caller:
+        """Return who has this token. Raises `Unauthenticated`, which does not say what is wrong with it."""
+        token_id, _, secret = token.removeprefix(PREFIX).partition("_")
+        known = self._known.get(token_id)
+        digest = _digest(secret)
+        if known is None or not hmac.compare_digest(digest, known.stored.digest) or _expired(known.stored):
+            raise Unauthenticated("this token is not valid: it is unknown, expired or withdrawn")
+        known.used_at = datetime.now(UTC)
+        return known.caller
+
+    def caller(self, key: str) -> Caller | None:
+        """Return what a caller of this key may do now; None when the token is gone or has expired."""
+        known = self._known.get(key)
+        return None if known is None or _expired(known.stored) else known.caller
+
+    def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener` whenever rights may have been withdrawn; returns the function that ends it."""
+        key = object()
+        self._listeners[key] = listener
+        return lambda: self._listeners.pop(key, None) and None
+
+    def tell(self) -> None:
+        """Call all listeners."""
+        for listener in tuple(self._listeners.values()):
+            listener()
+
+    def infos(self) -> tuple[TokenInfo, ...]:
+        """Describe all tokens, oldest first."""
+        return tuple(_info(known) for known in sorted(self._known.values(), key=lambda known: known.stored.created_at))
+
+    def info(self, token_id: str) -> TokenInfo:
+        """Describe one token. Raises `NotFound`."""
+        return _info(self._find(token_id))
+
+    async def create(self, name: str, grants: tuple[Grant, ...], expires_at: datetime | None, by: Caller) -> NewToken:
+        """Make a token that may do no more than `by`. Raises `InvalidValue`, `Forbidden`, `Conflict`."""
+        self._require_asked()
+        if not name.strip() or len(name) > NAME_LENGTH or not name.isprintable():
+            raise InvalidValue(f"a name has 1 to {NAME_LENGTH} printable characters", field="name")
+        if expires_at is not None and expires_at <= datetime.now(UTC):
+            raise InvalidValue("this time has passed", field="expires_at")
+        _check(grants, by)
+        token_id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
+        stored = StoredToken(
+            id=token_id,
+            name=name,
+            digest=_digest(secret),
+            grants=msgspec.json.encode(grants).decode(),
+            created_at=datetime.now(UTC),
+            created_by=by.actor,
+            expires_at=expires_at,
+        )
+        await self._store.add(stored)
+        self._known[token_id] = _known(stored)
+        return NewToken(f"{PREFIX}{token_id}_{secret}", self.info(token_id))
+
+    async def change(self, token_id: str, grants: tuple[Grant, ...], by: Caller) -> TokenInfo:
+        """Give a token other grants; what lives by one that is gone ends. Raises `NotFound`, `Forbidden`."""
+        known = self._within(token_id, by)
+        _check(grants, by)
+        stored = structs.replace(known.stored, grants=msgspec.json.encode(grants).decode())
+        if not await self._store.set_grants(token_id, stored.grants):
+            raise _not_found(token_id)
+        self._known[token_id] = _known(stored, known.used_at)
+        self.tell()
+        return self.info(token_id)
+
+    async def revoke(self, token_id: str, by: Caller) -> None:
+        """Withdraw a token; what lives by it ends. Raises `NotFound`, `Forbidden`."""
+        self._within(token_id, by)
+        if not await self._store.remove(token_id):
+            raise _not_found(token_id)
+        self._known.pop(token_id, None)
+        self.tell()
+
+    async def load(self) -> None:
+        """Bring the memory in step with the store, which other processes may have changed."""
+        rows = {stored.id: stored for stored in await self._store.list()}
+        before, self._known = self._known, {}
+        for token_id, stored in rows.items():
+            old = before.get(token_id)
+            self._known[token_id] = (
+                old if old and old.stored.grants == stored.grants else _known(stored, old.used_at if old else None)
+            )
+        if any(self._known.get(token_id) is not old for token_id, old in before.items()):
+            self.tell()
+
+    async def note_uses(self) -> None:
+        """Store when tokens were last used."""
+        used = {token_id: known for token_id, known in self._known.items() if known.used_at}
+        times = {token_id: known.used_at for token_id, known in used.items() if known.used_at}
+        if not times:
+            return
+        await self._store.set_used(times)
+        for token_id, known in used.items():
+            known.stored = structs.replace(known.stored, last_used_at=times[token_id])
+            if known.used_at == times[token_id]:
+                known.used_at = None
+
+    def _require_asked(self) -> None:
+        if not self._asked:
+            raise Conflict("nobody is asked for a token: start the server with --auth token first")
+
+    def _find(self, token_id: str) -> _Known:
+        try:
+            return self._known[token_id]
+        except KeyError:
+            raise _not_found(token_id) from None
+
+    def _within(self, token_id: str, by: Caller) -> _Known:
+        """Find a token that may do no more than `by`."""
+        self._require_asked()
+        known = self._find(token_id)
+        if not all(by.access.covers(grant) for grant in _GRANTS.decode(known.stored.grants)):
+            raise Forbidden("this token has rights that you do not have; only who has them may change it")
+        return known
+
+
+def _check(grants: tuple[Grant, ...], by: Caller) -> None:
+    check(grants)
+    if not all(by.access.covers(grant) for grant in grants):
+        raise Forbidden("you can grant only rights that you have yourself")
+
+
+def _known(stored: StoredToken, used_at: datetime | None = None) -> _Known:
+    access = Access(_GRANTS.decode(stored.grants))
+    return _Known(stored, Caller(f"token {stored.name} ({stored.id})", access, stored.id, stored.expires_at), used_at)
+
+
+def _info(known: _Known) -> TokenInfo:
+    stored = known.stored
+    return TokenInfo(
+        id=stored.id,
+        name=stored.name,
+        grants=_GRANTS.decode(stored.grants),
+        created_at=stored.created_at,
+        created_by=stored.created_by,
+        expires_at=stored.expires_at,
+        last_used_at=known.used_at or stored.last_used_at,
+    )
+
+
+def _expired(stored: StoredToken) -> bool:
+    return stored.expires_at is not None and stored.expires_at <= datetime.now(UTC)
+
+
+def _digest(secret: str) -> str:
+    """Return what is stored of a secret; it is long and random, so that a fast hash is enough."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _not_found(token_id: str) -> NotFound:
+    return NotFound(f"there is no token {token_id[:80]!r}")

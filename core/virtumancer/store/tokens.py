@@ -1,0 +1,76 @@
+"""API tokens, by their hashes."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from msgspec import Struct, structs
+from tortoise.transactions import in_transaction
+
+from virtumancer.store.database import Database
+from virtumancer.store.models import TokenModel
+
+__all__ = ["StoredToken", "TokensRepository"]
+
+
+class StoredToken(Struct, frozen=True, kw_only=True):
+    """A token: `digest` is the hash of its secret, `grants` a JSON document."""
+
+    id: str
+    name: str
+    digest: str
+    grants: str
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+class TokensRepository:
+    """Keeps tokens until they are withdrawn."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list(self) -> tuple[StoredToken, ...]:
+        """Return all tokens."""
+        return await self._database.unit(_list())
+
+    async def add(self, token: StoredToken) -> None:
+        """Store a new token."""
+        await self._database.unit(_add(token))
+
+    async def set_grants(self, id: str, grants: str) -> bool:  # noqa: A002 - as the column is called
+        """Replace the grants of a token; says whether it was there."""
+        return await self._database.unit(_set_grants(id, grants))
+
+    async def set_used(self, times: Mapping[str, datetime]) -> None:
+        """Note when tokens were used."""
+        await self._database.unit(_set_used(times))
+
+    async def remove(self, id: str) -> bool:  # noqa: A002
+        """Delete a token; says whether it was there."""
+        return await self._database.unit(_remove(id))
+
+
+async def _list() -> tuple[StoredToken, ...]:
+    rows = await TokenModel.all().order_by("created_at")
+    return tuple([StoredToken(**{name: getattr(row, name) for name in StoredToken.__struct_fields__}) for row in rows])
+
+
+async def _add(token: StoredToken) -> None:
+    async with in_transaction():
+        await TokenModel.create(**structs.asdict(token))
+
+
+async def _set_grants(token_id: str, grants: str) -> bool:
+    return await TokenModel.filter(id=token_id).update(grants=grants) > 0
+
+
+async def _set_used(times: Mapping[str, datetime]) -> None:
+    async with in_transaction():
+        for token_id, at in times.items():
+            await TokenModel.filter(id=token_id).update(last_used_at=at)
+
+
+async def _remove(token_id: str) -> bool:
+    return await TokenModel.filter(id=token_id).delete() > 0

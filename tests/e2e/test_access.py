@@ -1,0 +1,78 @@
+"""The program that asks for tokens, as who runs it and who calls it meet it."""
+
+import sqlite3
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.e2e.manager import Manager
+
+CONFIG = '[server]\nauth = "token"\n'
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    with Manager(tmp_path / "manager", CONFIG) as manager:
+        yield manager
+
+
+def token_file(manager: Manager) -> Path:
+    return manager.folder / ".local/state/virtumancer/admin-token"
+
+
+def client_of(manager: Manager, token: str) -> httpx2.Client:
+    return httpx2.Client(
+        base_url=f"{manager.url}/api/v1", headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=30
+    )
+
+
+def test_the_program_says_where_the_token_is_and_lets_nobody_else_in(manager: Manager) -> None:
+    file = token_file(manager)
+
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert str(file) in manager.log()
+    assert manager.get("/health").status_code == 200
+    assert manager.get("/hosts").status_code == 401
+    assert manager.post("/hosts", {"id": "kvm1", "uri": "test:///default"}).status_code == 401
+
+
+def test_a_token_of_one_vm_works_on_a_real_host_and_survives_a_power_cut(manager: Manager) -> None:
+    with client_of(manager, token_file(manager).read_text().strip()) as admin:
+        assert admin.post("/hosts", json={"id": "kvm1", "uri": "test:///default"}).status_code == 201
+        [vm] = admin.get("/hosts/kvm1/vms").json()
+        grants = [{"role": "operator", "host": "kvm1", "vm": vm["uuid"]}]
+        token = admin.post("/tokens", json={"name": "one", "grants": grants}).json()["token"]
+        manager.kill()
+        manager.start()
+        with client_of(manager, token) as one:
+            assert [row["name"] for row in one.get("/hosts/kvm1/vms/db").json()] == ["test"]
+            assert one.get("/hosts").json() == []
+            assert one.get("/hosts/kvm1").status_code == 404
+            for _ in range(100):  # the session begins again with the program
+                stats = one.get("/hosts/kvm1/vms/test/stats")
+                if stats.status_code != 503:
+                    break
+            assert stats.status_code == 200
+            assert one.post("/hosts/kvm1/vms/test/forcereset").status_code in {204, 501, 502}
+            assert one.get("/tokens").status_code == 403
+
+
+def test_no_token_is_in_the_log_or_the_database(manager: Manager) -> None:
+    secret = token_file(manager).read_text().strip().rsplit("_", 1)[-1]
+    with client_of(manager, token_file(manager).read_text().strip()) as admin:
+        admin.get("/hosts")
+        admin.get("/nothing")
+        made = admin.post("/tokens", json={"name": "x", "grants": [{"role": "viewer"}]}).json()["token"]
+        client_of(manager, made + "x").get("/hosts")
+        admin.post("/tokens", json={"name": made, "grants": 7})
+    manager.terminate()
+
+    with sqlite3.connect(manager.database) as database:
+        rows = "".join(database.iterdump())
+    for value in (secret, made.rsplit("_", 1)[-1]):
+        assert value not in manager.log()
+        assert value not in rows
+    manager.start()
