@@ -16,6 +16,7 @@ from virtumancer.http.borders import Borders
 from virtumancer.http.paths import keep_segments
 from virtumancer.http.requests import BodyReader, RequestLog
 from virtumancer.http.routes import Services, add_routes
+from virtumancer.http.security_headers import SecurityHeaders
 from virtumancer.http.sockets import with_raw_sockets
 from virtumancer.http.stopping import StopAnswer
 from virtumancer.plugins import Plugins, load_configured_plugins
@@ -160,13 +161,14 @@ class Application:
     def _build_http(self, services: Services) -> falcon.asgi.App[Any, Any]:
         server = self.config.server
         borders = Borders(server.bind, server.allowed_hosts, server.allowed_origins)
+        headers = SecurityHeaders(tls=server.tls_cert is not None)
         gate = Gate(self._tokens if server.auth == "token" else None, services.vms)
         app: falcon.asgi.App[Any, Any] = falcon.asgi.App(
-            middleware=[RequestLog(), borders, gate, Auditing(self._audit), _Lifespan(self)]
+            middleware=[RequestLog(), headers, borders, gate, Auditing(self._audit), _Lifespan(self)]
         )
         if server.allowed_origins:
-            headers = "ETag, Link, Location, Retry-After, X-Request-Id"
-            app.add_middleware(falcon.CORSMiddleware(allow_origins=server.allowed_origins, expose_headers=headers))
+            shown = "ETag, Link, Location, Retry-After, X-Request-Id"
+            app.add_middleware(falcon.CORSMiddleware(allow_origins=server.allowed_origins, expose_headers=shown))
         problems.install(app)
         add_routes(app, services, BodyReader(server.max_body))
         return app

@@ -126,6 +126,8 @@ def server_settings(application: Application) -> uvicorn.Config:
         log_level="warning",  # its notices about WebSockets hold the query, where a ticket may be
         access_log=False,
         server_header=False,
+        proxy_headers=bool(server.trusted_proxies),  # by default uvicorn believes what any local client forwards
+        forwarded_allow_ips=list(server.trusted_proxies),
         ssl_certfile=server.tls_cert,
         ssl_keyfile=server.tls_key,
     )

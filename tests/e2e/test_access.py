@@ -3,6 +3,7 @@
 import sqlite3
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx2
@@ -66,11 +67,12 @@ def test_no_token_is_in_the_log_or_the_database(manager: Manager) -> None:
         admin.get("/hosts")
         admin.get("/nothing")
         made = admin.post("/tokens", json={"name": "x", "grants": [{"role": "viewer"}]}).json()["token"]
-        client_of(manager, made + "x").get("/hosts")
+        with client_of(manager, made + "x") as wrong:
+            assert wrong.get("/hosts").status_code == 401
         admin.post("/tokens", json={"name": made, "grants": 7})
     manager.terminate()
 
-    with sqlite3.connect(manager.database) as database:
+    with closing(sqlite3.connect(manager.database)) as database:
         rows = "".join(database.iterdump())
     for value in (secret, made.rsplit("_", 1)[-1]):
         assert value not in manager.log()

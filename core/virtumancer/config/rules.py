@@ -1,7 +1,7 @@
 """The rules that concern more than one setting."""
 
 from collections.abc import Mapping
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from virtumancer.config.problems import Problems
@@ -14,6 +14,7 @@ def check_rules(config: Config, origins: Mapping[str, str], problems: Problems) 
     """Report settings that do not fit together; `origins` says where each was given."""
     _check_bind(config, origins, problems)
     _check_tls(config, origins, problems)
+    _check_proxies(config, origins, problems)
     _check_retries(config, origins, problems)
 
 
@@ -32,12 +33,12 @@ def _check_bind(config: Config, origins: Mapping[str, str], problems: Problems) 
     if problems.concern("server.bind", "server.auth", "server.tls_cert", "server.tls_key") or is_loopback(server.bind):
         return
     if server.auth == "token":
-        if server.tls_cert is None:
+        if server.tls_cert is None and not server.behind_proxy:
             problems.add(
                 origins.get("server.bind", ""),
                 "server.bind",
                 f'without TLS everybody on the way to "{server.bind}" could read the tokens; give server.tls_cert and '
-                'server.tls_key, or use "127.0.0.1" behind a reverse proxy that has a certificate',
+                "server.tls_key, or say server.behind_proxy = true when only a reverse proxy with TLS reaches it",
             )
         return
     problems.add(
@@ -58,6 +59,20 @@ def _check_tls(config: Config, origins: Mapping[str, str], problems: Problems) -
             problems.add(origins.get(other, ""), name, f"is missing: {other} works only together with it")
         elif value is not None and not Path(value).expanduser().is_file():
             problems.add(origins.get(name, ""), name, f"there is no file {value}")
+
+
+def _check_proxies(config: Config, origins: Mapping[str, str], problems: Problems) -> None:
+    if problems.concern("server.trusted_proxies"):
+        return
+    for proxy in config.server.trusted_proxies:
+        try:
+            ip_network(proxy)
+        except ValueError:
+            problems.add(
+                origins.get("server.trusted_proxies", ""),
+                "server.trusted_proxies",
+                f'"{proxy}" is not an address such as "10.0.0.5" or a network such as "10.0.0.0/24"',
+            )
 
 
 def _check_retries(config: Config, origins: Mapping[str, str], problems: Problems) -> None:

@@ -89,6 +89,17 @@ class ServerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         tuple[str, ...],
         Meta(description="Names beside the bound address that a request's `Host` header may hold, without port."),
     ] = ()
+    behind_proxy: Annotated[
+        bool,
+        Meta(description="Whether nobody but a reverse proxy with TLS reaches the bound address."),
+    ] = False
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Addresses or networks of reverse proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` count; those "
+            "of others are ignored."
+        ),
+    ] = ()
     allowed_origins: Annotated[
         tuple[Origin, ...], Meta(description="Origins of other web pages that may use the API from a browser.")
     ] = ()

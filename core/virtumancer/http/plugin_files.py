@@ -16,6 +16,7 @@ from virtumancer.contracts import StaticFiles
 from virtumancer.errors import NotFound, TooLarge
 from virtumancer.http.etags import is_known
 from virtumancer.http.operations import SIGNED_IN
+from virtumancer.http.security_headers import PAGE_POLICY
 
 __all__ = ["FolderResource"]
 
@@ -50,7 +51,7 @@ class FolderResource:
         file = await asyncio.to_thread(self._find, rest or self._index)
         kind, encoding = mimetypes.guess_type(file.path.name)
         resp.content_type = _content_type(kind, encoding)
-        resp.set_header("X-Content-Type-Options", "nosniff")
+        resp.set_header("Content-Security-Policy", PAGE_POLICY)
         resp.set_header("Cache-Control", "no-cache")
         resp.set_header("Last-Modified", format_datetime(file.changed, usegmt=True))
         if not is_known(req, resp, file.etag):
