@@ -29,6 +29,7 @@ from virtumancer.services.console_tickets import ConsoleTickets
 from virtumancer.services.consoles import ConsolesService
 from virtumancer.services.dialling import Dialler
 from virtumancer.services.events import LocalEventBus
+from virtumancer.services.host_keys import HostKeysService
 from virtumancer.services.hosts import HostsService
 from virtumancer.services.listening import Listening
 from virtumancer.services.live_stats import LiveStats
@@ -130,6 +131,7 @@ class Application:
         screenshots = ScreenshotsService(hosts, vms, config.consoles.screenshot_interval)
         services = Services(
             hosts,
+            HostKeysService(hosts, hosts_store),
             vms,
             live_stats,
             collectors,

@@ -10,6 +10,7 @@ from virtumancer.contracts import ConnectContext, Host, HostConnection, HostDriv
 from virtumancer.errors import CallTimeout, HostLost, HostUnreachable, InvalidValue
 from virtumancer_libvirt.ages import local_ages, remote_ages
 from virtumancer_libvirt.api import start_event_loop
+from virtumancer_libvirt.config import LibvirtConfig
 from virtumancer_libvirt.connection import LibvirtConnection
 from virtumancer_libvirt.events import EventHub
 from virtumancer_libvirt.lifeline import Lifeline
@@ -49,7 +50,8 @@ class LibvirtDriver(HostDriver):
         "xen",
     }
 
-    def __init__(self) -> None:
+    def __init__(self, config: LibvirtConfig | None = None) -> None:
+        self._config = config or LibvirtConfig()
         self._strays = Strays()
 
     @property
@@ -59,11 +61,11 @@ class LibvirtDriver(HostDriver):
 
     def check_uri(self, uri: str) -> None:
         """Raise `InvalidValue` for a URI that can never work."""
-        _checked(uri)
+        _checked(uri, self._config)
 
     async def connect(self, host: Host, context: ConnectContext) -> HostConnection:
         """Open the first connection to libvirt and register for its events."""
-        uri = _checked(host.uri)
+        uri = _checked(host.uri, self._config)
         start_event_loop()
         timeout = context.settings.connect_timeout
         # A login keeps the same deadline itself, and knows better what it was waiting for.
@@ -121,8 +123,22 @@ class LibvirtDriver(HostDriver):
         return connection
 
 
-def _checked(text: str) -> LibvirtURI:
+def _checked(text: str, config: LibvirtConfig) -> LibvirtURI:
     uri = parse(text)
+    scheme = f"{uri.driver}+{uri.transport}" if uri.transport else uri.driver
+    if config.schemes and scheme not in config.schemes:
+        allowed = ", ".join(config.schemes)
+        raise InvalidValue(
+            f"hosts may have these URI schemes here: {allowed}; the operator can add {scheme!r} to [plugins.libvirt] "
+            "schemes",
+            field="uri",
+        )
+    if uri.driver == "test" and not uri.transport and uri.path != "/default" and not config.local_files:
+        raise InvalidValue(
+            "this URI would read a file of the manager; use test:///default, or let the operator set [plugins.libvirt] "
+            "local_files = true",
+            field="uri",
+        )
     if uri.is_ssh and uri.driver in _WEB_SERVICES:
         message = f"{uri.driver} has a web service and no libvirt daemon to reach by SSH; use {uri.driver}://host/"
         raise InvalidValue(message, field="uri")

@@ -10,6 +10,7 @@ from virtumancer.testing.suites import HostDriverSuite
 
 pytest.importorskip("libvirt")
 
+from virtumancer_libvirt.config import LibvirtConfig
 from virtumancer_libvirt.driver import LibvirtDriver
 
 
@@ -18,7 +19,7 @@ class TestLibvirtDriver(HostDriverSuite):
 
     @pytest.fixture
     def driver(self) -> HostDriver:
-        return LibvirtDriver()
+        return LibvirtDriver(LibvirtConfig(local_files=True))
 
     @pytest.fixture
     def uri(self, tmp_path: Path) -> str:

@@ -16,6 +16,8 @@ import httpx2
 from tests.lab import free_port
 
 PROGRAM = Path(sys.executable).with_name("virtumancer")
+# Tests make hosts of libvirt's test driver as they need them.
+NODES_ARE_FILES = "\n[plugins.libvirt]\nlocal_files = true\n"
 # What no log of a healthy program holds, however badly its hosts behave.
 ALARMS = re.compile(r"Traceback|never retrieved|never awaited|Task was destroyed|Fatal Python|internal-error")
 
@@ -39,7 +41,7 @@ class Manager:
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "virtumancer.toml").write_text(self._config)
+        (self.folder / "virtumancer.toml").write_text(self._config + NODES_ARE_FILES)
         self.start()
         return self
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -192,3 +193,53 @@ def test_a_parameter_that_weakens_the_connection_is_refused_before_any_dialling(
     assert [field["field"] for field in problem["fields"]] == ["uri"]
     assert parameter.split("=", maxsplit=1)[0] in problem["detail"]
     assert sshd.connection_count() == 0
+
+
+def pinned(manager: Manager, host: str) -> list[str]:
+    return [key["fingerprint"] for key in manager.get(f"{host}/host-keys").json()]
+
+
+def test_a_pinned_key_is_listed_and_given_up(impatient: Manager, sshd: PrivateSshd, strange: str) -> None:
+    host = add_host(impatient, "kept", strange, host_key=sshd.host_key_fingerprint)
+    path = f"{host}/host-keys/{quote(sshd.host_key_fingerprint, safe='')}"
+    assert pinned(impatient, host) == [sshd.host_key_fingerprint]
+
+    assert [impatient.delete(path).status_code for _ in range(2)] == [204, 404]
+
+    assert pinned(impatient, host) == []
+    assert detail(impatient, host)["state"] == "connected"
+    impatient.post(f"{host}/disconnect")
+    refused = impatient.post(f"{host}/connect")
+    assert (refused.status_code, refused.json()["code"]) == (409, "host-key-unknown")
+
+
+def test_a_key_that_was_changed_on_purpose_is_rotated_and_no_other(
+    impatient: Manager, sshd: PrivateSshd, strange: str
+) -> None:
+    old = sshd.host_key_fingerprint
+    host = add_host(impatient, "rotated", strange, host_key=old)
+    sshd.new_host_key()
+    new = sshd.host_key_fingerprint
+    wrong = impatient.post(f"{host}/host-keys/rotate", {"old": old, "new": f"SHA256:{'A' * 43}"})
+    assert (wrong.status_code, wrong.json()["code"]) == (409, "host-key-unknown")
+    assert pinned(impatient, host) == [old], "nothing is lost"
+
+    rotated = impatient.post(f"{host}/host-keys/rotate", {"old": old, "new": new})
+
+    assert (rotated.status_code, rotated.json()["state"]) == (200, "connected")
+    assert pinned(impatient, host) == [new]
+    assert impatient.post(f"{host}/host-keys/rotate", {"old": old, "new": new}).status_code == 404
+
+
+def test_accept_new_does_not_weaken_a_rotation(
+    new_manager: Callable[..., Manager], sshd: PrivateSshd, strange: str
+) -> None:
+    manager = new_manager(ACCEPT_NEW)
+    host, old = add_host(manager, "rotated", strange), sshd.host_key_fingerprint
+    sshd.new_host_key()
+
+    wrong = manager.post(f"{host}/host-keys/rotate", {"old": old, "new": f"SHA256:{'A' * 43}"})
+
+    assert (wrong.status_code, wrong.json()["code"]) == (409, "host-key-changed")
+    assert pinned(manager, host) == [old]
+    assert detail(manager, host)["state"] != "connected"

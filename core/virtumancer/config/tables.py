@@ -96,8 +96,8 @@ class ServerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     trusted_proxies: Annotated[
         tuple[str, ...],
         Meta(
-            description="Addresses or networks of reverse proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` count; those "
-            "of others are ignored."
+            description="Addresses or networks of the reverse proxies whose `X-Forwarded-For` and "
+            "`X-Forwarded-Proto` count; those of others are ignored."
         ),
     ] = ()
     allowed_origins: Annotated[

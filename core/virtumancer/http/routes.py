@@ -12,6 +12,7 @@ from virtumancer.http.consoles import (
     ScreenshotResource,
     VMConsolesResource,
 )
+from virtumancer.http.host_keys import HostKeyResource, HostKeyRotationResource, HostKeysResource
 from virtumancer.http.hosts import (
     HostConnectResource,
     HostDisconnectResource,
@@ -41,6 +42,7 @@ from virtumancer.services.audit import AuditLog
 from virtumancer.services.collecting import CollectorRunner
 from virtumancer.services.consoles import ConsolesService
 from virtumancer.services.events import EventBus
+from virtumancer.services.host_keys import HostKeysService
 from virtumancer.services.hosts import HostsService
 from virtumancer.services.live_stats import LiveStats
 from virtumancer.services.plugin_health import PluginHealth
@@ -59,6 +61,7 @@ class Services(Struct, frozen=True):
     """What the resources translate for."""
 
     hosts: HostsService
+    host_keys: HostKeysService
     vms: VMsService
     live_stats: LiveStats
     collectors: CollectorRunner
@@ -92,6 +95,9 @@ def add_routes(app: falcon.asgi.App[Any, Any], services: Services, bodies: BodyR
         f"{HOST}/info": HostInfoResource(hosts),
         f"{HOST}/connect": HostConnectResource(hosts, bodies),
         f"{HOST}/disconnect": HostDisconnectResource(hosts),
+        f"{HOST}/host-keys": HostKeysResource(services.host_keys),
+        f"{HOST}/host-keys/rotate": HostKeyRotationResource(services.host_keys, bodies),
+        f"{HOST}/host-keys/{{fingerprint:segment}}": HostKeyResource(services.host_keys),
         f"{HOST}/samples": HostSamplesResource(hosts, services.collectors),
         f"{HOST}/vms": VMsResource(vms),
         f"{HOST}/vms/db": VMRowsResource(vms),

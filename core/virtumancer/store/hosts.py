@@ -66,6 +66,10 @@ class HostsRepository:
         if keys:
             await self._database.unit(_add_keys(id, keys))
 
+    async def remove_keys(self, id: str, keys: Sequence[HostKey]) -> None:  # noqa: A002
+        """Forget pinned keys of a host; one that is not there is no trouble."""
+        await self._database.unit(_remove_keys(id, {key.fingerprint for key in keys}))
+
 
 async def _list() -> tuple[StoredHost, ...]:
     return tuple([_stored(row) for row in await HostModel.all().order_by("number")])
@@ -122,6 +126,10 @@ async def _add_keys(host_id: str, keys: Sequence[HostKey]) -> None:
             await _insert_keys(host_id, keys)
     except IntegrityError as error:
         raise HostNotFound(f"Host {host_id!r} is not there, so no key can be pinned for it.") from error
+
+
+async def _remove_keys(host_id: str, fingerprints: set[str]) -> None:
+    await HostKeyModel.filter(host_id=host_id, fingerprint__in=list(fingerprints)).delete()
 
 
 async def _insert_keys(host_id: str, keys: Sequence[HostKey]) -> None:

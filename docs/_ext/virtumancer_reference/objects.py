@@ -11,6 +11,7 @@ from msgspec import Struct
 from virtumancer import contracts
 from virtumancer.config.values import unwrap
 from virtumancer.http.consoles import ConsoleRequest, ConsoleTicket, VMConsole
+from virtumancer.http.host_keys import Rotation
 from virtumancer.http.hosts import Approval, NewHost
 from virtumancer.http.tokens import Me, TokenChange, TokenRequest
 from virtumancer.services.access import Grant, NewToken, TokenInfo
@@ -49,6 +50,8 @@ OBJECTS: tuple[type[Struct], ...] = (
     contracts.ActionOffer,
     contracts.PluginInfo,
     contracts.HookCalls,
+    contracts.HostKey,
+    Rotation,
     Me,
     Grant,
     TokenInfo,
@@ -56,7 +59,7 @@ OBJECTS: tuple[type[Struct], ...] = (
     NewToken,
     TokenChange,
 )
-_BODIES = (NewHost, Approval, ConsoleRequest, Grant, TokenRequest, TokenChange)
+_BODIES = (NewHost, Approval, Rotation, ConsoleRequest, Grant, TokenRequest, TokenChange)
 """What clients send; in all other objects every key is always there."""
 _ENUMS: tuple[type[Enum], ...] = (contracts.VMState, contracts.HostState, contracts.PluginState)
 _JSON = {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null"}

@@ -9,6 +9,7 @@ from tests.lab.libvirtd import PrivateLibvirtd
 from tests.lab.requirements import requires
 from tests.lab.sshd import PrivateSshd
 from virtumancer.contracts import ConnectContext, ConnectSettings, Host, HostKeyPolicy
+from virtumancer_libvirt.config import LibvirtConfig
 from virtumancer_libvirt.connection import LibvirtConnection
 from virtumancer_libvirt.driver import LibvirtDriver
 
@@ -19,7 +20,7 @@ Connect = Callable[..., Awaitable[LibvirtConnection]]
 
 @pytest.fixture
 def driver() -> LibvirtDriver:
-    return LibvirtDriver()
+    return LibvirtDriver(LibvirtConfig(local_files=True))
 
 
 @pytest.fixture

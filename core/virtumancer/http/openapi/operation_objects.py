@@ -32,6 +32,11 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "minLength": 1},
         "example": "power",
     },
+    "fingerprint": {
+        "description": "The fingerprint of a host key, `/` as `%2F`.",
+        "schema": {"type": "string", "pattern": "^SHA256:[A-Za-z0-9+/]{43}$"},
+        "example": "SHA256:uNiVztksCsDhcc0u9e8BgrJXVGLZQlPTDJ0cs5ZsLgQ",
+    },
     "token": {
         "description": "The id of an API token.",
         "schema": {"type": "string", "pattern": "^[0-9a-f]{8}$"},

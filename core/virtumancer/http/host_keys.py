@@ -1,0 +1,94 @@
+"""`/hosts/{host}/host-keys`: the SSH host keys that are pinned for a host."""
+
+from typing import Annotated
+
+import falcon
+from falcon.asgi import Request, Response
+from msgspec import Meta, Struct
+
+from virtumancer.contracts import HostDetail, HostKey
+from virtumancer.errors import HostNotFound, NotFound
+from virtumancer.http import examples
+from virtumancer.http.operations import CONNECTS, operation
+from virtumancer.http.requests import BodyReader, send_json
+from virtumancer.services.access import Right
+from virtumancer.services.host_keys import HostKeysService
+
+__all__ = ["HostKeyResource", "HostKeyRotationResource", "HostKeysResource"]
+
+OLD = "SHA256:uNiVztksCsDhcc0u9e8BgrJXVGLZQlPTDJ0cs5ZsLgQ"
+NEW = "SHA256:Qtn1FNjchmnEp35wnyk76A7+iCcZ9qbIwsUzGpLMt+E"
+Fingerprint = Annotated[str, Meta(pattern=r"^SHA256:[A-Za-z0-9+/]{43}\Z")]
+
+
+class Rotation(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /hosts/{host}/host-keys/rotate`."""
+
+    old: Fingerprint
+    """The fingerprint of the pinned key that is given up, as `SHA256:…`."""
+    new: Fingerprint
+    """The fingerprint of the key that the host shows now, as a person has compared it."""
+
+
+class HostKeysResource:
+    """The keys pinned for a host."""
+
+    def __init__(self, keys: HostKeysService) -> None:
+        self._keys = keys
+
+    @operation(
+        "listHostKeys",
+        "hosts",
+        right=Right.HOSTS,
+        answer=tuple[HostKey, ...],
+        errors=(HostNotFound,),
+        example=[HostKey("kvm1.example.org", "ssh-ed25519", OLD, "ssh-ed25519 AAAAC3Nz…")],
+    )
+    async def on_get(self, _req: Request, resp: Response, host: str) -> None:
+        """List the SSH host keys that are pinned for a host, oldest first.
+
+        Keys that a known_hosts file vouches for are not pinned and not here.
+        """
+        send_json(resp, await self._keys.list(host))
+
+
+class HostKeyResource:
+    """One pinned key."""
+
+    def __init__(self, keys: HostKeysService) -> None:
+        self._keys = keys
+
+    @operation("removeHostKey", "hosts", right=Right.HOSTS, status=204, errors=(HostNotFound, NotFound))
+    async def on_delete(self, _req: Request, resp: Response, host: str, fingerprint: str) -> None:
+        """Trust a pinned host key no more.
+
+        A connection that stands goes on; the next one needs an approval, as `POST …/connect` takes it.
+        """
+        await self._keys.remove(host, fingerprint)
+        resp.status = falcon.HTTP_204
+
+
+class HostKeyRotationResource:
+    """Following a host whose key was changed on purpose."""
+
+    def __init__(self, keys: HostKeysService, bodies: BodyReader) -> None:
+        self._keys = keys
+        self._bodies = bodies
+
+    @operation(
+        "rotateHostKey",
+        "hosts",
+        right=Right.HOSTS,
+        body=Rotation,
+        answer=HostDetail,
+        errors=(*CONNECTS, HostNotFound, NotFound),
+        example=examples.HOST_DETAIL,
+        body_example=Rotation(OLD, NEW),
+    )
+    async def on_post(self, req: Request, resp: Response, host: str) -> None:
+        """Connect anew, with a new host key in place of a pinned one.
+
+        If the host shows another key than the new one, or cannot be reached, the old one stays pinned.
+        """
+        body = await self._bodies.decode(req, Rotation)
+        send_json(resp, await self._keys.rotate(host, body.old, body.new))
