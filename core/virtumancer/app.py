@@ -20,7 +20,7 @@ from virtumancer.http.security_headers import SecurityHeaders
 from virtumancer.http.sockets import with_raw_sockets
 from virtumancer.http.stopping import StopAnswer
 from virtumancer.plugins import Plugins, load_configured_plugins
-from virtumancer.services.access import AccessKeeper, Right, Tokens
+from virtumancer.services.access import AccessKeeper, Right, Tokens, admin_token_file
 from virtumancer.services.audit import AuditLog
 from virtumancer.services.audit_keeping import AuditKeeper
 from virtumancer.services.collecting import CollectorRunner
@@ -88,7 +88,7 @@ class Application:
             shared = self._database.dialect != "sqlite"
             await stack.enter_async_context(AuditKeeper(self._audit, self.config.audit, shared=shared))
             if self.config.server.auth == "token":
-                file = self.config.server.admin_token_path()
+                file = admin_token_file(self.config)
                 await stack.enter_async_context(AccessKeeper(self._tokens, file, shared=shared))
             services = self._services
             await stack.enter_async_context(Listening(self.plugins.listeners, services.bus, services.plugins))

@@ -21,7 +21,7 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
 
 
 def token_file(manager: Manager) -> Path:
-    return manager.folder / ".local/state/virtumancer/admin-token"
+    return manager.folder / "virtumancer.admin-token"
 
 
 def client_of(manager: Manager, token: str) -> httpx2.Client:

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.http.access_kit import DB, WEB, World, within_a_second
+from virtumancer.config import load_config
 from virtumancer.server import Server, listen, server_settings, url_of
-from virtumancer.services.access import EVERYTHING, AccessKeeper, Caller, Grant, Tokens
+from virtumancer.services.access import EVERYTHING, AccessKeeper, Caller, Grant, Tokens, admin_token_file
 from virtumancer.store import Database, TokensRepository
 
 REFUSED = 4403
@@ -98,6 +100,25 @@ async def test_the_administrators_token_lasts_and_is_replaced_when_its_file_is_r
         assert third.token != before
         assert (await third.client(before).get("/me")).status_code == 401
         assert len((await third.admin.get("/tokens")).json()) == 1
+
+
+async def test_each_database_has_a_token_file_of_its_own(tmp_path: Path) -> None:
+    for name, expected in (("a/one.db", "a/one.admin-token"), ("a/two.db", "a/two.admin-token")):
+        config = load_config(None, {"HOME": str(tmp_path)}, {"database.url": f"sqlite://{tmp_path}/{name}"})
+        assert admin_token_file(config) == tmp_path / expected
+
+
+async def test_a_token_of_another_database_is_told_about(tmp_path: Path) -> None:
+    (tmp_path / "admin-token").write_text("vmt_00000000_other\n")
+    tokens = []
+    with structlog.testing.capture_logs() as logs:
+        async with Database(f"sqlite://{tmp_path}/v.db") as database:
+            known = Tokens(TokensRepository(database), asked=True)
+            async with AccessKeeper(known, tmp_path / "admin-token", shared=False):
+                tokens = list(known.infos())
+
+    assert tokens == []
+    assert any("not valid for this database" in entry["event"] for entry in logs)
 
 
 async def test_a_token_file_that_cannot_be_written_stops_the_start_with_a_sentence(tmp_path: Path) -> None:

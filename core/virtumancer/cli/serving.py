@@ -83,7 +83,7 @@ def _welcome(settings: Config, url: str) -> Callable[[], None]:
 def _who_may(settings: Config) -> list[str]:
     if settings.server.auth == "off":
         return ["Anybody on this machine may use it (--auth off); with --auth token it asks for a token."]
-    return [
-        f"The administrator's token is in {settings.server.admin_token_path()}:",
-        f"  TOKEN=$(cat {shlex.quote(str(settings.server.admin_token_path()))})",
-    ]
+    from virtumancer.services.access import admin_token_file  # noqa: PLC0415 - `--help` should not wait for it
+
+    file = admin_token_file(settings)
+    return [f"The administrator's token is in {file}:", f"  TOKEN=$(cat {shlex.quote(str(file))})"]

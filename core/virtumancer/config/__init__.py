@@ -15,6 +15,7 @@ from virtumancer.config.tables import (
     ServerConfig,
     SessionsConfig,
     SSHConfig,
+    state_folder,
 )
 
 __all__ = [
@@ -33,4 +34,5 @@ __all__ = [
     "did_you_mean",
     "load_config",
     "read_struct",
+    "state_folder",
 ]

@@ -22,6 +22,7 @@ __all__ = [
     "ServerConfig",
     "SessionsConfig",
     "default_database_url",
+    "state_folder",
 ]
 
 # A day at most: so a value given in milliseconds shows, and no timer is asked to wait for ever.
@@ -50,10 +51,11 @@ Fingerprint = Annotated[
 
 def default_database_url(environ: Mapping[str, str] | None = None) -> str:
     """Name the SQLite file in the user's state folder."""
-    return f"sqlite://{quote(str(_state_folder(environ)))}/virtumancer.db"
+    return f"sqlite://{quote(str(state_folder(environ)))}/virtumancer.db"
 
 
-def _state_folder(environ: Mapping[str, str] | None = None) -> Path:
+def state_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Name the folder of what the user's programs remember."""
     environ = os.environ if environ is None else environ
     state = environ.get("XDG_STATE_HOME", "")
     if not state.startswith("/"):
@@ -79,8 +81,9 @@ class ServerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     admin_token_file: Annotated[
         str,
         Meta(
-            description="File that holds the administrator's token of this machine; made at a start with `auth = "
-            '"token"` when it is not there, which makes the one before invalid. By default beside the default database.'
+            description="File that holds the administrator's token of this machine, made at a start when it is not "
+            "there, which makes the one before invalid; by default beside the database.",
+            extra={"default": "the name of the SQLite file, with .admin-token in place of .db"},
         ),
     ] = ""
     tls_cert: Annotated[str | None, Meta(description="PEM file with the certificate chain; needs `tls_key`.")] = None
@@ -109,10 +112,6 @@ class ServerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     max_body: Annotated[
         int, Meta(ge=1024, le=2**30, description="Largest request body accepted.", extra={"unit": "bytes"})
     ] = 1048576
-
-    def admin_token_path(self) -> Path:
-        """Return where the administrator's token is kept."""
-        return Path(self.admin_token_file).expanduser() if self.admin_token_file else _state_folder() / "admin-token"
 
 
 class DatabaseConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

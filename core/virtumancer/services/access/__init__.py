@@ -2,7 +2,7 @@
 
 from virtumancer.services.access.access import EVERYTHING, Access
 from virtumancer.services.access.grants import ROLES, Grant, Right
-from virtumancer.services.access.keeping import AccessKeeper
+from virtumancer.services.access.keeping import AccessKeeper, admin_token_file
 from virtumancer.services.access.tokens import Caller, NewToken, TokenInfo, Tokens
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "Right",
     "TokenInfo",
     "Tokens",
+    "admin_token_file",
 ]

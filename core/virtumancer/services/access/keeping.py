@@ -10,12 +10,14 @@ from typing import Self
 
 import structlog
 
+from virtumancer.config import Config, state_folder
 from virtumancer.errors import UsageError, VirtumancerError
 from virtumancer.services.access.access import EVERYTHING
 from virtumancer.services.access.grants import Grant
 from virtumancer.services.access.tokens import PREFIX, Caller, Tokens
+from virtumancer.store.url import MEMORY, SQLiteTarget, parse_url
 
-__all__ = ["AccessKeeper"]
+__all__ = ["AccessKeeper", "admin_token_file"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -23,6 +25,16 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 INTERVAL = 0.5
 USES_INTERVAL = 60.0
 SERVER = Caller("the server", EVERYTHING)
+
+
+def admin_token_file(config: Config) -> Path:
+    """Return where the administrator's token of this machine is kept: each database has its own."""
+    if config.server.admin_token_file:
+        return Path(config.server.admin_token_file).expanduser()
+    target = parse_url(config.database.url)
+    if isinstance(target, SQLiteTarget) and target.path != MEMORY:
+        return Path(target.path).resolve().with_suffix(".admin-token")
+    return state_folder() / "virtumancer.admin-token"
 
 
 class AccessKeeper:
@@ -37,8 +49,15 @@ class AccessKeeper:
     async def __aenter__(self) -> Self:
         """Read all tokens, and make the administrator's when its file is not there."""
         await self._tokens.load()
-        if not await asyncio.to_thread(self._admin_file.is_file):
+        token = await asyncio.to_thread(_read, self._admin_file)
+        if token is None:
             await self._make_admin()
+        elif not self._tokens.is_valid(token):
+            log.warning(
+                "the administrator's token is not valid for this database; remove its file and start again for a new "
+                "one",
+                file=str(self._admin_file),
+            )
         self._task = asyncio.create_task(self._keep(), name="access")
         return self
 
@@ -84,6 +103,17 @@ class AccessKeeper:
             except VirtumancerError as error:
                 log.warning("the tokens could not be read", reason=error.message)
             self._tokens.tell()  # one may have expired
+
+
+def _read(file: Path) -> str | None:
+    try:
+        return file.read_text().strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"the administrator's token cannot be read from {file}: {error}; remove the file for a new one"
+        ) from error
 
 
 def _write(file: Path, token: str) -> None:

@@ -83,6 +83,14 @@ class Tokens:
         known.used_at = datetime.now(UTC)
         return known.caller
 
+    def is_valid(self, token: str) -> bool:
+        """Say whether somebody could call with this token."""
+        try:
+            self.authenticate(token)
+        except Unauthenticated:
+            return False
+        return True
+
     def caller(self, key: str) -> Caller | None:
         """Return what a caller of this key may do now; None when the token is gone or has expired."""
         known = self._known.get(key)
