@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from tests.bench import consoles, isolation, link, listing, plugins
+from tests.bench import access, consoles, isolation, link, listing, plugins
 from tests.bench.figures import Figure, as_json, as_table
 
 BENCHMARKS: Mapping[str, Callable[[Path], Iterator[Figure]]] = {
@@ -15,6 +15,7 @@ BENCHMARKS: Mapping[str, Callable[[Path], Iterator[Figure]]] = {
     "isolation": isolation.measure,
     "consoles": consoles.measure,
     "plugins": plugins.measure,
+    "access": access.measure,
 }
 
 

@@ -74,12 +74,9 @@ class Gate:
         if responder is None:
             return  # it is answered with what is possible there
         operation = operation_of(responder) or NO_RULE
-        right = operation.right
-        if right is None and isinstance(resource, TellsRight):
-            right = resource.right_for(method, params)
+        right, terms = operation.right, None
         if right is None:
-            raise Forbidden("nobody may do this: it has no rule who may")
-        terms = await resource.ticket_terms(req) if isinstance(resource, TakesTickets) else None
+            right, terms = await _told_by(resource, req, method, params)
         req.context.caller = self._caller(self._tokens, req, terms, public=right == PUBLIC)
         if right in {PUBLIC, SIGNED_IN}:
             return
@@ -113,6 +110,14 @@ class Gate:
                 raise _no_host(host)
         else:
             access.require(right, host)
+
+
+async def _told_by(resource: Any, req: Request, method: str, params: dict[str, str]) -> tuple[str, TicketTerms | None]:
+    """Ask a resource for its rule, and for the ticket of the request."""
+    right = resource.right_for(method, params) if isinstance(resource, TellsRight) else None
+    if right is None:
+        raise Forbidden("nobody may do this: it has no rule who may")
+    return right, await resource.ticket_terms(req) if isinstance(resource, TakesTickets) else None
 
 
 async def permitted_vm(access: Access, vms: VMsService, right: str, host: str, vm: str) -> str:
