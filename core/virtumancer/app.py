@@ -131,7 +131,7 @@ class Application:
         screenshots = ScreenshotsService(hosts, vms, config.consoles.screenshot_interval)
         services = Services(
             hosts,
-            HostKeysService(hosts, hosts_store),
+            HostKeysService(hosts, dialler, hosts_store),
             vms,
             live_stats,
             collectors,

@@ -133,10 +133,11 @@ def _checked(text: str, config: LibvirtConfig) -> LibvirtURI:
             "schemes",
             field="uri",
         )
-    if uri.driver == "test" and not uri.transport and uri.path != "/default" and not config.local_files:
+    opened = (uri, uri.inner) if uri.inner else (uri,)
+    if not config.local_files and any(one.driver == "test" and one.path != "/default" for one in opened):
         raise InvalidValue(
-            "this URI would read a file of the manager; use test:///default, or let the operator set [plugins.libvirt] "
-            "local_files = true",
+            "this URI would read a file of the machine that libvirt runs on; use test:///default, or let the operator "
+            "set [plugins.libvirt] local_files = true",
             field="uri",
         )
     if uri.is_ssh and uri.driver in _WEB_SERVICES:

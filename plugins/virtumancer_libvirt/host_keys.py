@@ -134,7 +134,7 @@ class HostKeyJudge:
         return HostKeyChanged(
             f"the SSH host key of {shown.address} has changed: it shows {shown.type} {shown.fingerprint}, trusted is "
             f"{known}. Somebody may stand in between. If the host was really set up anew, remove the old key from "
-            "known_hosts, or remove the host and add it again",
+            "known_hosts, or rotate a pinned one (POST /api/v1/hosts/{host}/host-keys/rotate)",
             host_key=_facts(shown),
             trusted_host_keys=[_facts(key) for key in trusted],
         )

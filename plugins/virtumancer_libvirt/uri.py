@@ -59,6 +59,11 @@ class LibvirtURI(Struct, frozen=True):
         return self.transport == "ssh"
 
     @property
+    def inner(self) -> "LibvirtURI | None":
+        """The URI that the daemon is told to open (`name`), if it is another one."""
+        return parse(self.params["name"]) if "name" in self.params else None
+
+    @property
     def is_session(self) -> bool:
         """Whether it names a user's own daemon instead of the system's."""
         return self.path == "/session"
@@ -120,7 +125,20 @@ def parse(text: str) -> LibvirtURI:
     uri = LibvirtURI(driver, transport, user, host, port, slash + path, params)
     _check_place(uri)
     check_params(params, ssh=uri.is_ssh)
+    _check_inner(uri)
     return uri
+
+
+def _check_inner(uri: LibvirtURI) -> None:
+    """Hold the URI that the daemon opens to what the one around it says."""
+    inner = uri.inner
+    if inner is None:
+        return
+    if inner.driver != uri.driver or inner.transport or inner.host or inner.user or inner.params:
+        raise _refuse(
+            "parameter name of uri is what the daemon opens, and has to be a plain URI of the same hypervisor, as "
+            f"{uri.driver}:///system"
+        )
 
 
 def _check_characters(text: str) -> None:

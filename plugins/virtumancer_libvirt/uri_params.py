@@ -14,6 +14,11 @@ KEPT_FOR_LIBVIRT = frozenset({"name"})
 
 _FOR_SSH = ("socket", "mode", "name", "keyfile", "known_hosts", "known_hosts_verify", "sshauth", "proxy", "no_tty")
 _PROGRAMS = ("command", "netcat")
+_WEAKENING: Mapping[str, str] = {
+    "no_sanity": "certificates are always checked; remove it",
+    "tls_priority": "it could weaken TLS; set it in libvirt.conf of the manager",
+    "authfile": "it names a file of the manager that would be read; use auth.conf of libvirt",
+}
 _VALUES: Mapping[str, tuple[frozenset[str], str]] = {
     "mode": (frozenset({"auto", "legacy", "direct"}), "use auto, legacy or direct"),
     "known_hosts_verify": (
@@ -55,6 +60,11 @@ def check_params(params: Mapping[str, str], *, ssh: bool) -> None:
             raise _refuse(name, "it would run a program of the URI's choice; remove it")
     if params.get("no_verify", "0") != "0":
         raise _refuse("no_verify", "the other end is always verified; remove it")
+    for name, cure in _WEAKENING.items():
+        if name in params:
+            raise _refuse(name, cure)
+    if params.get("known_hosts_verify", "normal") != "normal":
+        raise _refuse("known_hosts_verify", _VALUES["known_hosts_verify"][1])
     if ssh:
         _check_ssh(params)
 

@@ -237,9 +237,27 @@ def test_accept_new_does_not_weaken_a_rotation(
     manager = new_manager(ACCEPT_NEW)
     host, old = add_host(manager, "rotated", strange), sshd.host_key_fingerprint
     sshd.new_host_key()
+    logins = sshd.login_count()
 
     wrong = manager.post(f"{host}/host-keys/rotate", {"old": old, "new": f"SHA256:{'A' * 43}"})
 
-    assert (wrong.status_code, wrong.json()["code"]) == (409, "host-key-changed")
-    assert pinned(manager, host) == [old]
-    assert detail(manager, host)["state"] != "connected"
+    assert (wrong.status_code, wrong.json()["code"]) == (409, "host-key-unknown")
+    assert (pinned(manager, host), sshd.login_count()) == ([old], logins)
+
+
+def test_a_rotation_that_fails_leaves_a_connection_alone_and_a_disconnected_host_stays_so(
+    impatient: Manager, sshd: PrivateSshd, strange: str
+) -> None:
+    old = sshd.host_key_fingerprint
+    host = add_host(impatient, "calm", strange, host_key=old)
+    since = detail(impatient, host)["since"]
+
+    wrong = impatient.post(f"{host}/host-keys/rotate", {"old": old, "new": f"SHA256:{'A' * 43}"})
+
+    assert (wrong.status_code, wrong.json()["code"]) == (409, "host-key-unknown")
+    assert (detail(impatient, host)["state"], detail(impatient, host)["since"]) == ("connected", since)
+    impatient.post(f"{host}/disconnect")
+    sshd.new_host_key()
+    rotated = impatient.post(f"{host}/host-keys/rotate", {"old": old, "new": sshd.host_key_fingerprint})
+    assert (rotated.status_code, rotated.json()["state"]) == (200, "stopped")
+    assert pinned(impatient, host) == [sshd.host_key_fingerprint]

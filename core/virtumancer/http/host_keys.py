@@ -7,7 +7,7 @@ from falcon.asgi import Request, Response
 from msgspec import Meta, Struct
 
 from virtumancer.contracts import HostDetail, HostKey
-from virtumancer.errors import HostNotFound, NotFound
+from virtumancer.errors import Conflict, HostNotFound, NotFound
 from virtumancer.http import examples
 from virtumancer.http.operations import CONNECTS, operation
 from virtumancer.http.requests import BodyReader, send_json
@@ -62,7 +62,8 @@ class HostKeyResource:
     async def on_delete(self, _req: Request, resp: Response, host: str, fingerprint: str) -> None:
         """Trust a pinned host key no more.
 
-        A connection that stands goes on; the next one needs an approval, as `POST …/connect` takes it.
+        A connection that stands goes on; the next one needs an approval, as `POST …/connect` takes it. A declared
+        `host_key`, and `unknown_host_keys = "accept-new"`, approve it again.
         """
         await self._keys.remove(host, fingerprint)
         resp.status = falcon.HTTP_204
@@ -81,14 +82,15 @@ class HostKeyRotationResource:
         right=Right.HOSTS,
         body=Rotation,
         answer=HostDetail,
-        errors=(*CONNECTS, HostNotFound, NotFound),
+        errors=(*CONNECTS, Conflict, HostNotFound, NotFound),
         example=examples.HOST_DETAIL,
         body_example=Rotation(OLD, NEW),
     )
     async def on_post(self, req: Request, resp: Response, host: str) -> None:
-        """Connect anew, with a new host key in place of a pinned one.
+        """Pin a new host key in place of an old one, once the host has shown it.
 
-        If the host shows another key than the new one, or cannot be reached, the old one stays pinned.
+        A connection is tried with it first; if the host shows another key, or cannot be reached, nothing is changed. A
+        host that was refused is connected then, and a connection that stands goes on.
         """
         body = await self._bodies.decode(req, Rotation)
         send_json(resp, await self._keys.rotate(host, body.old, body.new))

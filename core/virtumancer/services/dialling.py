@@ -86,6 +86,10 @@ class Dialler:
             await self._store.add_keys(host.id, dialling.accepted)
         return dialling.connection
 
+    async def trial(self, host: Host, pinned: tuple[HostKey, ...], approved: Collection[str]) -> Dialling:
+        """Connect while only these keys count; nothing is pinned, and nothing unknown is accepted."""
+        return await self._dial(host, HostKeyPolicy(pinned, frozenset(approved), "refuse"))
+
     async def _dial(self, host: Host, policy: HostKeyPolicy) -> Dialling:
         entry = self.entry_for(host)
         connection = await self._health.counted(

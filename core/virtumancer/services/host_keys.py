@@ -1,7 +1,10 @@
 """The SSH host keys that are pinned for a host: which, giving one up, and following a host that has a new one."""
 
-from virtumancer.contracts import HostDetail, HostKey
-from virtumancer.errors import HostKeyChanged, NotFound
+from contextlib import suppress
+
+from virtumancer.contracts import HostDetail, HostKey, HostState
+from virtumancer.errors import Conflict, NotFound, VirtumancerError
+from virtumancer.services.dialling import Dialler
 from virtumancer.services.hosts import HostsService
 from virtumancer.store import HostsRepository
 
@@ -11,8 +14,9 @@ __all__ = ["HostKeysService"]
 class HostKeysService:
     """Changes what is trusted, always by a person's word; a host that shows another key is refused until then."""
 
-    def __init__(self, hosts: HostsService, store: HostsRepository) -> None:
+    def __init__(self, hosts: HostsService, dialler: Dialler, store: HostsRepository) -> None:
         self._hosts = hosts
+        self._dialler = dialler
         self._store = store
 
     async def list(self, host_id: str) -> tuple[HostKey, ...]:
@@ -23,41 +27,35 @@ class HostKeysService:
     async def remove(self, host_id: str, fingerprint: str) -> None:
         """Trust a key no more, from the next connection on. Raises `HostNotFound`, `NotFound`."""
         self._hosts.session(host_id)
-        await self._store.remove_keys(host_id, await self._pinned(host_id, fingerprint))
+        if not await self._store.replace_keys(host_id, fingerprint, ()):
+            raise _not_pinned(host_id, fingerprint)
 
     async def rotate(self, host_id: str, old: str, new: str) -> HostDetail:
-        """Connect anew, with the new key in place of the old one; if that fails the old one stays.
+        """Try a connection with the new key in place of the old one, and pin it when the host shows it.
 
-        Raises `HostNotFound`, `NotFound` for an old key that is not pinned, and what connecting raises: a host that
-        shows neither key is refused.
+        Until then nothing is changed, and a connection that stands goes on. Raises `HostNotFound`, `NotFound` for an
+        old key that is not pinned, `Conflict` when the host never showed the new one, and what connecting raises.
         """
-        self._hosts.session(host_id)
-        before, given_up = await self._store.keys(host_id), await self._pinned(host_id, old)
         session = self._hosts.session(host_id)
-        await session.stop("its host key is rotated")
-        await self._store.remove_keys(host_id, given_up)
-        try:
-            connected = await self._hosts.connect(host_id, {new})
-            await self._require_no_other(host_id, before, new)
-        except BaseException:
-            await self._store.add_keys(host_id, given_up)
-            raise
-        return connected
-
-    async def _require_no_other(self, host_id: str, before: tuple[HostKey, ...], new: str) -> None:
-        """Take back a key that `accept-new` pinned although another one was approved."""
-        others = [key for key in await self._store.keys(host_id) if key not in before and key.fingerprint != new]
-        if others:
-            await self._hosts.session(host_id).stop("it showed another host key than the approved one")
-            await self._store.remove_keys(host_id, others)
-            raise HostKeyChanged(
-                f"host {host_id!r} showed the key {others[0].fingerprint}, and {new} was approved; find out why",
-                host_key=others[0],
-                trusted_host_keys=before,
+        pinned = await self._store.keys(host_id)
+        addresses = {key.address for key in pinned if key.fingerprint == old}
+        if not addresses:
+            raise _not_pinned(host_id, old)
+        others = tuple(key for key in pinned if key.address not in addresses)
+        dialling = await self._dialler.trial(session.host, others, {new})
+        with suppress(VirtumancerError):
+            await dialling.connection.aclose()
+        if new not in {key.fingerprint for key in dialling.accepted}:
+            raise Conflict(
+                f"host {host_id!r} did not show the key {new}: another one vouched for it, in a known_hosts file; "
+                "remove the old one if it is not needed"
             )
+        if not await self._store.replace_keys(host_id, old, dialling.accepted):
+            raise _not_pinned(host_id, old)
+        if session.state is not HostState.STOPPED:
+            await session.connect()
+        return await self._hosts.detail(host_id)
 
-    async def _pinned(self, host_id: str, fingerprint: str) -> tuple[HostKey, ...]:
-        found = tuple(key for key in await self._store.keys(host_id) if key.fingerprint == fingerprint)
-        if not found:
-            raise NotFound(f"no key {fingerprint[:80]!r} is pinned for host {host_id!r}; its host-keys list has those")
-        return found
+
+def _not_pinned(host_id: str, fingerprint: str) -> NotFound:
+    return NotFound(f"no key {fingerprint[:80]!r} is pinned for host {host_id!r}; GET its host-keys for those that are")

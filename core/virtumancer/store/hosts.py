@@ -66,9 +66,9 @@ class HostsRepository:
         if keys:
             await self._database.unit(_add_keys(id, keys))
 
-    async def remove_keys(self, id: str, keys: Sequence[HostKey]) -> None:  # noqa: A002
-        """Forget pinned keys of a host; one that is not there is no trouble."""
-        await self._database.unit(_remove_keys(id, {key.fingerprint for key in keys}))
+    async def replace_keys(self, id: str, fingerprint: str, keys: Sequence[HostKey]) -> bool:  # noqa: A002
+        """Pin keys in place of the one of this fingerprint, or do nothing; says whether that one was there."""
+        return await self._database.unit(_replace_keys(id, fingerprint, keys))
 
 
 async def _list() -> tuple[StoredHost, ...]:
@@ -128,8 +128,12 @@ async def _add_keys(host_id: str, keys: Sequence[HostKey]) -> None:
         raise HostNotFound(f"Host {host_id!r} is not there, so no key can be pinned for it.") from error
 
 
-async def _remove_keys(host_id: str, fingerprints: set[str]) -> None:
-    await HostKeyModel.filter(host_id=host_id, fingerprint__in=list(fingerprints)).delete()
+async def _replace_keys(host_id: str, fingerprint: str, keys: Sequence[HostKey]) -> bool:
+    async with in_transaction():
+        if not await HostKeyModel.filter(host_id=host_id, fingerprint=fingerprint).delete():
+            return False
+        await _insert_keys(host_id, keys)
+    return True
 
 
 async def _insert_keys(host_id: str, keys: Sequence[HostKey]) -> None:

@@ -12,7 +12,15 @@ from virtumancer_libvirt.driver import LibvirtDriver
 
 
 @pytest.mark.parametrize(
-    "uri", ["test:///etc/passwd", "test:///srv/node.xml", "test:///default/../x", "test:////default", "TEST:///x"]
+    "uri",
+    [
+        "test:///etc/passwd",
+        "test:///srv/node.xml",
+        "test:///default/../x",
+        "test:////default",
+        "TEST:///x",
+        "test+unix:///etc/x.xml",
+    ],
 )
 def test_a_file_of_the_manager_is_read_only_when_the_operator_says_so(uri: str) -> None:
     with pytest.raises(InvalidValue, match="local_files = true") as refused:
@@ -45,3 +53,36 @@ def test_the_table_is_read_from_the_configuration(tmp_path: Path) -> None:
     driver = plugins.drivers["qemu"].driver
     with pytest.raises(InvalidValue, match="these URI schemes here"):
         driver.check_uri("test:///default")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "qemu+unix:///system?name=test:///etc/x.xml",
+        "qemu+unix:///system?name=test:///default",
+        "qemu+unix:///system?name=qemu:///embed",
+        "qemu+unix:///system?name=qemu:///embed%3Froot=/x",
+        "qemu+unix:///system?name=qemu%2Btcp://elsewhere/system",
+        "qemu+unix:///system?name=qemu:///system%3Fname=test:///x",
+        "test+unix:///default?name=test:///etc/x.xml",
+        "qemu+tls://kvm1/system?no_sanity=1",
+        "qemu+tls://kvm1/system?tls_priority=NORMAL:%2BNULL",
+        "qemu+tls://kvm1/system?known_hosts_verify=ignore",
+        "esx://h/?authfile=/etc/shadow",
+    ],
+)
+def test_no_way_round_leads_to_what_is_refused(uri: str) -> None:
+    with pytest.raises(InvalidValue) as refused:
+        LibvirtDriver().check_uri(uri)
+
+    assert refused.value.field == "uri"
+
+
+@pytest.mark.parametrize("scheme", ["qemu+shh", "QEMU", "qemu+ssh://", ""])
+def test_a_scheme_that_can_never_fit_is_a_mistake_of_the_configuration(tmp_path: Path, scheme: str) -> None:
+    file = tmp_path / "v.toml"
+    file.write_text(f'[plugins.libvirt]\nschemes = ["{scheme}"]\n')
+    plugins = load_configured_plugins(load_config(file, {"HOME": str(tmp_path)}, {}).plugins)
+
+    [info] = [info for info in plugins.infos if info.name == "libvirt"]
+    assert (info.state, "schemes" in info.reason) == ("failed", True)
