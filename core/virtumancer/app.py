@@ -6,13 +6,19 @@ from typing import Any, Self
 
 import falcon
 import falcon.asgi
+import structlog
 
-from virtumancer.config import Config, connect_settings
+from virtumancer.config import Config, admin_token_file, connect_settings
 from virtumancer.contracts import Host
 from virtumancer.http import problems
 from virtumancer.http.access import Gate
 from virtumancer.http.auditing import Auditing
 from virtumancer.http.borders import Borders
+from virtumancer.http.compression import Compression
+from virtumancer.http.etags import ETags
+from virtumancer.http.idempotent import Idempotent
+from virtumancer.http.open_answers import with_open_answers
+from virtumancer.http.own_pages import own_pages
 from virtumancer.http.paths import keep_segments
 from virtumancer.http.requests import BodyReader, RequestLog
 from virtumancer.http.routes import Services, add_routes
@@ -20,33 +26,58 @@ from virtumancer.http.security_headers import SecurityHeaders
 from virtumancer.http.sockets import with_raw_sockets
 from virtumancer.http.stopping import StopAnswer
 from virtumancer.plugins import Plugins, load_configured_plugins
-from virtumancer.services.access import AccessKeeper, Right, Tokens, admin_token_file
-from virtumancer.services.audit import AuditLog
+from virtumancer.services.access import AccessKeeper, Callers, Right, SignIn
+from virtumancer.services.actions import ActionsService
+from virtumancer.services.audit import Act, AuditLog
 from virtumancer.services.audit_keeping import AuditKeeper
+from virtumancer.services.audit_reading import AuditReader
+from virtumancer.services.bulk import BulkService
 from virtumancer.services.collecting import CollectorRunner
 from virtumancer.services.console_sessions import ConsoleLimits, LiveSession
 from virtumancer.services.console_tickets import ConsoleTickets
 from virtumancer.services.consoles import ConsolesService
 from virtumancer.services.dialling import Dialler
+from virtumancer.services.event_log import EventLog
 from virtumancer.services.events import LocalEventBus
+from virtumancer.services.events_keeping import EventsKeeper
 from virtumancer.services.host_keys import HostKeysService
 from virtumancer.services.hosts import HostsService
+from virtumancer.services.idempotency import Idempotency
+from virtumancer.services.key_alarm import KeyAlarm
 from virtumancer.services.listening import Listening
 from virtumancer.services.live_stats import LiveStats
+from virtumancer.services.metadata import MetadataService
+from virtumancer.services.metadata_keeping import MetadataKeeper
+from virtumancer.services.oidc import oidc_login
+from virtumancer.services.operations import Operations
+from virtumancer.services.operations_keeping import OperationsKeeper
 from virtumancer.services.plugin_health import PluginHealth
+from virtumancer.services.processes import Processes
+from virtumancer.services.readiness import Readiness
 from virtumancer.services.screenshots import ScreenshotsService
-from virtumancer.services.session import SessionTiming
+from virtumancer.services.session_timing import SessionTiming
+from virtumancer.services.vm_lists import AllVMs
 from virtumancer.services.vms import VMsService
 from virtumancer.store import (
     AuditRepository,
     ConsoleTicketsRepository,
     Database,
+    EventsRepository,
     HostsRepository,
+    IdempotencyRepository,
+    MetadataRepository,
+    OperationsRepository,
+    ProcessesRepository,
+    StoreProbe,
     TokensRepository,
+    UsersRepository,
     VMsRepository,
+    WebSessionsRepository,
 )
 
 __all__ = ["Application", "create_app"]
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
 def create_app(config: Config, plugins: Plugins | None = None) -> "Application":
@@ -64,12 +95,25 @@ class Application:
         self.config = config
         self.plugins = plugins
         self._database = Database(config.database.url)
-        self._audit = AuditLog(AuditRepository(self._database))
-        self._tokens = Tokens(TokensRepository(self._database), asked=config.server.auth == "token")
+        self._oidc = oidc_login(config.oidc)
+        self._bus = bus = LocalEventBus()
+        self._audit_store = AuditRepository(self._database)
+        self._audit = AuditLog(self._audit_store, bus.publish)
+        self._health = PluginHealth(plugins.infos, tell=bus.publish)
+        self._callers = self._build_callers()
+        self._keeper: AccessKeeper | None = None
+        # In a SQLite file there is one process at a time, in PostgreSQL there may be others.
+        self._shared = self._database.dialect != "sqlite"
+        self._processes = Processes(ProcessesRepository(self._database), shared=self._shared)
+        self._events_store = EventsRepository(self._database)
+        self._events = EventLog(self._events_store, bus, shared=self._shared)
+        self._operations_store = OperationsRepository(self._database)
+        keys = IdempotencyRepository(self._database)
+        self._idempotency = Idempotency(keys, self._processes, config.idempotency)
         self._hosts, services = self._build_services()
         self._services = services
-        self._tokens.on_change(lambda: services.consoles.withdraw(self._may_have))
-        self._asgi = StopAnswer(keep_segments(with_raw_sockets(self._build_http(services))))
+        self._callers.on_change(lambda: services.consoles.withdraw(self._may_have))
+        self._asgi = StopAnswer(keep_segments(with_open_answers(with_raw_sockets(self._build_http(services)))))
         self._opened = AsyncExitStack()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -80,31 +124,58 @@ class Application:
         """Take note that the server stops: from now on it cancels requests that take too long."""
         self._asgi.stopping = True
         self._services.consoles.end_all()
+        self._services.operations.note_stopping()
+        self._services.readiness.note_stopping()
+        self._events.note_stopping()
 
     async def __aenter__(self) -> Self:
         """Open the store, then begin all sessions; waits for no host."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._database)
-            shared = self._database.dialect != "sqlite"
+            shared = self._shared
+            await stack.enter_async_context(self._processes)
+            await stack.enter_async_context(self._events)
+            await stack.enter_async_context(EventsKeeper(self._events_store, self.config.events))
+            await stack.enter_async_context(self._idempotency)
             await stack.enter_async_context(AuditKeeper(self._audit, self.config.audit, shared=shared))
-            if self.config.server.auth == "token":
+            await stack.enter_async_context(MetadataKeeper(self._services.metadata, shared=shared))
+            if self.config.server.auth == "off":
+                log.warning("nobody is asked who they are (server.auth = off): everybody on this machine may do all")
+            else:
                 file = admin_token_file(self.config)
-                await stack.enter_async_context(AccessKeeper(self._tokens, file, shared=shared))
+                self._keeper = AccessKeeper(self._callers, file, self._audit, shared=shared)
+                await stack.enter_async_context(self._keeper)
+                await stack.enter_async_context(self._callers.outsiders)
+            if self._oidc:
+                stack.push_async_callback(self._oidc.aclose)
             services = self._services
-            await stack.enter_async_context(Listening(self.plugins.listeners, services.bus, services.plugins))
+            await stack.enter_async_context(
+                OperationsKeeper(
+                    self._operations_store, self._processes, self._bus, self.config.operations, shared=shared
+                )
+            )
+            await stack.enter_async_context(Listening(self.plugins.listeners, self._bus, services.plugins))
             stack.push_async_callback(self._hosts.aclose)
             stack.push_async_callback(self._services.live_stats.aclose)
             stack.push_async_callback(self._services.screenshots.aclose)
             stack.push_async_callback(self._services.consoles.aclose)
+            stack.push_async_callback(services.operations.aclose)
+            stack.push_async_callback(services.readiness.aclose)
             await self._services.consoles.start()
-            await self._hosts.start(
-                {
-                    Host(declared.id, declared.uri): frozenset({declared.host_key} if declared.host_key else ())
-                    for declared in self.config.hosts
-                }
-            )
+            await self._start_hosts()
             self._opened = stack.pop_all()
         return self
+
+    async def _start_hosts(self) -> None:
+        declared = {
+            Host(host.id, host.uri): frozenset({host.host_key} if host.host_key else ()) for host in self.config.hosts
+        }
+        async with AsyncExitStack() as recorded:
+            if declared:
+                hosts = ", ".join(host.id for host in declared)[:300]
+                act = Act(actor="the server", address="", what="take in the declared hosts", target={"hosts": hosts})
+                await recorded.enter_async_context(self._audit.recorded(act))
+            await self._hosts.start(declared)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -112,19 +183,33 @@ class Application:
         """Close everything, in the opposite order."""
         await self._opened.aclose()
 
+    async def sign_in_link(self) -> str:
+        """Make a link, as a path, that signs a browser in once as the administrator; empty when nobody has to."""
+        return await self._keeper.sign_in_link() if self._keeper else ""
+
+    def _build_callers(self) -> Callers:
+        tokens, users = TokensRepository(self._database), UsersRepository(self._database)
+        sessions = WebSessionsRepository(self._database)
+        return Callers(tokens, users, sessions, self.config, self.plugins.authenticators, self._health)
+
     def _build_services(self) -> tuple[HostsService, Services]:
         config, plugins = self.config, self.plugins
         hosts_store, vms_store = HostsRepository(self._database), VMsRepository(self._database)
-        bus = LocalEventBus()
-        health = PluginHealth(plugins.infos)
+        bus = self._bus
+        health = self._health
         collectors = CollectorRunner(plugins.collectors, health)
-        dialler = Dialler(plugins, hosts_store, connect_settings(config), config.ssh.unknown_host_keys, health)
+        alarm = KeyAlarm(self._audit, bus)
+        dialler = Dialler(plugins, hosts_store, connect_settings(config), config.ssh.unknown_host_keys, health, alarm)
         sessions = config.sessions
         timing = SessionTiming(
             sessions.retry_min, sessions.retry_max, sessions.refused_retry, sessions.reconcile_interval
         )
-        hosts = HostsService(hosts_store, vms_store, dialler, bus, timing, [collectors.watch])
-        vms = VMsService(hosts, vms_store, plugins.actions, health)
+        metadata = MetadataService(MetadataRepository(self._database), self._callers, bus)
+        hosts = HostsService(hosts_store, vms_store, dialler, bus, metadata, timing, [collectors.watch])
+        vms = VMsService(hosts, vms_store, plugins.actions)
+        all_vms = AllVMs(hosts, vms_store, metadata)
+        actions = ActionsService(hosts, plugins.actions, health, bus)
+        operations = Operations(self._operations_store, self._processes, self._audit, bus, config.operations)
         live_stats = LiveStats(hosts, sessions.stats_interval)
         tickets = ConsoleTickets(ConsoleTicketsRepository(self._database))
         consoles = ConsolesService(hosts, vms, plugins.consoles, tickets, self._limits(), bus, health)
@@ -133,16 +218,24 @@ class Application:
             hosts,
             HostKeysService(hosts, dialler, hosts_store),
             vms,
+            all_vms,
             live_stats,
             collectors,
             consoles,
             screenshots,
             tuple(plugins.consoles),
-            bus,
+            self._events,
             health,
             plugins,
             self._audit,
-            self._tokens,
+            AuditReader(self._audit_store),
+            self._callers,
+            SignIn(self._callers, self._audit, self._oidc),
+            actions,
+            operations,
+            BulkService(hosts, all_vms, actions, self._audit),
+            metadata,
+            Readiness(StoreProbe(self._database), hosts, health),
         )
         return hosts, services
 
@@ -150,7 +243,7 @@ class Application:
         """Say whether the viewer of a console may still have it."""
         if self.config.server.auth == "off":
             return True
-        caller = self._tokens.caller(session.viewer.caller)
+        caller = self._callers.caller(session.viewer.caller)
         right = Right.CONSOLE_VIEW if session.view_only else Right.CONSOLE
         return caller is not None and caller.access.on_vm(right, session.host_id, session.vm.uuid)
 
@@ -163,16 +256,29 @@ class Application:
     def _build_http(self, services: Services) -> falcon.asgi.App[Any, Any]:
         server = self.config.server
         borders = Borders(server.bind, server.allowed_hosts, server.allowed_origins)
+        bodies = BodyReader(server.max_body)
         headers = SecurityHeaders(tls=server.tls_cert is not None)
-        gate = Gate(self._tokens if server.auth == "token" else None, services.vms)
+        gate = Gate(self._callers if server.auth == "token" else None, services.vms)
         app: falcon.asgi.App[Any, Any] = falcon.asgi.App(
-            middleware=[RequestLog(), headers, borders, gate, Auditing(self._audit), _Lifespan(self)]
+            middleware=[
+                RequestLog(),
+                Compression(),
+                ETags(),
+                headers,
+                borders,
+                gate,
+                Idempotent(self._idempotency, bodies),
+                Auditing(self._audit),
+                _Lifespan(self),
+            ]
         )
         if server.allowed_origins:
-            shown = "ETag, Link, Location, Retry-After, X-Request-Id"
+            shown = "ETag, Idempotent-Replayed, Link, Location, Preference-Applied, Retry-After, X-Request-Id"
             app.add_middleware(falcon.CORSMiddleware(allow_origins=server.allowed_origins, expose_headers=shown))
         problems.install(app)
-        add_routes(app, services, BodyReader(server.max_body))
+        add_routes(app, services, bodies, asked=server.auth == "token")
+        for path, page in own_pages():
+            app.add_route(path, page)
         return app
 
 

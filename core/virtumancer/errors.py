@@ -6,7 +6,10 @@ VirtumancerError
 │   └── StoreUnavailable
 ├── InvalidRequest             the request cannot be read
 ├── InvalidValue               a field has a value that can never work
+│   └── InvalidFilter          a filter cannot be understood
+├── PreconditionFailed         the object was changed since the client read it
 ├── Unauthenticated            nobody knows who the caller is
+│   └── SignInFailed
 ├── Forbidden                  the caller may not do this
 ├── MisdirectedRequest         the Host header names another server
 ├── TooLarge                   the body is larger than allowed
@@ -15,23 +18,35 @@ VirtumancerError
 │   ├── VMNotFound
 │   ├── ActionNotFound
 │   ├── ConsoleNotFound
-│   └── PluginNotFound
+│   ├── PluginNotFound
+│   └── OperationNotFound
 ├── Conflict
 │   ├── HostExists
 │   ├── WrongPowerState
 │   ├── ConsoleBusy
 │   ├── HostKeyUnknown
-│   └── HostKeyChanged
+│   ├── HostKeyChanged
+│   ├── NotCancellable
+│   ├── PartlyFailed
+│   ├── RequestInProgress
+│   ├── OutcomeUnknown
+│   └── AnswerNotKept
+├── KeyReused                  an Idempotency-Key came with another request
+├── TooManyKeys                the caller has used too many of them
 ├── AbilityMissing             the host cannot do this at all
 ├── HypervisorError            the hypervisor refused, or answered nonsense
 │   ├── HostUnreachable
 │   └── AuthenticationFailed
 ├── CallTimeout                no answer in time
+│   └── StateNotReached
 ├── HostUnavailable            not connected just now
 │   └── HostLost
 ├── ConsoleClosed              the other end of a console is gone
 ├── ConsoleRefused             a console's WebSocket ends with a close code
 ├── TooManyConsoles            a limit of sessions is reached
+├── TooManyAttempts            somebody guesses passwords
+├── TooManyOperations          the queue of operations is full
+├── NotReady                   a part that the server needs does not work
 ├── PluginFailed               a plugin raised something that is not one of these
 └── PluginDegraded             a plugin keeps failing, and is not asked just now
 """
@@ -41,6 +56,7 @@ from typing import Any, ClassVar
 __all__ = [
     "AbilityMissing",
     "ActionNotFound",
+    "AnswerNotKept",
     "AuthenticationFailed",
     "CallTimeout",
     "ConfigError",
@@ -58,16 +74,30 @@ __all__ = [
     "HostUnavailable",
     "HostUnreachable",
     "HypervisorError",
+    "InvalidFilter",
     "InvalidRequest",
     "InvalidValue",
+    "KeyReused",
     "MisdirectedRequest",
+    "NotCancellable",
     "NotFound",
+    "NotReady",
+    "OperationNotFound",
+    "OutcomeUnknown",
+    "PartlyFailed",
     "PluginDegraded",
     "PluginFailed",
     "PluginNotFound",
+    "PreconditionFailed",
+    "RequestInProgress",
+    "SignInFailed",
+    "StateNotReached",
     "StoreUnavailable",
     "TooLarge",
+    "TooManyAttempts",
     "TooManyConsoles",
+    "TooManyKeys",
+    "TooManyOperations",
     "Unauthenticated",
     "UsageError",
     "VMNotFound",
@@ -121,10 +151,35 @@ class InvalidValue(VirtumancerError):
         self.field = field
 
 
+class InvalidFilter(InvalidValue):
+    """A filter cannot be understood; `position` says from which character on, counted from 1."""
+
+    code = "invalid-filter"
+
+    def __init__(self, message: str, *, position: int, field: str = "filter") -> None:
+        super().__init__(f"at character {position} of the filter: {message}", field=field, position=position)
+
+
+class PreconditionFailed(VirtumancerError):
+    """The object is not what the client knows: its `ETag` is none of those of `If-Match`."""
+
+    code = "precondition-failed"
+
+
 class Unauthenticated(VirtumancerError):
     """The request has no token, or one that is not valid."""
 
     code = "unauthenticated"
+
+
+class SignInFailed(Unauthenticated):
+    """Nobody could be signed in at the OpenID provider; `why` is a word for the sign-in page."""
+
+    code = "sign-in-failed"
+
+    def __init__(self, message: str, *, why: str, **extra: Any) -> None:
+        super().__init__(message, **extra)
+        self.why = why
 
 
 class Forbidden(VirtumancerError):
@@ -143,6 +198,12 @@ class TooLarge(VirtumancerError):
     """The body of a request is larger than allowed."""
 
     code = "body-too-large"
+
+
+class UnknownEncoding(VirtumancerError):
+    """The body of a request is compressed, or encoded in another way."""
+
+    code = "unknown-encoding"
 
 
 class NotFound(VirtumancerError):
@@ -181,6 +242,12 @@ class PluginNotFound(NotFound):
     code = "plugin-not-found"
 
 
+class OperationNotFound(NotFound):
+    """There is no operation of this id, or it is not kept any more."""
+
+    code = "operation-not-found"
+
+
 class Conflict(VirtumancerError):
     """The request does not fit the present state of its object."""
 
@@ -217,6 +284,62 @@ class HostKeyChanged(Conflict):
     code = "host-key-changed"
 
 
+class NotCancellable(Conflict):
+    """The operation has ended, or what it does just now cannot be taken back."""
+
+    code = "not-cancellable"
+
+
+class PartlyFailed(Conflict):
+    """An operation over many VMs did not succeed on all of them; its `outcomes` say on which."""
+
+    code = "partly-failed"
+
+
+class RequestInProgress(Conflict):
+    """The first request with this Idempotency-Key is not answered yet; `retry_after` is seconds."""
+
+    code = "request-in-progress"
+
+    def __init__(self, message: str, *, retry_after: float = 1.0, **extra: Any) -> None:
+        super().__init__(message, **extra)
+        self.retry_after = retry_after
+
+
+class OutcomeUnknown(Conflict):
+    """The server ended while it handled the first request with this Idempotency-Key; it is not done again.
+
+    `extra` holds `look_at`, a path that tells whether it was done, and `first_request`, the id of that request.
+    """
+
+    code = "outcome-unknown"
+
+
+class AnswerNotKept(Conflict):
+    """What was asked with this Idempotency-Key was done, but its answer cannot be shown again.
+
+    `extra` holds `first_status`, its status, and `first_location`, its `Location`, when there was one.
+    """
+
+    code = "answer-not-kept"
+
+
+class KeyReused(VirtumancerError):
+    """This Idempotency-Key belongs to another request: another method, path, query, `Prefer` or body."""
+
+    code = "idempotency-key-reused"
+
+
+class TooManyKeys(VirtumancerError):
+    """The caller has as many Idempotency-Keys as are kept for one; `retry_after` is seconds until one expires."""
+
+    code = "too-many-keys"
+
+    def __init__(self, message: str, *, retry_after: float, **extra: Any) -> None:
+        super().__init__(message, **extra)
+        self.retry_after = retry_after
+
+
 class AbilityMissing(VirtumancerError):
     """This host's driver cannot do this; `extra` holds `ability`."""
 
@@ -245,6 +368,12 @@ class CallTimeout(VirtumancerError):
     """The host did not answer in time."""
 
     code = "timeout"
+
+
+class StateNotReached(CallTimeout):
+    """The action was accepted, but the VM did not reach the state asked for in time; `extra` holds `state`."""
+
+    code = "state-not-reached"
 
 
 class HostUnavailable(VirtumancerError):
@@ -283,6 +412,33 @@ class TooManyConsoles(VirtumancerError):
     """There are as many console sessions as the configuration allows."""
 
     code = "too-many-consoles"
+
+
+class TooManyAttempts(VirtumancerError):
+    """Attempts to sign in failed too often; `retry_after` is seconds until the next one is heard."""
+
+    code = "too-many-attempts"
+
+    def __init__(self, message: str, *, retry_after: float, **extra: Any) -> None:
+        super().__init__(message, **extra)
+        self.retry_after = retry_after
+
+
+class TooManyOperations(VirtumancerError):
+    """As many operations wait as the configuration allows; `retry_after` is seconds."""
+
+    code = "too-many-operations"
+
+    def __init__(self, message: str, *, retry_after: float = 5.0, **extra: Any) -> None:
+        super().__init__(message, **extra)
+        self.retry_after = retry_after
+
+
+class NotReady(VirtumancerError):
+    """A part that the server needs does not work; `parts` says of each whether it does."""
+
+    code = "not-ready"
+    retry_after = 5.0
 
 
 class PluginFailed(VirtumancerError):

@@ -12,6 +12,7 @@ from typing import Any
 from pluggy import HookimplMarker, HookspecMarker
 
 from virtumancer.contracts import (
+    Authenticator,
     ConsoleTransport,
     EventListener,
     HostDriver,
@@ -25,6 +26,7 @@ from virtumancer.contracts import (
 __all__ = [
     "PROJECT",
     "hookimpl",
+    "virtumancer_authenticators",
     "virtumancer_config",
     "virtumancer_console_transports",
     "virtumancer_event_listeners",
@@ -140,6 +142,41 @@ def virtumancer_routes(config: Any) -> Sequence[Route | StaticFiles]:
     ```
 
     Since 1.1.
+    """
+    return ()
+
+
+@hookspec
+def virtumancer_authenticators(config: Any) -> Sequence[Authenticator | type[Authenticator]]:
+    """Return the authenticators of this plugin.
+
+    Each is asked who calls when a request has one of its headers and no token, ticket or session. It says who somebody
+    is and in which groups; what these may do is in `[access.groups]` of the configuration.
+
+    ```python
+    import hmac
+
+    class ProxyUser(Authenticator):
+        name = "proxy-user"
+        headers = ("x-remote-user", "x-proxy-secret")
+
+        def __init__(self, secret: str) -> None:
+            self.secret = secret
+
+        async def authenticate(self, request: AuthRequest) -> Identity | None:
+            # Everybody who gets past the proxy can send any header: only the secret says that it was the proxy.
+            given = request.headers.get("x-proxy-secret", "")
+            if not hmac.compare_digest(given.encode(), self.secret.encode()):
+                return None
+            user = request.headers.get("x-remote-user", "")
+            return Identity(user, groups=("operators",)) if user else None
+
+    @hookimpl
+    def virtumancer_authenticators(config: MyConfig) -> list[Authenticator]:
+        return [ProxyUser(config.secret.reveal())]
+    ```
+
+    Since 1.2.
     """
     return ()
 

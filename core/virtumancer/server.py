@@ -1,12 +1,16 @@
 """Runs the application on uvicorn: its own socket, so that a port in use is a sentence and not a traceback."""
 
 import asyncio
+import functools
 import gc
+import resource
 import signal
 import socket
 import ssl
 from collections.abc import Callable
+from ipaddress import ip_network
 from types import FrameType
+from typing import Any
 
 import structlog
 import uvicorn
@@ -14,12 +18,16 @@ import uvicorn
 from virtumancer.app import Application
 from virtumancer.config import Config
 from virtumancer.errors import UsageError
+from virtumancer.http.connections import BoundedProtocol, ConnectionLimits
 from virtumancer.http.direct import DirectProtocol
+from virtumancer.http.tls import tls_context
 
 __all__ = ["Server", "listen", "run", "server_settings", "url_of"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 BACKLOG = 2048
+# For what is open beside the connections of clients: hosts, database, logs.
+OTHER_FILES = 1024
 
 
 def listen(bind: str, port: int) -> socket.socket:
@@ -52,12 +60,26 @@ def url_of(config: Config, listener: socket.socket) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def run(application: Application, listener: socket.socket, on_ready: Callable[[], None]) -> None:
-    """Serve until SIGINT or SIGTERM; `on_ready` is called once requests are answered."""
+def run(application: Application, listener: socket.socket, on_ready: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; `on_ready` is called, with a link to sign in, once requests are answered."""
     settings = server_settings(application)
     _calm_the_collector()
+    _allow_files(application.config.connections.max_total + OTHER_FILES)
     with asyncio.Runner(loop_factory=settings.get_loop_factory()) as runner:
         runner.run(_serve(application, settings, listener, on_ready))
+
+
+def _allow_files(count: int) -> None:
+    """Let this process have as many files open; where the administrator allows fewer, say so."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (OSError, ValueError):  # a sandbox that forbids it
+            wanted = soft
+    if wanted < count:
+        log.warning("fewer open files are allowed than connections.max_total may need", allowed=wanted, needed=count)
 
 
 def _calm_the_collector() -> None:
@@ -71,27 +93,58 @@ def _calm_the_collector() -> None:
 
 
 async def _serve(
-    application: Application, settings: uvicorn.Config, listener: socket.socket, on_ready: Callable[[], None]
+    application: Application, settings: uvicorn.Config, listener: socket.socket, on_ready: Callable[[str], None]
 ) -> None:
-    server = Server(settings, on_ready, application.note_stopping)
     async with application:
+        link = await application.sign_in_link()
+        tls_timeout = application.config.connections.tls_timeout
+        server = Server(settings, lambda: on_ready(link), application.note_stopping, tls_timeout)
         await server.serve(sockets=[listener])
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server that says when it is ready, and when it begins to stop."""
+    """uvicorn's server that says when it is ready, and when it begins to stop, and waits for no client for ever."""
 
     def __init__(
-        self, config: uvicorn.Config, on_ready: Callable[[], None], on_stop: Callable[[], None] = lambda: None
+        self,
+        config: uvicorn.Config,
+        on_ready: Callable[[], None],
+        on_stop: Callable[[], None] = lambda: None,
+        tls_timeout: float = 10.0,
     ) -> None:
         super().__init__(config)
+        self._tls_timeout = tls_timeout
         self._on_ready = on_ready
         self._on_stop = on_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start listening, then say so."""
-        await super().startup(sockets)
+        """Start listening, then say so; uvicorn's own would give each client a minute for its TLS handshake."""
+        loop = asyncio.get_running_loop()
+        timeout = self._tls_timeout if self.config.ssl else None
+        self.servers = [
+            await loop.create_server(
+                self._protocol, sock=listener, ssl=self.config.ssl, ssl_handshake_timeout=timeout, backlog=BACKLOG
+            )
+            for listener in sockets or ()
+        ]
+        self.started = True
         self._on_ready()
+
+    def _protocol(self) -> asyncio.Protocol:
+        make: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = make(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look every second which connections are due to be cut."""
+        if counter % 10 == 0:
+            now = asyncio.get_running_loop().time()
+            connections: Any = self.server_state.connections
+            for connection in list(connections):
+                connection.check(now)
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Say so, then stop listening and wait for what is under way."""
@@ -112,15 +165,28 @@ class Server(uvicorn.Server):
 
 def server_settings(application: Application) -> uvicorn.Config:
     """Configure uvicorn for the application."""
-    server = application.config.server
+    server, connections = application.config.server, application.config.connections
+    limits = ConnectionLimits(
+        total=connections.max_total,
+        # Behind a proxy everybody has its address.
+        per_address=connections.max_total if server.behind_proxy else connections.max_per_address,
+        spared=tuple(ip_network(proxy) for proxy in server.trusted_proxies),
+        request_timeout=connections.request_timeout,
+        response_timeout=connections.response_timeout,
+    )
+    cert, key = server.tls_cert, server.tls_key
+    http: Any = functools.partial(BoundedProtocol, limits=limits)
+    ws: Any = functools.partial(DirectProtocol, response_timeout=connections.response_timeout)
     settings = uvicorn.Config(
         application,
         lifespan="off",  # the context of the application is entered before, where its errors can be told apart
-        ws=DirectProtocol,
+        http=http,
+        ws=ws,
         ws_max_size=server.max_body,
         ws_per_message_deflate=False,
         ws_ping_interval=20.0,
         ws_ping_timeout=20.0,
+        timeout_keep_alive=max(1, round(connections.idle_timeout)),
         timeout_graceful_shutdown=max(1, round(server.shutdown_timeout)),
         log_config=None,
         log_level="warning",  # its notices about WebSockets hold the query, where a ticket may be
@@ -128,8 +194,7 @@ def server_settings(application: Application) -> uvicorn.Config:
         server_header=False,
         proxy_headers=bool(server.trusted_proxies),  # by default uvicorn believes what any local client forwards
         forwarded_allow_ips=list(server.trusted_proxies),
-        ssl_certfile=server.tls_cert,
-        ssl_keyfile=server.tls_key,
+        ssl_context_factory=(lambda _config, _default: tls_context(cert, key)) if cert and key else None,
     )
     try:
         settings.load()

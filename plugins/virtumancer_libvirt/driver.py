@@ -2,11 +2,11 @@
 
 import asyncio
 import importlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from virtumancer.contracts import ConnectContext, Host, HostConnection, HostDriver
+from virtumancer.contracts import ConnectContext, Host, HostConnection, HostDriver, ShownHostKey, SupportsHostKeyScan
 from virtumancer.errors import CallTimeout, HostLost, HostUnreachable, InvalidValue
 from virtumancer_libvirt.ages import local_ages, remote_ages
 from virtumancer_libvirt.api import start_event_loop
@@ -31,7 +31,7 @@ _WEB_SERVICES = frozenset({"esx", "gsx", "hyperv", "vpx"})
 """Hypervisors that libvirt's client reaches by their own web service: there is no daemon to reach by SSH."""
 
 
-class LibvirtDriver(HostDriver):
+class LibvirtDriver(HostDriver, SupportsHostKeyScan):
     """Connects to every hypervisor that libvirt knows."""
 
     schemes = _WEB_SERVICES | {
@@ -80,6 +80,15 @@ class LibvirtDriver(HostDriver):
                 f"Host {host.id} did not complete the connection within {timeout:g} s; check that libvirt answers."
             )
             raise CallTimeout(message) from error
+
+    async def scan_host_keys(self, host: Host, context: ConnectContext) -> Sequence[ShownHostKey]:
+        """Return the keys that a host shows by SSH; a host that is not reached by SSH has none."""
+        uri = _checked(host.uri, self._config)
+        if not uri.is_ssh:
+            return ()
+        scanning = await asyncio.to_thread(importlib.import_module, "virtumancer_libvirt.key_scan")
+        scan: Callable[[LibvirtURI, ConnectContext], Awaitable[Sequence[ShownHostKey]]] = scanning.scan_host_keys
+        return await scan(uri, context)
 
     async def _connect_by_ssh(self, host: Host, uri: LibvirtURI, context: ConnectContext) -> LibvirtConnection:
         # Here because asyncssh takes longer to import than everything else of the plugin together, and in a thread

@@ -11,7 +11,7 @@ from virtumancer.contracts import HostKey, HostKeyPolicy
 from virtumancer.errors import HostKeyChanged, HostKeyUnknown, HypervisorError, VirtumancerError
 from virtumancer_libvirt.ssh_config import Hop
 
-__all__ = ["HostKeyJudge", "KnownKeys", "load_known_keys"]
+__all__ = ["HostKeyJudge", "KnownKeys", "describe_key", "load_known_keys"]
 
 
 class KnownKeys(Struct, frozen=True):
@@ -102,7 +102,7 @@ class HostKeyJudge:
 
     def accepts_key(self, key: asyncssh.SSHKey) -> bool:
         """Say whether a plain key is good; every refusal leaves its reason in `refusal`."""
-        shown = _describe(self._hop.address, key)
+        shown = describe_key(self._hop.address, key)
         if key in self.known.revoked:
             self.refusal = self._revoked(shown)
         elif key in self.known.trusted or key in self.known.portless:
@@ -129,7 +129,7 @@ class HostKeyJudge:
         )
 
     def _changed(self, shown: HostKey) -> HostKeyChanged:
-        trusted = [_describe(self._hop.address, key) for key in self.known.trusted]
+        trusted = [describe_key(self._hop.address, key) for key in self.known.trusted]
         known = ", ".join(f"{key.type} {key.fingerprint}" for key in trusted)
         return HostKeyChanged(
             f"the SSH host key of {shown.address} has changed: it shows {shown.type} {shown.fingerprint}, trusted is "
@@ -157,7 +157,8 @@ class HostKeyJudge:
         )
 
 
-def _describe(address: str, key: asyncssh.SSHKey) -> HostKey:
+def describe_key(address: str, key: asyncssh.SSHKey) -> HostKey:
+    """Say of a key what the contracts say of one."""
     kind, public = key.export_public_key("openssh").decode().split()[:2]
     return HostKey(address=address, type=kind, fingerprint=key.get_fingerprint("sha256"), public=f"{kind} {public}")
 

@@ -125,7 +125,7 @@ class NetworkReach(Reach):
     def target(self, display: Display) -> Target:
         """Return where to connect: what listens everywhere is found at the host's own address."""
         found = super().target(display)
-        wild = not display.address or display.address in {"0.0.0.0", "::"}  # noqa: S104 -- read, not bound
+        wild = not display.address or display.address in {"0.0.0.0", "::"}  # noqa: S104 -- read, not bound  # nosec B104
         return found if isinstance(found, str) or self._is_here or not wild else (self._uri.host, found[1])
 
     async def dial(self, target: Target) -> ByteStream:
@@ -188,7 +188,7 @@ def tls_context(name: str | None) -> ssl.SSLContext:
 
 def _own_address(address: str) -> str:
     """Return the address at which a host finds its own display: what listens everywhere listens on loopback."""
-    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104 -- read
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104 -- read  # nosec B104
 
 
 def _is_loopback(address: str) -> bool:

@@ -14,7 +14,7 @@ from virtumancer_libvirt.host_keys import HostKeyJudge, KnownKeys, load_known_ke
 from virtumancer_libvirt.identities import Identities, load_files
 from virtumancer_libvirt.ssh_config import Hop
 
-__all__ = ["HopConnector"]
+__all__ = ["HopConnector", "hop_options"]
 
 _CIPHERS = (
     "aes128-gcm@openssh.com",
@@ -35,15 +35,28 @@ class _Client(asyncssh.SSHClient):
         self._judge = judge
         self._keys = list(keys)
         self._on_lost: Callable[[Exception | None], None] | None = None
+        self._connection: asyncssh.SSHClientConnection | None = None
+        self._saw_key = False
+
+    @property
+    def before_key(self) -> bool:
+        """The peer speaks SSH, and has shown no host key yet."""
+        heard = self._connection is not None and self._connection.get_extra_info("server_version")
+        return bool(heard) and not self._saw_key
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        self._connection = conn
 
     def watch(self, on_lost: Callable[[Exception | None], None]) -> None:
         """Report the loss from now on: a login that fails is told by its exception."""
         self._on_lost = on_lost
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+        self._saw_key = True
         return self._judge.accepts_key(key)
 
     def validate_host_ca_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+        self._saw_key = True
         return self._judge.accepts_authority(key)
 
     def public_key_auth_requested(self) -> list[asyncssh.SSHKeyPair] | None:
@@ -88,13 +101,13 @@ class HopConnector:
     async def _log_in(self, hop: Hop, judge: HostKeyJudge, identities: Identities, *, certificates: bool) -> None:
         client = _Client(judge, identities.keys)
         algorithms = hop.host_key_algs or judge.known.algorithms(certificates=certificates)
-        options = _options(hop, self._settings, judge.known) | {"server_host_key_algs": algorithms}
+        options = hop_options(hop, self._settings, judge.known) | {"server_host_key_algs": algorithms}
         try:
             connection = await self._handshake(hop, options | {"client_factory": lambda: client})
         except (asyncssh.HostKeyNotVerifiable, VirtumancerError):
             raise
         except Exception as error:  # what a peer that is no SSH server sends can make asyncssh raise anything
-            raise _error(hop, identities, error) from error
+            raise _error(hop, identities, error, before_key=client.before_key) from error
         self._connections.append(connection)
         client.watch(lambda error: self._on_lost(hop, error))
         if connection.is_closed():
@@ -112,7 +125,8 @@ class HopConnector:
             raise
 
 
-def _options(hop: Hop, settings: ConnectSettings, known: KnownKeys) -> dict[str, Any]:
+def hop_options(hop: Hop, settings: ConnectSettings, known: KnownKeys) -> dict[str, Any]:
+    """Return what asyncssh is told about a hop, whatever the connection is for."""
     return {
         # Nothing is read from files behind our back: what they say is in the hop already.
         "config": None,
@@ -125,7 +139,7 @@ def _options(hop: Hop, settings: ConnectSettings, known: KnownKeys) -> dict[str,
         "known_hosts": ((), (), known.revoked if known.authorities else ()),
         "username": hop.user,
         "preferred_auth": "publickey",
-        "password_auth": False,
+        "password_auth": False,  # nosec B105
         "kbdint_auth": False,
         "host_based_auth": False,
         # GSS key exchange would go round the host key.
@@ -142,7 +156,7 @@ def _options(hop: Hop, settings: ConnectSettings, known: KnownKeys) -> dict[str,
     }
 
 
-def _error(hop: Hop, identities: Identities, error: Exception) -> HypervisorError:
+def _error(hop: Hop, identities: Identities, error: Exception, *, before_key: bool) -> HypervisorError:
     if isinstance(error, asyncssh.PermissionDenied):
         return _not_let_in(hop, identities)
     if isinstance(error, asyncssh.ChannelOpenError):
@@ -150,7 +164,10 @@ def _error(hop: Hop, identities: Identities, error: Exception) -> HypervisorErro
     if isinstance(error, asyncssh.KeyExchangeFailed):
         return HostUnreachable(f"{hop} and we have no SSH algorithm in common: {error.reason}")
     reason = error.reason if isinstance(error, asyncssh.DisconnectError) else str(error)
-    return HostUnreachable(f"no SSH connection to {hop}: {reason or type(error).__name__}")
+    # Such a server may be gone before asyncssh has come to compare what it offered.
+    hung_up = before_key and isinstance(error, (asyncssh.ConnectionLost, OSError))
+    guess = "; probably it and we have no SSH algorithm in common" if hung_up else ""
+    return HostUnreachable(f"no SSH connection to {hop}: {reason or type(error).__name__}{guess}")
 
 
 def _not_let_in(hop: Hop, identities: Identities) -> AuthenticationFailed:

@@ -9,7 +9,8 @@ __all__ = ["power_actions"]
 
 # Xen reports "no state" for a guest that runs and happens to be idle.
 ANSWERING = frozenset({VMState.NOSTATE, VMState.RUNNING, VMState.BLOCKED})
-ACTIVE = frozenset(VMState) - {VMState.SHUTOFF}
+OFF = frozenset({VMState.SHUTOFF})
+ACTIVE = frozenset(VMState) - OFF
 
 
 def power_actions() -> tuple[VMAction, ...]:
@@ -21,6 +22,7 @@ def power_actions() -> tuple[VMAction, ...]:
             description="Power the VM on.",
             run=_verb(PowerVerb.START),
             states=frozenset({VMState.SHUTOFF, VMState.CRASHED}),
+            goal=ANSWERING,
         ),
         VMAction(
             name=PowerVerb.SHUTDOWN,
@@ -28,6 +30,7 @@ def power_actions() -> tuple[VMAction, ...]:
             description="Ask the guest to shut down; does not wait for it.",
             run=_verb(PowerVerb.SHUTDOWN),
             states=ANSWERING,
+            goal=OFF,
         ),
         VMAction(
             name=PowerVerb.REBOOT,
@@ -43,6 +46,7 @@ def power_actions() -> tuple[VMAction, ...]:
             run=_verb(PowerVerb.FORCE_OFF),
             states=ACTIVE,
             destructive=True,
+            goal=OFF,
         ),
         VMAction(
             name=PowerVerb.FORCE_RESET,

@@ -25,7 +25,7 @@ def load_sealer() -> Sealer:
         raise _refused(message) from error
 
     # SHA-1 is the protocol's choice; in OAEP nothing depends on its resistance to collisions.
-    oaep = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)  # noqa: S303
+    oaep = padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)  # noqa: S303 # nosec B303
 
     def seal(public_key: bytes, password: str) -> bytes:
         try:

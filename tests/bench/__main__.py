@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from tests.bench import access, consoles, isolation, link, listing, plugins
+from tests.bench import access, consoles, events, isolation, link, listing, lists, plugins, requests
 from tests.bench.figures import Figure, as_json, as_table
 
 BENCHMARKS: Mapping[str, Callable[[Path], Iterator[Figure]]] = {
@@ -16,18 +16,28 @@ BENCHMARKS: Mapping[str, Callable[[Path], Iterator[Figure]]] = {
     "consoles": consoles.measure,
     "plugins": plugins.measure,
     "access": access.measure,
+    "lists": lists.measure,
+    "events": events.measure,
+    "requests": requests.measure,
 }
+GROUPS = {"api": ("events", "lists", "requests")}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/bench", description="Measure this program; ratios and medians of one run."
     )
-    parser.add_argument("benchmark", nargs="*", choices=[*BENCHMARKS, []], help="all of them when none is named")
+    parser.add_argument(
+        "benchmark",
+        nargs="*",
+        choices=[*BENCHMARKS, *GROUPS, []],
+        help=f"all of them when none is named; api stands for {', '.join(GROUPS['api'])}",
+    )
     parser.add_argument("--json", type=Path, help="write the JSON to this file instead of printing it")
     options = parser.parse_args()
     figures: list[Figure] = []
-    for name in options.benchmark or BENCHMARKS:
+    named = [name for word in options.benchmark for name in GROUPS.get(word, (word,))]
+    for name in named or BENCHMARKS:
         sys.stderr.write(f"measuring {name} …\n")
         with tempfile.TemporaryDirectory(prefix="vb") as folder:
             figures += BENCHMARKS[name](Path(folder))

@@ -74,11 +74,16 @@ def main() -> None:
         config_file = os.path.join(folder, "virtumancer.toml")  # noqa: PTH118
         with open(config_file, "w", encoding="utf-8") as file:  # noqa: PTH123
             file.write(declared)
-        flags = {"server.port": port, "database.url": f"sqlite://{folder}/v.db", "log.level": "warning"}
+        flags = {
+            "server.port": port,
+            "database.url": f"sqlite://{folder}/v.db",
+            "log.level": "warning",
+            "server.auth": "off",
+        }
         config = load_config(None, {"VIRTUMANCER_CONFIG": config_file}, flags)
         extra = {"fake": fake_plugin(hypervisor), "bench": plugin}
         application = create_app(config, load_plugins(["libvirt", "vnc", "spice", "serial"], extra))
-        run(application, listen("127.0.0.1", port), lambda: None)
+        run(application, listen("127.0.0.1", port), lambda _link: None)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,9 @@ def frozen_plugin() -> ModuleType:
 
 @pytest.fixture
 async def application(tmp_path: Path) -> AsyncIterator[Application]:
-    config = load_config(None, {"HOME": str(tmp_path)}, {"database.url": f"sqlite://{tmp_path}/v.db"})
+    config = load_config(
+        None, {"HOME": str(tmp_path)}, {"database.url": f"sqlite://{tmp_path}/v.db", "server.auth": "off"}
+    )
     plugins = load_plugins(disabled=["libvirt"], extra={"frozen": frozen_plugin()})
     async with create_app(config, plugins) as application:
         yield application

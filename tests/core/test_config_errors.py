@@ -43,8 +43,9 @@ def complaint(text: str, environ: Mapping[str, str] | None = None, flags: Mappin
         ("[sessions]\nretry_min = 9\nretry_max = 8", "retry_min: is 9.0, more than sessions.retry_max, which is 8.0"),
         ("[database]\nurl = 'mysql://h/d'", '"sqlite:///path/to/file.db" or "postgresql://user@host/database"'),
         ("[plugins]\ndisable = []", "plugins.disable: is not a known key; did you mean plugins.disabled?"),
-        ("[server]\nbind = '0.0.0.0'", 'everybody who reaches "0.0.0.0" would control all hosts'),
-        ("[server]\nbind = 'kvm1.example.org'", 'use server.auth = "token", or "127.0.0.1", "::1" or "localhost"'),
+        ("[server]\nauth = 'off'\nbind = '0.0.0.0'", 'everybody who reaches "0.0.0.0" would control all hosts'),
+        ("[server]\nauth = 'off'\nbind = '0.0.0.0'", 'use server.auth = "token", or "127.0.0.1", "::1" or "localhost"'),
+        ("[server]\nbind = 'kvm1.example.org'", 'everybody on the way to "kvm1.example.org" could read the tokens'),
         (
             "[server]\nauth = 'token'\nbind = '0.0.0.0'",
             'without TLS everybody on the way to "0.0.0.0" could read the tokens',
@@ -56,6 +57,7 @@ def complaint(text: str, environ: Mapping[str, str] | None = None, flags: Mappin
         ("[[hosts]]\nid = 'a/b'\n", "v.toml:2: hosts[0].id: must be 1 to 63 characters of A-Z a-z 0-9 . _ -"),
         ('[[hosts]]\nid = "a\\n"\n', "hosts[0].id: must be 1 to 63 characters"),
         ("[[hosts]]\nid = 'a'\nuri = 'kvm1'\n", "v.toml:3: hosts[0].uri: must be a URI such as"),
+        ("[[hosts]]\nid = 'a'\nuri = 'q://u:pw@h/s'\n", "hosts[0].uri: holds a password"),
         ("[[hosts]]\nid = 'a'\nurl = 'q:///s'\n", "v.toml:3: hosts[0].url: is not a known key; did you mean uri?"),
         ("[[hosts]]\nid='a'\nuri='q:///'\nhost_key='MD5:a'", 'must be a fingerprint as "ssh-keygen -l" prints it'),
         (

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from virtumancer.contracts import PluginInfo, PluginState
+from virtumancer.contracts import PluginInfo, PluginState, PluginStateChanged
 from virtumancer.errors import CallTimeout, HypervisorError, PluginDegraded, PluginFailed, VirtumancerError
 from virtumancer.services.plugin_health import PAUSE, TOLERATED, PluginCall, PluginHealth
 
@@ -190,3 +190,17 @@ def test_what_is_not_awaited_is_guarded_and_counted_too(health: PluginHealth) ->
         health.counted_at_once(WAVE, "looking", exits)
     (counts,) = health.infos()[0].calls
     assert (counts.calls, counts.failures) == (1, 1)
+
+
+async def test_a_plugin_that_is_degraded_and_works_again_is_told_of_once_each(clock: Clock) -> None:
+    told: list[PluginStateChanged] = []
+    info = PluginInfo(name="waver", module="waver", distribution="", version="", state=PluginState.ACTIVE)
+    health = PluginHealth([info], clock, told.append)
+    await spoil(health)
+    await call(health, breaks)
+    assert [(change.plugin, change.state) for change in told] == [("waver", PluginState.DEGRADED)]
+    assert "kvm1" in told[0].reason
+
+    clock.now += PAUSE
+    assert await call(health, works) == "waved"
+    assert [change.state for change in told] == [PluginState.DEGRADED, PluginState.ACTIVE]

@@ -43,7 +43,8 @@ def routes() -> set[str]:
     nothing: Any = SimpleNamespace(**dict.fromkeys(Services.__struct_fields__))
     nothing.console_suffixes = BUILT_IN_SUFFIXES
     nothing.provided = SimpleNamespace(routes={})
-    add_routes(listed, nothing, nothing)
+    nothing.callers = SimpleNamespace(tokens=None, users=None, sessions=None)
+    add_routes(listed, nothing, nothing, asked=True)
     return listed.routes
 
 

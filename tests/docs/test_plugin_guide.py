@@ -33,7 +33,7 @@ async def test_the_plugin_of_the_guide_adds_its_route(plugin: ModuleType, tmp_pa
     kvm1 = FakeHypervisor("kvm1")
     vm = kvm1.define("web01", VMState.RUNNING)
     plugins = load_plugins(disabled=["libvirt"], extra={"fake": fake_plugin(kvm1), "power-cycle": plugin})
-    config = load_config(None, {"HOME": str(tmp_path)}, {"database.url": "sqlite://:memory:"})
+    config = load_config(None, {"HOME": str(tmp_path)}, {"database.url": "sqlite://:memory:", "server.auth": "off"})
 
     async with create_app(config, plugins) as application:
         transport = httpx2.ASGITransport(application)

@@ -11,24 +11,24 @@ import pytest
 
 from tests.docs.pages import ROOT, blocks
 from virtumancer.app import create_app
-from virtumancer.config import load_config
+from virtumancer.config import load_config, local_server
 
 pytest.importorskip("libvirt")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 VARYING = {"hostname", "cpu_time", "instance", "db_id", "memory", "state"}
+API = "http://localhost/api/v1"
 TAKES_VALUE = {"-o", "-w", "-X", "-d"}
 
 
 def request_of(command: str) -> tuple[str, str, str | None, bool]:
-    """Read a curl command: method, path, body, and whether it prints the status instead of the answer."""
+    """Read a call of `api`: method, path, body, and whether it prints the status instead of the answer."""
     flags: dict[str, str] = {}
-    path = ""
-    words = iter(shlex.split(command)[1:])
+    name, path, *rest = shlex.split(command)
+    assert name == "api"
+    words = iter(rest)
     for word in words:
-        if word in TAKES_VALUE:
-            flags[word] = next(words)
-        elif word != "-s":
-            path = word.removeprefix("$api")
+        assert word in TAKES_VALUE
+        flags[word] = next(words)
     method = flags.get("-X", "POST" if "-d" in flags else "GET")
     return method, path, flags.get("-d"), "-w" in flags
 
@@ -52,11 +52,12 @@ def demo(tmp_path: Path) -> Path:
 
 
 async def test_the_first_five_calls_answer_as_the_readme_says(demo: Path) -> None:
-    config = load_config(demo, {"HOME": str(demo.parent)}, {"database.url": "sqlite://:memory:"})
+    config = load_config(demo, {"HOME": str(demo.parent)}, {"database.url": f"sqlite://{demo.parent}/virtumancer.db"})
 
     async with create_app(config) as application:
         transport = httpx2.ASGITransport(application)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost/api/v1") as client:
+        header = {"Authorization": f"Bearer {local_server(config).token()}"}
+        async with httpx2.AsyncClient(transport=transport, base_url=API, headers=header) as client:
             await client.post("/hosts/demo/connect")
             for block in blocks(README, "console"):
                 command, _, printed = block.strip().partition("\n")

@@ -55,3 +55,17 @@ def new_manager(tmp_path: Path) -> Iterator[Callable[..., Manager]]:
             return stack.enter_context(Manager(tmp_path / f"manager-{next(count)}", config, env=env))
 
         yield make
+
+
+@pytest.fixture
+def sshd(libvirtd: PrivateLibvirtd, tmp_path: Path) -> Iterator[PrivateSshd]:
+    with host_sshd(tmp_path / "sshd", libvirtd) as sshd:
+        yield sshd
+
+
+@pytest.fixture
+def strange(sshd: PrivateSshd, tmp_path: Path) -> str:
+    """The URI of a host whose key is in no known_hosts file."""
+    nobody = tmp_path / "known_hosts_of_nobody"
+    nobody.touch()
+    return ssh_uri(sshd, known_hosts=nobody)

@@ -73,3 +73,8 @@ def rows(manager: Manager, host: str) -> dict[str, dict[str, Any]]:
     answer = manager.get(f"{host}/vms/db")
     assert answer.status_code == 200, answer.text
     return {row["name"]: row for row in answer.json()}
+
+
+def pinned(manager: Manager, host: str) -> list[str]:
+    """The fingerprints of the keys that are pinned for a host."""
+    return [key["fingerprint"] for key in manager.get(f"{host}/host-keys").json()]

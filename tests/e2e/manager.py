@@ -23,7 +23,10 @@ ALARMS = re.compile(r"Traceback|never retrieved|never awaited|Task was destroyed
 
 
 class Manager:
-    """Starts and ends the program; `get`, `post` and `delete` take paths below `/api/v1`."""
+    """Starts and ends the program; `get`, `post` and `delete` take paths below `/api/v1`.
+
+    Nobody is asked who they are, as the clients of the original need it, unless the configuration says something else.
+    """
 
     def __init__(self, folder: Path, config: str = "", *, env: Mapping[str, str] | None = None) -> None:
         self.folder = folder
@@ -57,6 +60,10 @@ class Manager:
         self.terminate()
         self.assert_calm()
 
+    def configure(self, config: str) -> None:
+        """Give it another configuration, which counts from its next start on."""
+        self._config = config
+
     @property
     def pid(self) -> int:
         assert self._process is not None
@@ -70,8 +77,10 @@ class Manager:
 
     def command(self, *flags: str) -> list[str]:
         """The command line that serves on this manager's port and database."""
-        fixed = ("serve", "--port", str(self.port), "--database", f"sqlite://{self.database}", "--log-level", "debug")
-        return [str(PROGRAM), *fixed, *flags]
+        fixed = ("serve", "--port", str(self.port), "--database", f"sqlite://{self.database}")
+        auth = () if "auth =" in self._config else ("--auth", "off")
+        level = () if "[log]" in self._config else ("--log-level", "debug")
+        return [str(PROGRAM), *fixed, *auth, *level, *flags]
 
     def environment(self) -> dict[str, str]:
         """The environment without the user's own settings, keys and known hosts."""

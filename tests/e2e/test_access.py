@@ -2,6 +2,7 @@
 
 import sqlite3
 import stat
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 
 from tests.e2e.manager import Manager
 
-CONFIG = '[server]\nauth = "token"\n'
+# The Manager leaves it to the program then, and the program's default is to ask.
+CONFIG = "# no auth = here\n"
 
 
 @pytest.fixture
@@ -38,6 +40,22 @@ def test_the_program_says_where_the_token_is_and_lets_nobody_else_in(manager: Ma
     assert manager.get("/health").status_code == 200
     assert manager.get("/hosts").status_code == 401
     assert manager.post("/hosts", {"id": "kvm1", "uri": "test:///default"}).status_code == 401
+
+
+def test_the_line_that_is_printed_calls_the_api(manager: Manager) -> None:
+    [line] = [line.strip() for line in manager.log().splitlines() if line.strip().startswith("api()")]
+    script = f"{line}\napi /hosts -w ' %{{http_code}}'"
+
+    assert subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout == "[] 200"
+
+
+def test_asking_nobody_is_a_warning_at_every_start(tmp_path: Path) -> None:
+    with Manager(tmp_path / "off", '[server]\nauth = "off"\n') as manager:
+        manager.restart()
+        assert manager.get("/hosts").status_code == 200
+        assert manager.log().count("WARNING: anybody on this machine") == 2
+        assert manager.log().count("nobody is asked who they are (server.auth = off)") == 2
+        assert not (tmp_path / "off/virtumancer.admin-token").exists()
 
 
 def test_a_token_of_one_vm_works_on_a_real_host_and_survives_a_power_cut(manager: Manager) -> None:

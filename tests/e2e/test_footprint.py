@@ -16,6 +16,18 @@ pytestmark = pytest.mark.lab
 COUNT = 1000
 
 
+@pytest.fixture
+def as_installed(tmp_path: Path) -> dict[str, str]:
+    """The environment of a program as users have it.
+
+    Nobody counts its lines, and no tool of the tests brought pydantic along, which Tortoise loads where it is.
+    """
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "pydantic.py").write_text("raise ImportError('not installed')\n")
+    return {"PYTHONPATH": str(hidden), "COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
+
+
 def node_file(folder: Path) -> Path:
     """A host of libvirt's test driver with many VMs, half of which run."""
     domains = "".join(
@@ -36,8 +48,10 @@ def node_file(folder: Path) -> Path:
     return file
 
 
-def test_the_first_answer_comes_within_a_second_and_a_half(new_manager: Callable[[], Manager]) -> None:
-    manager = new_manager()
+def test_the_first_answer_comes_within_a_second_and_a_half(
+    new_manager: Callable[..., Manager], as_installed: dict[str, str]
+) -> None:
+    manager = new_manager(env=as_installed)
     durations = []
     for _ in range(3):
         manager.terminate()
@@ -48,8 +62,10 @@ def test_the_first_answer_comes_within_a_second_and_a_half(new_manager: Callable
     assert median < 2 * 1.5  # a busy machine needs longer than the 1.5 s that are promised
 
 
-def test_a_thousand_idle_vms_take_less_than_120_mb(new_manager: Callable[[], Manager], tmp_path: Path) -> None:
-    manager = new_manager()
+def test_a_thousand_idle_vms_take_less_than_120_mb(
+    new_manager: Callable[..., Manager], as_installed: dict[str, str], tmp_path: Path
+) -> None:
+    manager = new_manager(env=as_installed)
     host = add_host(manager, "thousand", f"test://{node_file(tmp_path)}")
     assert len(vms(manager, host)) == COUNT
     time.sleep(1)

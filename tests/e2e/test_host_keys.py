@@ -1,34 +1,20 @@
 """SSH host keys and user keys: nobody is trusted unasked, and a key that changed is never forgiven."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from tests.e2e.hosts import IMPATIENT, add_host, detail, host_sshd, ssh_uri, wait_for_host
+from tests.e2e.hosts import IMPATIENT, add_host, detail, host_sshd, pinned, ssh_uri, wait_for_host
 from tests.e2e.manager import Manager
 from tests.lab import PrivateLibvirtd, PrivateSshd
 
 pytestmark = pytest.mark.lab
 
 ACCEPT_NEW = IMPATIENT + '\nunknown_host_keys = "accept-new"\n'
-
-
-@pytest.fixture
-def sshd(libvirtd: PrivateLibvirtd, tmp_path: Path) -> Iterator[PrivateSshd]:
-    with host_sshd(tmp_path / "sshd", libvirtd) as sshd:
-        yield sshd
-
-
-@pytest.fixture
-def strange(sshd: PrivateSshd, tmp_path: Path) -> str:
-    """The URI of a host whose key is in no known_hosts file."""
-    nobody = tmp_path / "known_hosts_of_nobody"
-    nobody.touch()
-    return ssh_uri(sshd, known_hosts=nobody)
 
 
 def refusal_of(manager: Manager, host: str, uri: str, **more: object) -> tuple[int, dict[str, Any]]:
@@ -193,10 +179,6 @@ def test_a_parameter_that_weakens_the_connection_is_refused_before_any_dialling(
     assert [field["field"] for field in problem["fields"]] == ["uri"]
     assert parameter.split("=", maxsplit=1)[0] in problem["detail"]
     assert sshd.connection_count() == 0
-
-
-def pinned(manager: Manager, host: str) -> list[str]:
-    return [key["fingerprint"] for key in manager.get(f"{host}/host-keys").json()]
 
 
 def test_a_pinned_key_is_listed_and_given_up(impatient: Manager, sshd: PrivateSshd, strange: str) -> None:

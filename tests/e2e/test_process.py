@@ -88,7 +88,11 @@ def test_an_environment_variable_with_a_typo_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_address_for_everybody_is_refused_without_accounts(tmp_path: Path) -> None:
-    assert "127.0.0.1" in fails(tmp_path, "serve", "--bind", "0.0.0.0")
+    assert "127.0.0.1" in fails(tmp_path, "serve", "--bind", "0.0.0.0", "--auth", "off")
+
+
+def test_an_address_for_everybody_is_refused_without_tls(tmp_path: Path) -> None:
+    assert "tls_cert" in fails(tmp_path, "serve", "--bind", "0.0.0.0")
 
 
 def test_an_unknown_flag_is_a_users_mistake(tmp_path: Path) -> None:

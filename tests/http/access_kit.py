@@ -1,11 +1,14 @@
 """An application that asks for tokens, with two hosts, and callers with different rights."""
 
 import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, Self
 
 import httpx2
+from websockets.exceptions import ConnectionClosed
 
 from virtumancer import hookimpl
 from virtumancer.app import Application, create_app
@@ -24,6 +27,10 @@ from virtumancer.contracts import (
     VMState,
 )
 from virtumancer.plugins import load_plugins
+from virtumancer.server import Server, listen, server_settings, url_of
+from virtumancer.services.access import Callers
+from virtumancer.services.plugin_health import PluginHealth
+from virtumancer.store import Database, TokensRepository, UsersRepository, WebSessionsRepository
 from virtumancer.testing import FakeHypervisor, fake_plugin
 
 WEB = "11111111-1111-4111-8111-111111111111"
@@ -57,7 +64,7 @@ def _extras() -> ModuleType:
 class World:
     """The application, its hypervisors, and an HTTP client for each caller."""
 
-    def __init__(self, folder: Path, **flags: Any) -> None:
+    def __init__(self, folder: Path, plugins: Mapping[str, ModuleType] | None = None, **flags: Any) -> None:
         self.folder = folder
         self.a, self.b = FakeHypervisor("a"), FakeHypervisor("b")
         for hypervisor, name, uuid in ((self.a, "web", WEB), (self.a, "db", DB), (self.b, "other", OTHER)):
@@ -69,10 +76,9 @@ class World:
             "server.admin_token_file": f"{folder}/admin-token",
             "sessions.stats_interval": 0.05,
         }
-        plugins = load_plugins(
-            ["libvirt", "vnc", "spice", "serial"], extra={"fake": fake_plugin(self.a, self.b), "extras": _extras()}
-        )
-        self.application: Application = create_app(load_config(None, {"HOME": str(folder)}, settings | flags), plugins)
+        extra = {"fake": fake_plugin(self.a, self.b), "extras": _extras(), **(plugins or {})}
+        loaded = load_plugins(["libvirt", "vnc", "spice", "serial"], extra=extra)
+        self.application: Application = create_app(load_config(None, {"HOME": str(folder)}, settings | flags), loaded)
         self._clients: list[httpx2.AsyncClient] = []
         self.token = ""
         self.admin: httpx2.AsyncClient
@@ -89,13 +95,30 @@ class World:
             await client.aclose()
         await self.application.__aexit__(None, None, None)
 
-    def client(self, token: str | None) -> httpx2.AsyncClient:
+    def client(self, token: str | None, address: str = "127.0.0.1") -> httpx2.AsyncClient:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         client = httpx2.AsyncClient(
-            transport=httpx2.ASGITransport(self.application), base_url="http://localhost/api/v1", headers=headers
+            transport=httpx2.ASGITransport(self.application, client=(address, 123)),
+            base_url="http://localhost/api/v1",
+            headers=headers,
         )
         self._clients.append(client)
         return client
+
+    @asynccontextmanager
+    async def served(self) -> AsyncIterator[str]:
+        """Serve the application on a port of its own; gives the address of its WebSockets."""
+        listener = listen("127.0.0.1", 0)
+        started = asyncio.Event()
+        server = Server(server_settings(self.application), started.set)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        await started.wait()
+        try:
+            yield url_of(self.application.config, listener).replace("http", "ws")
+        finally:
+            server.should_exit = True
+            await serving
+            listener.close()
 
     async def add_hosts(self) -> None:
         """Add the hosts, or those that a test has removed or disconnected."""
@@ -111,6 +134,24 @@ class World:
         assert answer.status_code == 201, answer.text
         made = answer.json()
         return SimpleNamespace(id=made["info"]["id"], token=made["token"], client=self.client(made["token"]))
+
+
+def callers_of(database: Database) -> Callers:
+    """Everybody who may call, as one of several processes on a database knows them."""
+    tokens, users, sessions = TokensRepository(database), UsersRepository(database), WebSessionsRepository(database)
+    return Callers(tokens, users, sessions, load_config(None, {"HOME": "/none"}, {}), {}, PluginHealth(()))
+
+
+def bearing(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def end_of(socket: Any) -> int:
+    """Return the close code of a WebSocket, once it has one."""
+    with suppress(ConnectionClosed):
+        while True:
+            await socket.recv()
+    return int(socket.close_code)
 
 
 async def within_a_second(wait: Any) -> Any:

@@ -1,7 +1,8 @@
 """An application on a scratch database, reached over ASGI, with fake hypervisors behind it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx2
@@ -11,7 +12,31 @@ from virtumancer.app import Application, create_app
 from virtumancer.config import load_config
 from virtumancer.plugins import load_plugins
 from virtumancer.server import Server, listen, server_settings, url_of
+from virtumancer.store import Database, database
 from virtumancer.testing import FakeHypervisor, fake_plugin
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let new databases begin as copies of one with all tables: making those takes longer than most tests here."""
+    made = tmp_path_factory.mktemp("tables") / "made.db"
+
+    async def make() -> None:
+        async with Database(f"sqlite://{made}"):
+            pass
+
+    asyncio.run(make())
+    prepare = database._prepare_file
+
+    def prepare_copy(path: str) -> Path:
+        file = prepare(path)
+        if not file.stat().st_size:
+            shutil.copyfile(made, file)
+        return file
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "_prepare_file", prepare_copy)
+        yield
 
 
 @pytest.fixture
@@ -31,6 +56,7 @@ async def application(tmp_path: Path, kvm1: FakeHypervisor, kvm2: FakeHypervisor
         {"HOME": str(tmp_path)},
         {
             "database.url": f"sqlite://{tmp_path}/virtumancer.db",
+            "server.auth": "off",
             "sessions.retry_min": 0.05,
             "sessions.retry_max": 0.2,
             "sessions.connect_timeout": 1.0,

@@ -52,6 +52,7 @@ def naughty_plugins(tmp_path: Path, kvm1: FakeHypervisor) -> Naughty:
             plugin.__dict__[hook] = hookimpl(_returning(items))
         settings = {
             "database.url": f"sqlite://{tmp_path}/v.db",
+            "server.auth": "off",
             "sessions.retry_min": 0.05,
             "sessions.retry_max": 0.4,
             "sessions.connect_timeout": 0.5,

@@ -1,7 +1,6 @@
 """Tokens and grants: who is let in, what each sees, and what ends when a right is withdrawn."""
 
 import asyncio
-import contextlib
 import json
 import os
 import stat
@@ -13,13 +12,18 @@ from typing import Any
 import pytest
 import structlog
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import InvalidStatus
 
-from tests.http.access_kit import DB, WEB, World, within_a_second
-from virtumancer.config import load_config
-from virtumancer.server import Server, listen, server_settings, url_of
-from virtumancer.services.access import EVERYTHING, AccessKeeper, Caller, Grant, Tokens, admin_token_file
-from virtumancer.store import Database, TokensRepository
+from tests.http.access_kit import DB, WEB, World, bearing, callers_of, end_of, within_a_second
+from virtumancer.config import admin_token_file, load_config
+from virtumancer.services.access import EVERYTHING, AccessKeeper, Caller, Grant
+from virtumancer.services.audit import AuditLog
+from virtumancer.store import AuditRepository, Database
+
+
+def audit_of(database: Database) -> AuditLog:
+    return AuditLog(AuditRepository(database))
+
 
 REFUSED = 4403
 
@@ -32,19 +36,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 @pytest.fixture
 async def ws(world: World) -> AsyncIterator[str]:
-    listener = listen("127.0.0.1", 0)
-    started = asyncio.Event()
-    server = Server(server_settings(world.application), started.set)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    await started.wait()
-    yield url_of(world.application.config, listener).replace("http", "ws")
-    server.should_exit = True
-    await serving
-    listener.close()
-
-
-def bearing(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
+    async with world.served() as address:
+        yield address
 
 
 async def refusal(target: str, **options: Any) -> tuple[int, str]:
@@ -53,13 +46,6 @@ async def refusal(target: str, **options: Any) -> tuple[int, str]:
             pass
     response = refused.value.response
     return response.status_code, str(json.loads(response.body or b"")["code"])
-
-
-async def end_of(socket: Any) -> int:
-    with contextlib.suppress(ConnectionClosed):
-        while True:
-            await socket.recv()
-    return int(socket.close_code)
 
 
 @pytest.mark.parametrize(
@@ -113,8 +99,9 @@ async def test_a_token_of_another_database_is_told_about(tmp_path: Path) -> None
     tokens = []
     with structlog.testing.capture_logs() as logs:
         async with Database(f"sqlite://{tmp_path}/v.db") as database:
-            known = Tokens(TokensRepository(database), asked=True)
-            async with AccessKeeper(known, tmp_path / "admin-token", shared=False):
+            callers = callers_of(database)
+            known = callers.tokens
+            async with AccessKeeper(callers, tmp_path / "admin-token", audit_of(database), shared=False):
                 tokens = list(known.infos())
 
     assert tokens == []
@@ -213,6 +200,7 @@ async def test_a_grant_on_a_vm_follows_its_uuid_not_its_name(world: World) -> No
     vm = await world.make({"role": "operator", "host": "a", "vm": WEB})
     world.a.change(WEB, name="old-web")
     world.a.change(DB, name="web")
+    await asyncio.sleep(0)  # the events arrive
 
     assert (await vm.client.get("/hosts/a/vms/web/stats")).status_code == 404
     assert (await vm.client.get("/hosts/a/vms/old-web/stats")).status_code == 200
@@ -244,6 +232,24 @@ async def test_consoles_and_sockets_end_when_the_right_is_withdrawn(world: World
         await others.send(b"x")
 
     assert (await made.client.get("/me")).status_code == (401 if way == "revoked" else 200)
+
+
+async def test_consoles_and_sockets_of_a_browser_end_when_it_signs_out(world: World, ws: str) -> None:
+    secret = (await world.admin.post("/session/links")).json()["path"].partition("#")[2]
+    cookie = (await world.client(None).post("/session", json={"link": secret})).headers["set-cookie"].split(";")[0]
+    page = {"Cookie": cookie, "Origin": ws.replace("ws://", "http://")}
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(f"{ws}/ws", additional_headers={"Cookie": cookie})
+    assert refused.value.response.status_code == 403
+    async with (
+        connect(f"{ws}/api/v1/hosts/a/vms/web/plain", additional_headers=page) as console,
+        connect(f"{ws}/ws", additional_headers=page) as socket,
+    ):
+        out = await world.client(None).delete("/session", headers={"Cookie": cookie, "Origin": "http://localhost"})
+
+        assert out.status_code == 204
+        assert await within_a_second(end_of(console)) == REFUSED
+        assert await within_a_second(end_of(socket)) == REFUSED
 
 
 async def test_a_browser_opens_a_console_with_a_ticket_alone(world: World, ws: str) -> None:
@@ -342,9 +348,10 @@ async def test_without_accounts_everybody_may_do_everything(tmp_path: Path) -> N
 
 async def test_a_right_withdrawn_by_another_process_is_gone_within_a_second(tmp_path: Path) -> None:
     async with Database(f"sqlite://{tmp_path}/v.db") as database:
-        here, there = (Tokens(TokensRepository(database), asked=True) for _ in range(2))
+        callers = callers_of(database)
+        here, there = callers_of(database).tokens, callers.tokens
         admin = Caller("admin", EVERYTHING)
-        async with AccessKeeper(there, tmp_path / "admin-token", shared=True):
+        async with AccessKeeper(callers, tmp_path / "admin-token", audit_of(database), shared=True):
             await here.load()
             made = await here.create("x", (Grant(role="viewer"),), None, admin)
             changed = asyncio.Event()

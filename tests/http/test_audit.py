@@ -1,7 +1,6 @@
 """Every change over HTTP is on record: before it is made, and what came of it."""
 
 import asyncio
-import sqlite3
 from pathlib import Path
 
 import httpx2
@@ -9,6 +8,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from tests.http.outside import change_database
 from virtumancer.app import Application
 from virtumancer.contracts import ConsoleOffer, VMState
 from virtumancer.errors import HypervisorError
@@ -71,8 +71,7 @@ async def test_it_is_on_record_before_it_is_done(
 async def test_what_cannot_be_written_down_is_not_done(
     client: httpx2.AsyncClient, host: None, kvm1: FakeHypervisor, tmp_path: Path
 ) -> None:
-    with sqlite3.connect(tmp_path / "virtumancer.db") as database:
-        database.execute("DROP TABLE audit_records")
+    await change_database(tmp_path, "DROP TABLE audit_records")
 
     answer = await client.post("/hosts/kvm1/vms/web01/forceoff")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 import pytest
+import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -76,6 +77,7 @@ async def application(tmp_path: Path, kvm1: FakeHypervisor) -> AsyncIterator[App
     flags = {
         "database.url": f"sqlite://{tmp_path}/v.db",
         "server.allowed_origins": [ORIGIN],
+        "server.auth": "off",
         "consoles.max_per_vm": 8,
         "consoles.screenshot_interval": 0.3,
     }
@@ -397,6 +399,31 @@ async def test_the_hypervisor_refusing_is_told_before_the_upgrade(ws: str, kvm1:
     kvm1.faults.fail("open_console", HypervisorError("no more slots"))
     status, problem = await refusal(f"{ws}/plain")
     assert (status, problem["detail"]) == (502, "no more slots")
+
+
+async def test_a_viewer_that_leaves_before_its_socket_is_open_is_no_defect_and_leaves_nothing(
+    ws: str, client: httpx2.AsyncClient, kvm1: FakeHypervisor
+) -> None:
+    host, _, path = ws.removeprefix("ws://").partition("/")
+    name, _, port = host.partition(":")
+    kvm1.faults.hang("open_console")
+    with structlog.testing.capture_logs() as logs:
+        reader, writer = await asyncio.open_connection(name, int(port))
+        writer.write(
+            f"GET /{path}/plain HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        while not kvm1.faults.calls["open_console"]:  # noqa: ASYNC110 - a counter
+            await asyncio.sleep(0.01)
+        writer.transport.abort()
+        await asyncio.sleep(0.1)
+        kvm1.faults.release("open_console")
+        far = await far_end(kvm1)
+        assert await asyncio.wait_for(far.read(), 3) == b""
+        while (await client.get("/consoles")).json():  # noqa: ASYNC110 - as a client sees it
+            await asyncio.sleep(0.01)
+    assert [line for line in logs if line["log_level"] == "error"] == []
+    assert await reader.read() == b""
 
 
 async def test_a_hundred_viewers_come_and_go_and_leave_nothing(ws: str, client: httpx2.AsyncClient) -> None:

@@ -118,7 +118,7 @@ async def application(tmp_path: Path, kvm1: FakeHypervisor, hypervisor: Hypervis
     transports = ModuleType("transports")
     transports.virtumancer_console_transports = hookimpl(lambda: [Direct])  # type: ignore[attr-defined]
     extra = {"fake": fake_plugin(kvm1), "transports": transports}
-    flags = {"database.url": f"sqlite://{tmp_path}/v.db", "server.max_body": MAX_BODY}
+    flags = {"database.url": f"sqlite://{tmp_path}/v.db", "server.auth": "off", "server.max_body": MAX_BODY}
     plugins = load_plugins(["libvirt", "vnc", "spice", "serial"], extra=extra)
     async with create_app(load_config(None, {}, flags), plugins) as application:
         yield application

@@ -1,8 +1,11 @@
 """`/hosts` as a client sees it."""
 
+import asyncio
+
 import httpx2
 
-from virtumancer.errors import HostUnreachable
+from virtumancer.contracts import HostKey
+from virtumancer.errors import HostKeyUnknown, HostUnreachable
 from virtumancer.testing import FakeHypervisor
 
 
@@ -36,3 +39,22 @@ async def test_the_vms_of_a_host_are_listed_and_stored(client: httpx2.AsyncClien
     assert [vm["uuid"] for vm in listed] == [web.uuid]
     assert [row["name"] for row in stored] == ["web 1/2"]
     assert (await client.get("/hosts/a/vms/web%201%2F2/stats")).json()["state"] == 5
+
+
+async def test_what_is_approved_while_an_attempt_is_under_way_counts_for_the_next(
+    client: httpx2.AsyncClient, kvm1: FakeHypervisor
+) -> None:
+    await client.post("/hosts", json={"id": "a", "uri": kvm1.uri})
+    await client.post("/hosts/a/disconnect")
+    kvm1.faults.hang("connect")
+    key = HostKey("192.0.2.1", "ssh-ed25519", f"SHA256:{'A' * 43}", "ssh-ed25519 AAAA")
+    kvm1.faults.fail("connect", HostKeyUnknown("nobody vouches for it", host_key=key))
+    before = kvm1.faults.calls["connect"]
+    first = asyncio.create_task(client.post("/hosts/a/connect"))
+    while kvm1.faults.calls["connect"] == before:  # noqa: ASYNC110 - a counter
+        await asyncio.sleep(0)
+    second = asyncio.create_task(client.post("/hosts/a/connect", json={"host_key": key.fingerprint}))
+    await asyncio.sleep(0.05)
+    kvm1.faults.release("connect")
+    assert (await first).json()["code"] == "host-key-unknown"
+    assert (await second).json()["state"] == "connected"

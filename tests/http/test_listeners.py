@@ -75,7 +75,9 @@ async def listened(
 
     plugin = ModuleType("ears")
     plugin.__dict__["virtumancer_event_listeners"] = virtumancer_event_listeners
-    config = load_config(None, {"HOME": str(tmp_path)}, {"database.url": f"sqlite://{tmp_path}/virtumancer.db"})
+    config = load_config(
+        None, {"HOME": str(tmp_path)}, {"database.url": f"sqlite://{tmp_path}/virtumancer.db", "server.auth": "off"}
+    )
     plugins = load_plugins(disabled=["libvirt"], extra={"fake": fake_plugin(hypervisor), "ears": plugin})
     async with create_app(config, plugins) as application:
         transport = httpx2.ASGITransport(application)

@@ -207,7 +207,10 @@ def test_a_route_of_a_plugin_has_its_body_its_answer_and_its_path() -> None:
         "Report on disks.",
         "All of it.",
     )
-    assert [(parameter["name"], parameter["in"]) for parameter in disk["parameters"]] == [("disk", "path")]
+    assert [(one.get("name"), one.get("in"), one.get("$ref", "")) for one in disk["parameters"]] == [
+        ("disk", "path", ""),
+        (None, None, "#/components/parameters/If-None-Match"),
+    ]
     assert disk["responses"]["200"]["content"]["application/json"]["schema"]["items"]["$ref"].endswith("reports.Report")
     assert (disk["x-plugin"], disk["x-permission"]) == ("reports", "storage")
     assert "default" in disk["responses"]
@@ -228,7 +231,7 @@ async def test_a_vm_offers_the_schema_that_the_document_has(tmp_path: Path) -> N
         for name in ("cycler", "odd")
     )
     plugins = msgspec.structs.replace(loaded, actions=actions, infos=(*loaded.infos, *infos))
-    config = load_config(None, {"HOME": str(tmp_path)}, {"database.url": "sqlite://:memory:"})
+    config = load_config(None, {"HOME": str(tmp_path)}, {"database.url": "sqlite://:memory:", "server.auth": "off"})
 
     async with create_app(config, plugins) as application:
         transport = httpx2.ASGITransport(application)

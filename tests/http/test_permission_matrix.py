@@ -2,81 +2,36 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
-from tests.http.access_kit import DB, OTHER, WEB, World
+from tests.http.access_kit import World, bearing
+from tests.http.matrix import ACTIONS, CALLERS, OBJECTS, RULES, TAGS, expected_of, kind_of
+from virtumancer import hookimpl
+from virtumancer.contracts import ActionContext, VMAction, VMRef
 from virtumancer.http.operations import operation_of
 from virtumancer.http.requests import BodyReader
 from virtumancer.http.routes import add_routes
 
 METHODS = ("get", "post", "put", "patch", "delete", "websocket")
-# What each route needs, and on what; written by hand, so that a rule that changes has to be changed twice.
-RULES: dict[str, tuple[str, str]] = {
-    "GET /api/v1/health": ("public", ""),
-    "GET /api/v1/openapi.json": ("anybody", ""),
-    "GET /api/v1/me": ("anybody", ""),
-    "GET /api/v1/tokens": ("everything", "access"),
-    "POST /api/v1/tokens": ("everything", "access"),
-    "GET /api/v1/tokens/{token}": ("everything", "access"),
-    "PATCH /api/v1/tokens/{token}": ("everything", "access"),
-    "DELETE /api/v1/tokens/{token}": ("everything", "access"),
-    "GET /api/v1/plugins": ("everything", "read"),
-    "GET /api/v1/plugins/{plugin}": ("everything", "read"),
-    "GET /api/v1/plugins/extras/count": ("everything", "count"),
-    "GET /api/v1/hosts": ("anybody", ""),
-    "POST /api/v1/hosts": ("everything", "hosts"),
-    "GET /api/v1/hosts/{host}": ("host", "read"),
-    "DELETE /api/v1/hosts/{host}": ("host", "hosts"),
-    "GET /api/v1/hosts/{host}/info": ("host", "read"),
-    "POST /api/v1/hosts/{host}/connect": ("host", "hosts"),
-    "POST /api/v1/hosts/{host}/disconnect": ("host", "hosts"),
-    "GET /api/v1/hosts/{host}/host-keys": ("host", "hosts"),
-    "POST /api/v1/hosts/{host}/host-keys/rotate": ("host", "hosts"),
-    "DELETE /api/v1/hosts/{host}/host-keys/{fingerprint}": ("host", "hosts"),
-    "GET /api/v1/hosts/{host}/samples": ("host", "read"),
-    "GET /api/v1/hosts/{host}/vms": ("within host", "read"),
-    "GET /api/v1/hosts/{host}/vms/db": ("within host", "read"),
-    "GET /api/v1/hosts/{host}/vms/{vm}/actions": ("vm", "read"),
-    "GET /api/v1/hosts/{host}/vms/{vm}/stats": ("vm", "read"),
-    "GET /api/v1/hosts/{host}/vms/{vm}/hardware": ("vm", "read"),
-    "GET /api/v1/hosts/{host}/vms/{vm}/consoles": ("vm", "read"),
-    "POST /api/v1/hosts/{host}/vms/{vm}/consoles": ("vm", "console-view"),
-    "GET /api/v1/hosts/{host}/vms/{vm}/screenshot": ("vm", "console-view"),
-    "POST /api/v1/hosts/{host}/vms/{vm}/{action}": ("vm", "power"),
-    "GET /api/v1/consoles": ("anybody", ""),
-    "GET /api/v1/consoles/{session}": ("anybody", ""),
-    "DELETE /api/v1/consoles/{session}": ("anybody", ""),
-    "WEBSOCKET /ws": ("socket", ""),
-    "WEBSOCKET /api/v1/ws": ("socket", ""),
-    "WEBSOCKET /api/v1/hosts/{host}/vms/{vm}/plain": ("socket", ""),
-    "WEBSOCKET /api/v1/hosts/{host}/vms/{vm}/{action}": ("socket", ""),
-}
-ALL = {"*"}
-OPERATOR = {"read", "power", "console", "console-view"}
-# name -> grants, and the same as (rights, host, VM) for a model of our own
-CALLERS: dict[str, list[tuple[dict[str, Any], tuple[set[str], str, str]]]] = {
-    "administrator": [({"role": "admin"}, (ALL, "", ""))],
-    "viewer": [({"role": "viewer"}, ({"read"}, "", ""))],
-    "operator": [({"role": "operator"}, (OPERATOR, "", ""))],
-    "administrator of a": [({"role": "admin", "host": "a"}, (ALL, "a", ""))],
-    "viewer of a": [({"role": "viewer", "host": "a"}, ({"read"}, "a", ""))],
-    "operator of web": [({"role": "operator", "host": "a", "vm": WEB}, (OPERATOR, "a", "web"))],
-    "viewer of a, operator of db": [
-        ({"role": "viewer", "host": "a"}, ({"read"}, "a", "")),
-        ({"role": "operator", "host": "a", "vm": DB}, (OPERATOR, "a", "db")),
-    ],
-    "viewer of b": [({"role": "viewer", "host": "b"}, ({"read"}, "b", ""))],
-    "onlooker of other": [
-        ({"rights": ["read", "console-view"], "host": "b", "vm": OTHER}, ({"read", "console-view"}, "b", "other"))
-    ],
-    "counter": [({"rights": ["count"]}, ({"count"}, "", ""))],
-    "nothing": [],
-}
-OBJECTS = [("a", "web"), ("a", "db"), ("b", "other"), ("a", "none"), ("none", "web")]
-EXISTING = {("a", "web"), ("a", "db"), ("b", "other")}
+NO_STREAM = {"Accept": "application/json"}
+SOCKETS = [route for route in RULES if route.startswith("WEBSOCKET")]
+
+
+async def _hibernate(_context: ActionContext, _vm: VMRef, _params: object) -> None:
+    pass
+
+
+def _hibernating() -> ModuleType:
+    """Return a plugin whose action needs a right of its own."""
+    plugin = ModuleType("hibernating")
+    action = VMAction(name="hibernate", title="Hibernate", description="Off.", run=_hibernate, permission="hibernate")
+    plugin.virtumancer_vm_actions = hookimpl(lambda: [action])  # type: ignore[attr-defined]
+    return plugin
 
 
 class Table:
@@ -92,13 +47,15 @@ class Table:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with World(tmp_path) as made:
+    async with World(tmp_path, {"hibernating": _hibernating()}) as made:
+        for path, tags in TAGS.items():
+            assert (await made.admin.patch(f"{path}/metadata", json={"tags": tags})).status_code == 200
         yield made
 
 
 def _table(world: World) -> dict[str, object]:
     table: Any = Table()
-    add_routes(table, world.application._services, BodyReader(1024))
+    add_routes(table, world.application._services, BodyReader(1024), asked=True)
     routes: dict[str, object] = table.routes
     return routes
 
@@ -118,57 +75,63 @@ async def test_every_route_has_a_rule_here_and_in_the_code(world: World) -> None
     assert [route for route, ruled in found.items() if not ruled] == []
 
 
-def _has(caller: str, right: str, host: str, vm: str) -> bool:
-    return any(
-        (on_host, on_vm) in {("", ""), (host, ""), (host, vm)} and (right in rights or "*" in rights)
-        for _, (rights, on_host, on_vm) in CALLERS[caller]
-    )
-
-
-def _expected(caller: str, scope: str, right: str, host: str, vm: str, missing: str) -> set[str]:
-    """Return what may come: `ok`, `404`, `403`; `missing` also where an object below that of the rule is not there."""
-    if scope in {"public", "anybody"}:
-        return {"ok", "404"}
-    if scope == "everything":
-        return {"ok", "404"} if _has(caller, right, "", "") else {"403"}
-    if scope == "within host":
-        readable = any(_has(caller, "read", host, name) for name in ("", "web", "db", "other"))
-        return {"ok"} if readable and host in {"a", "b"} else {"404"}
-    name = vm if scope == "vm" else ""
-    exists = (host, vm) in EXISTING if scope == "vm" else host in {"a", "b"}
-    if not exists and _has(caller, "read", "", ""):
-        return {"404", "403", "ok"}  # who may read everything learns nothing; a body may be refused first
-    if not exists or not _has(caller, "read", host, name):
-        return {"404"}
-    return {"ok", missing} if _has(caller, right, host, name) else {"403"}
-
-
-def _kind(status: int) -> str:
-    return {401: "401", 403: "403", 404: "404"}.get(status, "ok")
-
-
-@pytest.mark.parametrize("route", [route for route in RULES if not route.startswith("WEBSOCKET")])
+@pytest.mark.parametrize("route", [route for route in RULES | ACTIONS if route not in SOCKETS])
 async def test_who_may(world: World, route: str) -> None:
     method, path = route.split(" ")
-    path = path.removeprefix("/api/v1")
-    scope, right = RULES[route]
+    path = path.removeprefix("/api/v1") if path.startswith("/api/v1/") else f"http://localhost{path}"
+    scope, right = (RULES | ACTIONS)[route]
     callers = {name: (await world.make(*(grant for grant, _ in grants))).client for name, grants in CALLERS.items()}
     wrong = []
     for host, vm in OBJECTS if "{host}" in path else OBJECTS[:1]:
-        fields = {"host": host, "vm": vm, "action": "forcereset", "token": "none", "session": "none", "plugin": "power"}
-        fields["fingerprint"] = "none"
+        fields = {
+            "host": host,
+            "vm": vm,
+            "action": "forcereset",
+            "token": "none",
+            "session": "none",
+            "plugin": "power",
+        }
+        fields |= {"fingerprint": "none", "user": "none", "operation": "none"}
         target = path.format(**fields)
         body = {"kind": "plain", "view_only": True} if path.endswith("/consoles") and method == "POST" else None
-        without = await world.client(None).request(method, target)
-        if _kind(without.status_code) != ("ok" if scope == "public" else "401"):
+        without = await world.client(None).request(method, target, headers=NO_STREAM)
+        if kind_of(without.status_code) not in ({"ok", "404"} if scope == "public" else {"401"}):
             wrong.append(("nobody", target, without.status_code))
         for caller, client in callers.items():
             await world.add_hosts()
             await world.admin.post("/hosts/a/connect")
             await world.admin.post("/hosts/b/connect")
-            answer = await client.request(method, target, json=body)
-            expected = _expected(caller, scope, right, host, vm, "404" if "fingerprint" in path else "ok")
-            if _kind(answer.status_code) not in expected:
+            answer = await client.request(method, target, json=body, headers=NO_STREAM)
+            expected = expected_of(caller, scope, right, host, vm, "404" if "fingerprint" in path else "ok")
+            if kind_of(answer.status_code) not in expected:
                 wrong.append((caller, target, answer.status_code, expected))
+
+    assert wrong == []
+
+
+async def _upgrade(target: str, headers: dict[str, str]) -> int:
+    try:
+        async with connect(target, additional_headers=headers):
+            return 101
+    except InvalidStatus as refused:
+        return refused.response.status_code
+
+
+@pytest.mark.parametrize("route", SOCKETS)
+async def test_who_may_open_a_socket(world: World, route: str) -> None:
+    path = route.partition(" ")[2]
+    scope, right = RULES[route]
+    tokens = {name: (await world.make(*(grant for grant, _ in grants))).token for name, grants in CALLERS.items()}
+    wrong = []
+    async with world.served() as address:
+        for host, vm in OBJECTS if "{host}" in path else OBJECTS[:1]:
+            target = address + path.format(host=host, vm=vm, action="nothing")
+            if (status := await _upgrade(target, {})) != 401:
+                wrong.append(("nobody", target, status))
+            for caller, token in tokens.items():
+                status = await _upgrade(target, bearing(token))
+                expected = {"ok"} if scope == "anybody" else expected_of(caller, scope, right, host, vm, "ok")
+                if kind_of(status) not in expected:
+                    wrong.append((caller, target, status))
 
     assert wrong == []

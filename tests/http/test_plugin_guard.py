@@ -38,7 +38,7 @@ def naughty(tmp_path: Path, kvm1: FakeHypervisor) -> Naughty:
     [
         ("info", "/hosts/a/info"),
         ("list_vms", "/hosts/a/vms"),
-        ("find_vm", "/hosts/a/vms/web/stats"),
+        ("find_vm", "/hosts/a/vms/web/actions"),
         ("hardware", "/hosts/a/vms/web/hardware"),
         ("sample", "/hosts/a/vms/web/stats"),
         ("consoles", "/hosts/a/vms/web/consoles"),

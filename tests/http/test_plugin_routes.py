@@ -98,7 +98,9 @@ async def client(tmp_path: Path, kvm1: FakeHypervisor, folder: Path) -> AsyncIte
 
     plugin = ModuleType("mine")
     plugin.__dict__["virtumancer_routes"] = virtumancer_routes
-    config = load_config(None, {"HOME": str(tmp_path)}, {"database.url": f"sqlite://{tmp_path}/virtumancer.db"})
+    config = load_config(
+        None, {"HOME": str(tmp_path)}, {"database.url": f"sqlite://{tmp_path}/virtumancer.db", "server.auth": "off"}
+    )
     plugins = load_plugins(disabled=["libvirt"], extra={"fake": fake_plugin(kvm1), "mine": plugin})
     async with create_app(config, plugins) as application:
         transport = httpx2.ASGITransport(application)

@@ -23,7 +23,7 @@ async def serve(tmp_path: Path) -> AsyncIterator[Any]:
         servers: list[tuple[Server, asyncio.Task[None]]] = []
 
         async def start(**flags: Any) -> tuple[str, Any]:
-            config = load_config(None, {}, {"database.url": f"sqlite://{tmp_path}/v.db"} | flags)
+            config = load_config(None, {}, {"database.url": f"sqlite://{tmp_path}/v.db", "server.auth": "off"} | flags)
             application = await create_app(config, load_plugins(["libvirt"])).__aenter__()
             listener, started = listen("127.0.0.1", 0), asyncio.Event()
             server = Server(server_settings(application), started.set)

@@ -60,7 +60,7 @@ async def test_one_failing_collector_stops_no_other(tmp_path: Path, kvm1: FakeHy
     collectors = ModuleType("collectors")
     collectors.virtumancer_stats_collectors = hookimpl(lambda: [Broken, Counting])  # type: ignore[attr-defined]
     plugins = load_plugins(disabled=["libvirt"], extra={"fake": fake_plugin(kvm1), "collectors": collectors})
-    config = load_config(None, {}, {"database.url": f"sqlite://{tmp_path}/v.db"})
+    config = load_config(None, {}, {"database.url": f"sqlite://{tmp_path}/v.db", "server.auth": "off"})
     kvm1.define("web")
     async with create_app(config, plugins) as application:
         transport = httpx2.ASGITransport(application)
@@ -87,13 +87,14 @@ async def test_a_collector_that_keeps_failing_degrades_its_plugin_and_nothing_el
     collectors = ModuleType("collectors")
     collectors.virtumancer_stats_collectors = hookimpl(lambda: [OftenBroken])  # type: ignore[attr-defined]
     plugins = load_plugins(disabled=["libvirt"], extra={"fake": fake_plugin(kvm1), "collectors": collectors})
-    config = load_config(None, {}, {"database.url": f"sqlite://{tmp_path}/v.db"})
+    config = load_config(None, {}, {"database.url": f"sqlite://{tmp_path}/v.db", "server.auth": "off"})
     async with create_app(config, plugins) as application:
         transport = httpx2.ASGITransport(application)
         async with httpx2.AsyncClient(transport=transport, base_url="http://localhost/api/v1") as client:
             await client.post("/hosts", json={"id": "a", "uri": kvm1.uri})
-            await asyncio.sleep(0.3)
-            plugin = (await client.get("/plugins/collectors")).json()
+            async with asyncio.timeout(20):
+                while (plugin := (await client.get("/plugins/collectors")).json())["state"] != "degraded":  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
             health = (await client.get("/health")).json()
     assert (plugin["state"], plugin["phase"]) == ("degraded", "call")
     assert "broken on host 'a' failed 5 times in a row" in plugin["reason"]

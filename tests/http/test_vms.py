@@ -25,7 +25,7 @@ from virtumancer.contracts import (
 )
 from virtumancer.errors import CallTimeout, HypervisorError
 from virtumancer.plugins import load_plugins
-from virtumancer.services.vms import name_of_need
+from virtumancer.services.action_checks import name_of_need
 from virtumancer.testing import FakeHypervisor, fake_plugin
 
 
@@ -230,7 +230,7 @@ async def test_an_action_is_only_there_where_the_host_has_what_it_needs(tmp_path
         lambda: [needing("snapshot", SupportsSnapshots), needing("picture", SupportsScreenshot)]
     )
     plugins = load_plugins(disabled=["libvirt"], extra={"fake": fake_plugin(kvm1), "actions": actions})
-    config = load_config(None, {}, {"database.url": f"sqlite://{tmp_path}/needs.db"})
+    config = load_config(None, {}, {"database.url": f"sqlite://{tmp_path}/needs.db", "server.auth": "off"})
     async with create_app(config, plugins) as application:
         transport = httpx2.ASGITransport(application)
         async with httpx2.AsyncClient(transport=transport, base_url="http://localhost/api/v1") as client:
@@ -251,3 +251,22 @@ async def test_an_action_is_only_there_where_the_host_has_what_it_needs(tmp_path
 def test_an_ability_is_named_as_the_api_names_it() -> None:
     assert name_of_need(SupportsScreenshot) == "screenshot"
     assert name_of_need(SupportsSnapshots) == "SupportsSnapshots"
+
+
+async def test_counters_cost_one_look_up_while_nothing_changes_and_follow_a_name_to_another_vm(
+    client: httpx2.AsyncClient, kvm1: FakeHypervisor
+) -> None:
+    first = kvm1.define("first", VMState.RUNNING, memory=1024)
+    second = kvm1.define("second", VMState.RUNNING, memory=2048)
+    await client.post("/hosts", json={"id": "a", "uri": kvm1.uri})
+    await client.get("/hosts/a/vms")
+    before = kvm1.faults.calls["find_vm"]
+    assert (await client.get("/hosts/a/vms/first/stats")).json()["max_mem"] == 1024
+    assert kvm1.faults.calls["find_vm"] == before
+
+    kvm1.change(first.uuid, name="third")
+    kvm1.change(second.uuid, name="first")
+    await asyncio.sleep(0)  # the events arrive
+    assert (await client.get("/hosts/a/vms/first/stats")).json()["max_mem"] == 2048
+    kvm1.undefine(second.uuid)
+    assert (await client.get("/hosts/a/vms/first/stats")).status_code == 404

@@ -4,6 +4,7 @@ from .errors import LabError
 from .guests import firmware_guest, linux_guest, plain_definition
 from .kernel import READY_WORD, LinuxKernel, linux_kernel, wait_for_guest
 from .libvirtd import PrivateLibvirtd
+from .openid import OpenIDProvider
 from .postgres import PrivatePostgres
 from .processes import find_program, free_port, wait_until
 from .relay import Relay, Traffic
@@ -14,6 +15,7 @@ __all__ = [
     "READY_WORD",
     "LabError",
     "LinuxKernel",
+    "OpenIDProvider",
     "PrivateLibvirtd",
     "PrivatePostgres",
     "PrivateSshd",

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.canaries import CANARIES
+
 from .kernel import LinuxKernel
 from .kernel import linux_kernel as make_linux_kernel
 from .libvirtd import PrivateLibvirtd
@@ -41,3 +43,4 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivatePostgr
     requires("postgres", "initdb", "psql", "setpriv", "unshare", "nsenter")
     with PrivatePostgres(tmp_path_factory.mktemp("postgres")) as daemon:
         yield daemon
+        CANARIES.check_dump(daemon.dump(), "PostgreSQL")

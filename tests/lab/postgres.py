@@ -96,6 +96,11 @@ class PrivatePostgres:
         quoted = name.replace('"', '""')
         self.psql(f'CREATE DATABASE "{quoted}"')
 
+    def dump(self) -> str:
+        """All databases with all that is in them, as SQL."""
+        words = [find_program("pg_dumpall"), "-h", self.host, "-p", str(self.port), "-U", self.user]
+        return run(words, 60.0).stdout
+
     def _initialise(self) -> None:
         initdb = [find_program("initdb"), "-D", str(_INSIDE / "data"), "-A", "trust", "-U", self.user]
         command = [*self._as_user(), *initdb, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"]

@@ -127,3 +127,12 @@ async def test_a_document_is_one_line_of_json(audit: AuditLog, store: AuditRepos
 
     assert all("\n" not in document for document in documents)
     assert json.loads(documents[0])["what"] == "start"
+
+
+async def test_records_since_a_time_are_found(audit: AuditLog, store: AuditRepository) -> None:
+    first = await audit.begin(START)
+    second = await audit.begin(START)
+
+    assert [record.number async for record in store.records(since=second.at)] == [second.number]
+    assert [record.number async for record in store.records(since=first.at)] == [first.number, second.number]
+    assert [record.number async for record in store.records(first.number, first.at)] == [second.number]

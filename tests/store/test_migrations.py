@@ -11,12 +11,12 @@ import pytest
 from tortoise.context import TortoiseContext
 from tortoise.migrations.autodetector import MigrationAutodetector
 
+from virtumancer.config.database_url import parse_url
 from virtumancer.contracts import Host, HostKey
 from virtumancer.errors import StoreUnavailable
 from virtumancer.store import Database, HostsRepository, VMsRepository, migrations
 from virtumancer.store.database import CORE_APPS
 from virtumancer.store.engines import App, configuration
-from virtumancer.store.url import parse_url
 
 pytest_plugins = ["tests.lab.fixtures"]
 

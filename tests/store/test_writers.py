@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from tortoise.context import TortoiseContext
 from tortoise.transactions import in_transaction
 
+from virtumancer.config.database_url import parse_url
 from virtumancer.store import Database
 from virtumancer.store.database import CORE_APPS
 from virtumancer.store.engines import configuration
 from virtumancer.store.models import HostModel
-from virtumancer.store.url import parse_url
 
 
 async def write(url: str, times: int) -> None:

@@ -10,6 +10,8 @@ from virtumancer import hookimpl
 from virtumancer.contracts import (
     VM,
     ActionContext,
+    Authenticator,
+    AuthRequest,
     ByteStream,
     ChannelHead,
     CollectContext,
@@ -28,6 +30,7 @@ from virtumancer.contracts import (
     HostDriver,
     HostInfo,
     HostVMEvent,
+    Identity,
     PluginConfig,
     PowerVerb,
     Route,
@@ -183,6 +186,17 @@ class Listener(EventListener):
             self.started.append(event.name)
 
 
+class Badge(Authenticator):
+    """Knows who wears a badge."""
+
+    name = "badge"
+    headers = ("x-badge",)
+
+    async def authenticate(self, request: AuthRequest) -> Identity | None:
+        name = request.headers.get("x-badge")
+        return Identity(name, groups=("staff",)) if name else None
+
+
 class Answer(Struct, frozen=True):
     """How many hosts there are."""
 
@@ -202,6 +216,11 @@ def virtumancer_config() -> type[PluginConfig]:
 @hookimpl
 def virtumancer_event_listeners(config: Settings) -> Sequence[EventListener]:
     return [Listener(config.patience)]
+
+
+@hookimpl
+def virtumancer_authenticators() -> Sequence[type[Authenticator]]:
+    return [Badge]
 
 
 @hookimpl

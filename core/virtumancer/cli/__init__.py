@@ -6,37 +6,63 @@ import sys
 import cyclopts
 
 from virtumancer import __version__
-from virtumancer.cli import audit, plugin
-from virtumancer.cli.checking import check_config
+from virtumancer.cli.exits import Exit, end_with
 from virtumancer.cli.output import complain
-from virtumancer.cli.plugins import plugins
-from virtumancer.cli.serving import serve
-from virtumancer.errors import UsageError
+from virtumancer.errors import VirtumancerError
 
 __all__ = ["app", "main"]
 
-app = cyclopts.App(
-    name="virtumancer",
-    help="Manage the libvirt hosts you already have, over SSH, through an API you can trust.",
-    version=__version__,
-    help_format="plaintext",
-    result_action="return_value",
-)
-app.command(serve)
-app.command(plugins)
-app.command(check_config)
-app.command(audit.app)
-app.command(plugin.app)
+# By name, so that no command waits for what another one imports.
+GROUPS = {
+    "hosts": "The hypervisor hosts: add, look at, connect, remove.",
+    "vms": "The virtual machines: list, look at, and act on them. A VM is NAME, HOST/NAME or a UUID.",
+    "operations": "Operations: what was begun, how far it is, and an end to it.",
+}
+COMMANDS = {
+    "api": "raw:api",
+    "audit": "audit:app",
+    "check-config": "checking:check_config",
+    "console": "console:console",
+    "events": "events:events",
+    "me": "access:me",
+    "openapi": "raw:openapi",
+    "plugin": "plugin:app",
+    "plugins": "plugins:plugins",
+    "serve": "serving:serve",
+    "tokens": "access:tokens",
+    "users": "access:users",
+}
+
+
+def _program() -> cyclopts.App:
+    program = cyclopts.App(
+        name="virtumancer",
+        help="Manage the libvirt hosts you already have, over SSH, through an API you can trust.",
+        version=__version__,
+        help_format="plaintext",
+        result_action="return_value",
+    )
+    for name, text in GROUPS.items():
+        program.command(f"virtumancer.cli.{name}:app", name=name, help=text)
+    for name, place in COMMANDS.items():
+        program.command(f"virtumancer.cli.{place}", name=name)
+    program.register_install_completion_command(name="--install-completion")
+    return program
+
+
+app = _program()
 
 
 def main() -> None:
-    """Run the program; a person's mistake is one sentence and exit code 2, never a traceback."""
+    """Run the program; what goes wrong is a sentence and an exit code, never a traceback for a mistake."""
     try:
         app(exit_on_error=False, print_error=False)
     except cyclopts.CycloptsError as error:
         complain(f"{error}\nTry: virtumancer --help")
-    except UsageError as error:
-        complain(error.message)
+    except VirtumancerError as error:
+        end_with(error)
+    except KeyboardInterrupt:
+        raise SystemExit(Exit.INTERRUPTED) from None
     except BrokenPipeError:
         # Whoever read our output has seen enough; keep the interpreter from complaining while it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

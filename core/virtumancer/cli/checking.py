@@ -29,9 +29,14 @@ def check_config(*, config: ConfigFile = None) -> None:
     """
     # Loading plugins imports all they need, which `--help` should not wait for.
     from virtumancer.plugins import load_configured_plugins  # noqa: PLC0415
+    from virtumancer.services.access import GroupGrants  # noqa: PLC0415
+    from virtumancer.services.oidc import oidc_login  # noqa: PLC0415
 
     settings = load_config(config, os.environ, {})
     log_quietly(settings)
+    GroupGrants("access.groups", settings.access.groups)
+    GroupGrants("oidc.roles", settings.oidc.roles)
+    oidc_login(settings.oidc)
     plugins = load_configured_plugins(settings.plugins)
     wrong = [f"plugin {info.name}: {info.reason}" for info in plugins.infos if info.phase == "configure"]
     if wrong:

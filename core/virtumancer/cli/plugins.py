@@ -56,6 +56,7 @@ def _provides(info: PluginInfo) -> str:
         "collectors": info.collectors,
         "consoles": info.consoles,
         "listeners": info.listeners,
+        "authenticators": info.authenticators,
         "routes": info.routes,
     }
     return "; ".join(f"{kind} {', '.join(names)}" for kind, names in parts.items() if names) or "nothing"

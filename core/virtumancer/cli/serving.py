@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from virtumancer import __version__
 from virtumancer.cli.options import ConfigFile
 from virtumancer.cli.output import say
-from virtumancer.config import Config, load_config
+from virtumancer.config import Config, load_config, local_server
 
 __all__ = ["serve"]
 
@@ -59,31 +59,34 @@ def _serve(settings: Config) -> None:
         listener.close()
 
 
-def _welcome(settings: Config, url: str) -> Callable[[], None]:
-    """Say what to try first: with a host of the configuration, or by adding one."""
-    api = f"{url}/api/v1"
-    curl = "curl" if settings.server.auth == "off" else 'curl -H "Authorization: Bearer $TOKEN"'
-    lines = [
-        f"Virtumancer {__version__} serves on {url}",
-        *_who_may(settings),
-        "Try:",
-        f"  curl {api}/health",
-        f"  {curl} {api}/hosts",
-    ]
+def _welcome(settings: Config, url: str) -> Callable[[str], None]:
+    """Say how a browser is signed in, and what to try first: with a host of the configuration, or by adding one."""
+    lines = [f"Virtumancer {__version__} serves on {url}", *_who_may(settings), "Try:", f"  {_function(settings, url)}"]
     if settings.hosts:
-        host = f"{api}/hosts/{settings.hosts[0].id}"
+        host = f"/hosts/{settings.hosts[0].id}"
     else:
-        host = f"{api}/hosts/kvm1"
-        uri = "qemu+ssh://root@kvm1.example.org/system"
-        lines.append(f'  {curl} -X POST {api}/hosts -d \'{{"id":"kvm1","uri":"{uri}"}}\'')
-    lines += [f"  {curl} {host}", f"  {curl} {host}/vms", f"  {curl} -X POST {host}/vms/NAME/start"]
-    return lambda: say("\n".join(lines))
+        host = "/hosts/kvm1"
+        lines.append('  api /hosts -d \'{"id":"kvm1","uri":"qemu+ssh://root@kvm1.example.org/system"}\'')
+    lines += [f"  api {host}", f"  api {host}/vms", f"  api {host}/vms/NAME/start -X POST"]
+    return lambda link: say("\n".join([*lines, *_browser(url, link)]))
+
+
+def _function(settings: Config, url: str) -> str:
+    """Return a function of the shell that calls the API; curl shows what follows --oauth2-bearer to no other user."""
+    file = local_server(settings).token_file
+    token = f'--oauth2-bearer "$(cat {shlex.quote(str(file))})" ' if file else ""
+    return f'api() {{ curl -s {token}"{url}/api/v1$@"; }}'
+
+
+def _browser(url: str, link: str) -> list[str]:
+    return ["Sign a browser in, once and within ten minutes:", f"  {url}{link}"] if link else []
 
 
 def _who_may(settings: Config) -> list[str]:
-    if settings.server.auth == "off":
-        return ["Anybody on this machine may use it (--auth off); with --auth token it asks for a token."]
-    from virtumancer.services.access import admin_token_file  # noqa: PLC0415 - `--help` should not wait for it
-
-    file = admin_token_file(settings)
-    return [f"The administrator's token is in {file}:", f"  TOKEN=$(cat {shlex.quote(str(file))})"]
+    file = local_server(settings).token_file
+    if file is None:
+        return [
+            "WARNING: anybody on this machine, every program and every user, controls all hosts (--auth off).",
+            "Without that setting it asks for a token.",
+        ]
+    return [f"The administrator's token is in {file}"]

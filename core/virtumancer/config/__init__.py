@@ -1,38 +1,60 @@
 """The configuration: one Struct per table, read from flags, environment and file, checked as a whole."""
 
+from virtumancer.config.addresses import is_private
+from virtumancer.config.connections import ConnectionsConfig
 from virtumancer.config.describe import describe
 from virtumancer.config.load import connect_settings, load_config
+from virtumancer.config.local import LocalServer, admin_token_file, local_server, read_token
+from virtumancer.config.places import state_folder
 from virtumancer.config.problems import did_you_mean
+from virtumancer.config.secrets import SecretMissing, read_secret
 from virtumancer.config.structs import read_struct
 from virtumancer.config.tables import (
+    AccessConfig,
     AuditConfig,
     Config,
     ConsolesConfig,
     DatabaseConfig,
     DeclaredHost,
+    EventsConfig,
+    IdempotencyConfig,
     LogConfig,
+    OIDCConfig,
+    OperationsConfig,
     PluginsConfig,
     ServerConfig,
     SessionsConfig,
     SSHConfig,
-    state_folder,
 )
 
 __all__ = [
+    "AccessConfig",
     "AuditConfig",
     "Config",
+    "ConnectionsConfig",
     "ConsolesConfig",
     "DatabaseConfig",
     "DeclaredHost",
+    "EventsConfig",
+    "IdempotencyConfig",
+    "LocalServer",
     "LogConfig",
+    "OIDCConfig",
+    "OperationsConfig",
     "PluginsConfig",
     "SSHConfig",
+    "SecretMissing",
     "ServerConfig",
     "SessionsConfig",
+    "admin_token_file",
     "connect_settings",
     "describe",
     "did_you_mean",
+    "is_private",
     "load_config",
+    "local_server",
+    "read_secret",
     "read_struct",
+    "read_token",
     "state_folder",
 ]

@@ -1,13 +1,16 @@
 """The rules that concern more than one setting."""
 
 from collections.abc import Mapping
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 
+from virtumancer.config.addresses import is_loopback
 from virtumancer.config.problems import Problems
+from virtumancer.config.sign_in_rules import check_oidc
 from virtumancer.config.tables import Config
+from virtumancer.masking import mask_url
 
-__all__ = ["check_rules", "is_loopback"]
+__all__ = ["check_rules"]
 
 
 def check_rules(config: Config, origins: Mapping[str, str], problems: Problems) -> None:
@@ -16,16 +19,8 @@ def check_rules(config: Config, origins: Mapping[str, str], problems: Problems) 
     _check_tls(config, origins, problems)
     _check_proxies(config, origins, problems)
     _check_retries(config, origins, problems)
-
-
-def is_loopback(address: str) -> bool:
-    """Say whether only this machine can reach an address."""
-    if address == "localhost":
-        return True
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return False
+    _check_hosts(config, origins, problems)
+    check_oidc(config, origins, problems)
 
 
 def _check_bind(config: Config, origins: Mapping[str, str], problems: Problems) -> None:
@@ -80,3 +75,13 @@ def _check_retries(config: Config, origins: Mapping[str, str], problems: Problem
     if first > longest and not problems.concern("sessions.retry_min", "sessions.retry_max"):
         origin = origins.get("sessions.retry_min") or origins.get("sessions.retry_max", "")
         problems.add(origin, "sessions.retry_min", f"is {first}, more than sessions.retry_max, which is {longest}")
+
+
+def _check_hosts(config: Config, origins: Mapping[str, str], problems: Problems) -> None:
+    if problems.concern("hosts"):
+        return
+    for index, host in enumerate(config.hosts):
+        # It would stand in the database and in answers: the URI of a host is no secret.
+        if mask_url(host.uri) != host.uri:
+            path = f"hosts[{index}].uri"
+            problems.add(origins.get(path, origins.get("hosts", "")), path, "holds a password; use an SSH key instead")

@@ -14,8 +14,8 @@ from virtumancer.config.values import Raw
 __all__ = ["ENVIRONMENT_PREFIX", "ConfigFile", "find_file", "from_environment", "from_flags", "read_file"]
 
 ENVIRONMENT_PREFIX = "VIRTUMANCER_"
-# CONFIG names the file, URL is where the client commands find a running server.
-_NOT_SETTINGS = frozenset({"VIRTUMANCER_CONFIG", "VIRTUMANCER_URL"})
+# CONFIG names the file, the others are for commands that call a server: where it is, and how to get in.
+_NOT_SETTINGS = frozenset({"VIRTUMANCER_CONFIG", "VIRTUMANCER_URL", "VIRTUMANCER_TOKEN", "VIRTUMANCER_CA_FILE"})
 _HEADER = re.compile(r"^\s*(\[\[?)\s*([^\[\]]+?)\s*\]")
 _KEY = re.compile(r"^\s*([\w\"'.-]+(?:\s*\.\s*[\w\"'-]+)*)\s*=")
 

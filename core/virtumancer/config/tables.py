@@ -1,32 +1,33 @@
 """The tables of the configuration file, each key with its type, limits, default and description."""
 
-import os
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import quote
 
 from msgspec import Meta, Struct, field
 
+from virtumancer.config.connections import ConnectionsConfig
+from virtumancer.config.places import default_database_url
+from virtumancer.config.sign_in_tables import AccessConfig, OIDCConfig
+from virtumancer.config.units import Seconds
 from virtumancer.contracts import UnknownHostKeys
 
 __all__ = [
+    "AccessConfig",
     "AuditConfig",
     "Config",
     "ConsolesConfig",
     "DatabaseConfig",
     "DeclaredHost",
+    "EventsConfig",
+    "IdempotencyConfig",
     "LogConfig",
+    "OIDCConfig",
+    "OperationsConfig",
     "PluginsConfig",
     "SSHConfig",
     "ServerConfig",
     "SessionsConfig",
-    "default_database_url",
-    "state_folder",
 ]
 
-# A day at most: so a value given in milliseconds shows, and no timer is asked to wait for ever.
-Seconds = Annotated[float, Meta(gt=0, le=86400, extra={"unit": "seconds"})]
 Origin = Annotated[
     str, Meta(pattern=r"^https?://[^/\s]+\Z", extra={"rule": 'an origin such as "https://vms.example.org"'})
 ]
@@ -49,35 +50,24 @@ Fingerprint = Annotated[
 ]
 
 
-def default_database_url(environ: Mapping[str, str] | None = None) -> str:
-    """Name the SQLite file in the user's state folder."""
-    return f"sqlite://{quote(str(state_folder(environ)))}/virtumancer.db"
-
-
-def state_folder(environ: Mapping[str, str] | None = None) -> Path:
-    """Name the folder of what the user's programs remember."""
-    environ = os.environ if environ is None else environ
-    state = environ.get("XDG_STATE_HOME", "")
-    if not state.startswith("/"):
-        home = environ.get("HOME") or str(Path("~").expanduser())
-        state = f"{home}/.local/state"
-    return Path(state) / "virtumancer"
-
-
 class ServerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where the API listens, and whom it answers."""
 
     bind: Annotated[
         str,
-        Meta(min_length=1, description="Address to listen on; while `auth` is `off` it has to be a loopback address."),
+        Meta(
+            min_length=1,
+            description="Address to listen on; a loopback one, unless callers are asked who they are and there is TLS.",
+        ),
     ] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="TCP port to listen on.")] = 8890
     auth: Annotated[
         Literal["off", "token"],
         Meta(
-            description="How callers prove who they are: `token` asks for an API token, `off` trusts every local user."
+            description="How callers prove who they are: `token` asks for an API token or a signed-in browser, `off` "
+            "trusts everybody on this machine."
         ),
-    ] = "off"
+    ] = "token"
     admin_token_file: Annotated[
         str,
         Meta(
@@ -194,6 +184,44 @@ class AuditConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     ] = 365
 
 
+class OperationsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How many operations run and wait, and how long they are kept."""
+
+    max_running: Annotated[int, Meta(ge=1, le=1000, description="Operations at work at once.")] = 32
+    max_queued: Annotated[int, Meta(ge=0, description="Operations that wait for their turn at once.")] = 1000
+    retention_days: Annotated[
+        int, Meta(ge=1, le=36500, description="Age at which ended operations are removed.", extra={"unit": "days"})
+    ] = 7
+    max_kept: Annotated[
+        int, Meta(ge=1, description="Ended operations that are kept; the oldest beyond that are removed.")
+    ] = 10000
+
+
+class EventsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How long events are kept, for clients that were away."""
+
+    retention_days: Annotated[
+        int, Meta(ge=1, le=36500, description="Age at which events are removed.", extra={"unit": "days"})
+    ] = 7
+    max_kept: Annotated[int, Meta(ge=1, description="Events that are kept; the oldest beyond that are removed.")] = (
+        100000
+    )
+
+
+class IdempotencyConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How long an `Idempotency-Key` is remembered, and how many."""
+
+    retention: Annotated[
+        Seconds, Meta(description="Age at which a key is forgotten; the same request is done again then.")
+    ] = 86400.0
+    max_per_caller: Annotated[
+        int, Meta(ge=1, description="Keys that are remembered for one caller; a request with one more is refused.")
+    ] = 20000
+    max_answer: Annotated[
+        int, Meta(ge=0, description="Largest answer that is kept, to be given again.", extra={"unit": "bytes"})
+    ] = 65536
+
+
 class LogConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is logged, and in which form; the log goes to standard error."""
 
@@ -239,11 +267,17 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole configuration."""
 
     server: ServerConfig = field(default_factory=ServerConfig)
+    connections: ConnectionsConfig = field(default_factory=ConnectionsConfig)
+    access: AccessConfig = field(default_factory=AccessConfig)
+    oidc: OIDCConfig = field(default_factory=OIDCConfig)
     database: DatabaseConfig = field(default_factory=DatabaseConfig)
     ssh: SSHConfig = field(default_factory=SSHConfig)
     sessions: SessionsConfig = field(default_factory=SessionsConfig)
     consoles: ConsolesConfig = field(default_factory=ConsolesConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
+    operations: OperationsConfig = field(default_factory=OperationsConfig)
+    events: EventsConfig = field(default_factory=EventsConfig)
+    idempotency: IdempotencyConfig = field(default_factory=IdempotencyConfig)
     log: LogConfig = field(default_factory=LogConfig)
     plugins: PluginsConfig = field(default_factory=PluginsConfig)
     hosts: tuple[DeclaredHost, ...] = ()

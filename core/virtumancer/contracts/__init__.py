@@ -1,6 +1,7 @@
 """What plugins and the core promise each other; no I/O happens in here."""
 
 from virtumancer.contracts.actions import ActionContext, ActionOffer, NoParams, VMAction
+from virtumancer.contracts.authentication import Authenticator, AuthRequest, Identity
 from virtumancer.contracts.config import PluginConfig, Secret
 from virtumancer.contracts.console import (
     ByteStream,
@@ -23,21 +24,31 @@ from virtumancer.contracts.driver import (
     HostConnection,
     HostDriver,
     SupportsEvents,
+    SupportsHostKeyScan,
     abilities_of,
 )
+from virtumancer.contracts.event_records import EventPage, EventRecord, EventType
 from virtumancer.contracts.events import (
+    ConsoleChanged,
     Event,
     EventListener,
     EventsMissed,
     EventStream,
+    HostAdded,
+    HostEventsMissed,
+    HostKeyRefused,
     HostRemoved,
     HostStateChanged,
     HostVMEvent,
+    MetadataChanged,
+    OperationChanged,
+    PluginStateChanged,
     VMChange,
     VMEvent,
     VMsChanged,
 )
-from virtumancer.contracts.hostkeys import HostKey, HostKeyPolicy, UnknownHostKeys
+from virtumancer.contracts.hostkeys import HostKey, HostKeyPolicy, HostKeyTrust, ShownHostKey, UnknownHostKeys
+from virtumancer.contracts.metadata import Metadata
 from virtumancer.contracts.models import (
     VM,
     DeviceCounters,
@@ -58,6 +69,14 @@ from virtumancer.contracts.models import (
     VMState,
     VMStats,
 )
+from virtumancer.contracts.operations import (
+    OperationError,
+    OperationInfo,
+    OperationOutcome,
+    OperationProgress,
+    OperationState,
+    OperationTarget,
+)
 from virtumancer.contracts.retirement import RetirementWarning, retired
 from virtumancer.contracts.routes import Hosts, Route, RouteRequest, StaticFiles
 from virtumancer.contracts.stats import CollectContext, Sample, StatsCollector
@@ -69,12 +88,15 @@ __all__ = [
     "VM",
     "ActionContext",
     "ActionOffer",
+    "AuthRequest",
+    "Authenticator",
     "ByteStream",
     "ChannelHead",
     "CloseCode",
     "CollectContext",
     "ConnectContext",
     "ConnectSettings",
+    "ConsoleChanged",
     "ConsoleConnection",
     "ConsoleOffer",
     "ConsoleSession",
@@ -86,32 +108,50 @@ __all__ = [
     "DiskTarget",
     "Event",
     "EventListener",
+    "EventPage",
+    "EventRecord",
     "EventStream",
+    "EventType",
     "EventsMissed",
     "Graphics",
     "HardwareInfo",
     "HookCalls",
     "Host",
+    "HostAdded",
     "HostConnection",
     "HostDetail",
     "HostDriver",
+    "HostEventsMissed",
     "HostInfo",
     "HostKey",
     "HostKeyPolicy",
+    "HostKeyRefused",
+    "HostKeyTrust",
     "HostRemoved",
     "HostState",
     "HostStateChanged",
     "HostVMEvent",
     "Hosts",
+    "Identity",
+    "Metadata",
+    "MetadataChanged",
     "MultiChannelTransport",
     "Network",
     "NetworkMAC",
     "NetworkModel",
     "NetworkTarget",
     "NoParams",
+    "OperationChanged",
+    "OperationError",
+    "OperationInfo",
+    "OperationOutcome",
+    "OperationProgress",
+    "OperationState",
+    "OperationTarget",
     "PluginConfig",
     "PluginInfo",
     "PluginState",
+    "PluginStateChanged",
     "PowerVerb",
     "RetirementWarning",
     "Route",
@@ -119,10 +159,12 @@ __all__ = [
     "Sample",
     "Screenshot",
     "Secret",
+    "ShownHostKey",
     "StaticFiles",
     "StatsCollector",
     "SupportsConsoles",
     "SupportsEvents",
+    "SupportsHostKeyScan",
     "SupportsScreenshot",
     "Timestamp",
     "UnknownHostKeys",
@@ -138,5 +180,5 @@ __all__ = [
     "retired",
 ]
 
-VERSION = "1.1"
+VERSION = "1.2"
 """The version of this contract; a plugin may say what it needs in `REQUIRES_CONTRACTS = ">=1.0,<2"`."""

@@ -28,7 +28,9 @@ class VMAction(Struct, frozen=True, kw_only=True):
     `run` gets the context, the VM as just looked up and the decoded `params`; it returns once the hypervisor
     accepted. `states` are the power states it makes sense in, None for all. `timeout` is seconds for the whole run.
     `permission` is the right it needs, `destructive` says that it may lose data. `needs` is an ability or another class
-    that the host's connection must be an instance of; the action does not exist on other hosts.
+    that the host's connection must be an instance of; the action does not exist on other hosts. `goal` are the power
+    states in which nothing is left to do, so that a client can ask for success instead of a refusal. `cancellable` says
+    that `run` can be cancelled at any time and leaves nothing half done; others run to their end.
     """
 
     name: str
@@ -41,6 +43,8 @@ class VMAction(Struct, frozen=True, kw_only=True):
     timeout: float = 60.0
     destructive: bool = False
     needs: type | None = None
+    goal: frozenset[VMState] | None = None
+    cancellable: bool = False
 
 
 class ActionOffer(Struct, frozen=True):

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from virtumancer.contracts.console import SupportsConsoles, SupportsScreenshot
 from virtumancer.contracts.events import EventStream
-from virtumancer.contracts.hostkeys import HostKeyPolicy
+from virtumancer.contracts.hostkeys import HostKeyPolicy, ShownHostKey
 from virtumancer.contracts.models import VM, HardwareInfo, Host, HostInfo, PowerVerb, VMRef, VMStats
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "HostConnection",
     "HostDriver",
     "SupportsEvents",
+    "SupportsHostKeyScan",
     "abilities_of",
 ]
 
@@ -106,6 +107,19 @@ class HostDriver(ABC):
 
         Raises `HostUnreachable`, `HostKeyUnknown`, `HostKeyChanged`, `AuthenticationFailed`, `HypervisorError`,
         `CallTimeout` or `InvalidValue`; whatever was opened is closed again before it raises, or when cancelled.
+        """
+
+
+class SupportsHostKeyScan(ABC):
+    """Ability of a driver: it can show the host keys of a host without logging in to it. Since 1.2."""
+
+    @abstractmethod
+    async def scan_host_keys(self, host: Host, context: ConnectContext) -> Sequence[ShownHostKey]:
+        """Return every key that the host shows, and what is known of it, within `context.settings.connect_timeout`.
+
+        Nothing is sent to a host but what the exchange of keys needs. A jump host on the way is logged in to, as when
+        connecting; one whose key is not trusted is as far as it goes, and its keys are returned. Empty for a host that
+        has no such keys. Raises what `HostDriver.connect` does.
         """
 
 

@@ -7,16 +7,24 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from virtumancer.contracts.status import HostState
+from virtumancer.contracts.operations import OperationState
+from virtumancer.contracts.status import HostState, PluginState
 
 __all__ = [
+    "ConsoleChanged",
     "Event",
     "EventListener",
     "EventStream",
     "EventsMissed",
+    "HostAdded",
+    "HostEventsMissed",
+    "HostKeyRefused",
     "HostRemoved",
     "HostStateChanged",
     "HostVMEvent",
+    "MetadataChanged",
+    "OperationChanged",
+    "PluginStateChanged",
     "VMChange",
     "VMEvent",
     "VMsChanged",
@@ -64,11 +72,30 @@ class EventStream(ABC):
         """Stop listening; never raises for a connection that is already gone."""
 
 
+class HostAdded(Struct, frozen=True):
+    """A host was added; its states follow."""
+
+    host_id: str
+
+
 class HostStateChanged(Struct, frozen=True):
     """The session of a host came to another state, or is there for another reason."""
 
     host_id: str
     state: HostState
+    reason: str
+
+
+class HostKeyRefused(Struct, frozen=True):
+    """A host was refused because it shows another SSH key than the trusted ones: told once for each key it shows.
+
+    `address` is as in known_hosts; `shown` and `trusted` are fingerprints, empty where a certificate is to blame.
+    """
+
+    host_id: str
+    address: str
+    shown: str
+    trusted: tuple[str, ...]
     reason: str
 
 
@@ -87,14 +114,84 @@ class HostVMEvent(Struct, frozen=True):
     change: VMChange
 
 
+class HostEventsMissed(Struct, frozen=True):
+    """The driver of a connected host could not tell of everything: look at all its VMs again."""
+
+    host_id: str
+    reason: str
+
+
 class VMsChanged(Struct, frozen=True):
     """Something about the VMs of a host changed, whoever did it and whether or not the host has events."""
 
     host_id: str
 
 
-Event = HostStateChanged | HostRemoved | HostVMEvent | VMsChanged | EventsMissed
-"""What a listener is told; `EventsMissed` when it was too slow for some."""
+class MetadataChanged(Struct, frozen=True):
+    """Somebody changed the title, notes or tags of a VM, or of a host; then `vm_uuid` is empty."""
+
+    host_id: str
+    vm_uuid: str
+
+
+class OperationChanged(Struct, frozen=True, kw_only=True):
+    """An operation was queued, began, made progress or ended; `host_id` and `vm_uuid` are empty for what has no target.
+
+    May see it who started it (`caller`, the id of a token) and who has `right` on its target.
+    """
+
+    host_id: str
+    vm_uuid: str
+    operation_id: str
+    action: str
+    state: OperationState
+    step: str
+    right: str
+    caller: str
+
+
+class ConsoleChanged(Struct, frozen=True, kw_only=True):
+    """A console was opened, or closed for a reason.
+
+    `viewer` says in words who has it; `caller` is the id of a token, empty while nobody is asked.
+    """
+
+    host_id: str
+    vm_uuid: str
+    vm_name: str
+    session_id: str
+    kind: str
+    viewer: str
+    caller: str
+    view_only: bool
+    is_open: bool
+    reason: str = ""
+
+
+class PluginStateChanged(Struct, frozen=True):
+    """A plugin came to another state while the server runs; `host_id` is always empty."""
+
+    plugin: str
+    state: PluginState
+    reason: str
+    host_id: str = ""
+
+
+Event = (
+    HostAdded
+    | HostStateChanged
+    | HostKeyRefused
+    | HostRemoved
+    | HostVMEvent
+    | HostEventsMissed
+    | VMsChanged
+    | MetadataChanged
+    | OperationChanged
+    | ConsoleChanged
+    | PluginStateChanged
+    | EventsMissed
+)
+"""What a listener is told; `EventsMissed` when it was too slow for some. There may be more kinds in later versions."""
 
 
 class EventListener(ABC):

@@ -1,10 +1,11 @@
 """SSH host keys: what was seen, what is trusted, and who decides."""
 
+from enum import StrEnum
 from typing import Literal
 
 from msgspec import Struct
 
-__all__ = ["HostKey", "HostKeyPolicy", "UnknownHostKeys"]
+__all__ = ["HostKey", "HostKeyPolicy", "HostKeyTrust", "ShownHostKey", "UnknownHostKeys"]
 
 UnknownHostKeys = Literal["refuse", "accept-new"]
 """`refuse`: an unknown key needs approval; `accept-new`: it is pinned when first seen."""
@@ -21,6 +22,40 @@ class HostKey(Struct, frozen=True):
     type: str
     fingerprint: str
     public: str
+
+
+class HostKeyTrust(StrEnum):
+    """What vouches for a key that a host shows, or speaks against it."""
+
+    PINNED = "pinned"
+    """It is pinned for the host."""
+    KNOWN_HOSTS = "known-hosts"
+    """A line of a known_hosts file has it."""
+    AUTHORITY = "authority"
+    """Its certificate is valid and signed by a `@cert-authority` of a known_hosts file."""
+    UNKNOWN = "unknown"
+    """Nobody vouches for it: it may be approved."""
+    CHANGED = "changed"
+    """Other keys are trusted for the address, and the host shows none of them."""
+    REVOKED = "revoked"
+    """A `@revoked` line of a known_hosts file has it, or the signer of its certificate."""
+    INVALID = "invalid-certificate"
+    """Its certificate has expired, or is for another name."""
+
+    @property
+    def vouched(self) -> bool:
+        """Whether a connection would be made with this key."""
+        return self in {HostKeyTrust.PINNED, HostKeyTrust.KNOWN_HOSTS, HostKeyTrust.AUTHORITY}
+
+
+class ShownHostKey(Struct, frozen=True):
+    """One key that a host shows now: what a `HostKey` has, and whether it is trusted."""
+
+    address: str
+    type: str
+    fingerprint: str
+    public: str
+    trust: HostKeyTrust
 
 
 class HostKeyPolicy:

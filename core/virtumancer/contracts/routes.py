@@ -39,7 +39,8 @@ class Route(Struct, frozen=True, kw_only=True):
     `path` has no slash at its ends; a segment in braces, as in `disks/{disk}`, is handed over in `RouteRequest.path`.
     `body` is the Struct that the body must be, None when there is none. `handle` returns an `answer`, which is sent as
     JSON with status 200; for `answer=None` the status is 204. Errors of `virtumancer.errors` become problem documents.
-    `permission` is the right it needs, `timeout` is in seconds.
+    `permission` is the right it needs, `timeout` is in seconds. `secret` says that the answer holds something that is
+    shown once, so that it is not kept for an `Idempotency-Key`.
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -51,6 +52,7 @@ class Route(Struct, frozen=True, kw_only=True):
     answer: Any = None
     permission: str = "read"
     timeout: float = 30.0
+    secret: bool = False
 
 
 class StaticFiles(Struct, frozen=True):

@@ -42,6 +42,10 @@ class HostDetail(Struct, frozen=True, kw_only=True):
     abilities: tuple[str, ...]
     declared: bool
     """The host comes from the configuration file."""
+    title: str = ""
+    """This and what follows is what people wrote down about it."""
+    notes: str = ""
+    tags: tuple[str, ...] = ()
 
 
 class PluginState(StrEnum):
@@ -90,6 +94,7 @@ class PluginInfo(Struct, frozen=True, kw_only=True):
     consoles: tuple[str, ...] = ()
     """The last segments of their routes below a VM."""
     listeners: tuple[str, ...] = ()
+    authenticators: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
     """Method and path below `/api/v1/plugins/<name>/`."""
     warnings: tuple[str, ...] = ()

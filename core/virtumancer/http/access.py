@@ -6,16 +6,19 @@ from typing import Any, Protocol, runtime_checkable
 from falcon.asgi import Request, Response, WebSocket
 
 from virtumancer.errors import Forbidden, HostNotFound, Unauthenticated, VMNotFound
+from virtumancer.http.borders import SAFE_METHODS
 from virtumancer.http.operations import PUBLIC, SIGNED_IN, Operation, operation_of
-from virtumancer.services.access import EVERYTHING, Access, Caller, Right, Tokens
+from virtumancer.services.access import EVERYTHING, PREFIX, Access, Caller, Callers, Right, Tags
 from virtumancer.services.consoles import TicketTerms
-from virtumancer.services.vms import VMsService
+from virtumancer.services.vms import SeenUUID, VMsService
 
-__all__ = ["Gate", "access_of", "caller_of", "permitted_vm"]
+__all__ = ["COOKIE", "Gate", "access_of", "caller_of", "permitted_vm"]
 
 ANYBODY = Caller("anonymous", EVERYTHING)
 """Everybody, while `server.auth` is `off`."""
-NOBODY = Caller("anonymous", Access(()))
+NOBODY = Caller("anonymous", Access((), Tags()))
+COOKIE = "virtumancer"
+"""The cookie that holds the secret of a browser's session."""
 NO_RULE = Operation(id="", tag="")
 
 
@@ -51,11 +54,11 @@ def access_of(req: Request) -> Access:
 class Gate:
     """Middleware that lets a request pass to its resource, or not: what has no rule is refused.
 
-    What may not be read is answered as what is not there. `tokens` is None while nobody is asked who they are.
+    What may not be read is answered as what is not there. `callers` is None while nobody is asked who they are.
     """
 
-    def __init__(self, tokens: Tokens | None, vms: VMsService) -> None:
-        self._tokens = tokens
+    def __init__(self, callers: Callers | None, vms: VMsService) -> None:
+        self._callers = callers
         self._vms = vms
 
     async def process_resource(self, req: Request, resp: Response, resource: Any, params: dict[str, str]) -> None:
@@ -67,7 +70,7 @@ class Gate:
         await self._admit(req, resource, "WEBSOCKET", params)
 
     async def _admit(self, req: Request, resource: Any, method: str, params: dict[str, str]) -> None:
-        if self._tokens is None:
+        if self._callers is None:
             req.context.caller = ANYBODY
             return
         responder = getattr(resource, f"on_{method.lower()}", None)
@@ -77,39 +80,76 @@ class Gate:
         right, terms = operation.right, None
         if right is None:
             right, terms = await _told_by(resource, req, method, params)
-        req.context.caller = self._caller(self._tokens, req, terms, public=right == PUBLIC)
+        req.context.caller = await _caller(self._callers, req, method, terms, public=right == PUBLIC)
         if right in {PUBLIC, SIGNED_IN}:
             return
         if terms is not None:
             right = Right.CONSOLE_VIEW if terms.view_only else Right.CONSOLE
         await self._check(access_of(req), right, operation, params)
 
-    @staticmethod
-    def _caller(tokens: Tokens, req: Request, terms: TicketTerms | None, *, public: bool) -> Caller:
-        header = req.get_header("Authorization")
-        if header:
-            scheme, _, token = header.partition(" ")
-            if scheme.lower() != "bearer":
-                raise Unauthenticated("only the scheme Bearer is known: send Authorization: Bearer TOKEN")
-            return tokens.authenticate(token.strip())
-        if terms is not None:
-            owner = tokens.caller(terms.caller)
-            if owner is None:
-                raise Unauthenticated("whoever got this ticket may not call any more")
-            return owner
-        if public:
-            return NOBODY
-        raise Unauthenticated("this needs a token: send Authorization: Bearer TOKEN")
-
     async def _check(self, access: Access, right: str, operation: Operation, params: dict[str, str]) -> None:
         host, vm = params.get("host", ""), params.get("vm", "")
         if vm:
-            params["vm"] = await permitted_vm(access, self._vms, right, host, vm)
+            params["vm"] = await permitted_vm(access, self._vms, right, host, vm, offline=operation.offline)
         elif operation.filters:
             if host and not access.within_host(right, host):
                 raise _no_host(host)
         else:
             access.require(right, host)
+
+
+async def _caller(callers: Callers, req: Request, method: str, terms: TicketTerms | None, *, public: bool) -> Caller:
+    caller = _known_to_us(callers, req, method, terms, public=public)
+    if caller is None and not public:
+        caller = await callers.outsiders.authenticate(req.get_header, req.remote_addr)
+        if caller is None:
+            raise Unauthenticated("this needs a token: send Authorization: Bearer TOKEN")
+        if not req.get_header("Authorization"):
+            # A browser may be made to send what else says who it is, as it may its cookie.
+            _require_own_page(req, method)
+    return caller or NOBODY
+
+
+def _known_to_us(
+    callers: Callers, req: Request, method: str, terms: TicketTerms | None, *, public: bool
+) -> Caller | None:
+    """Return who calls by what we gave them; a token or ticket that is not valid is no reason to ask others."""
+    header, cookie = req.get_header("Authorization"), req.cookies.get(COOKIE)
+    if header and not (_is_of_others(header) and callers.outsiders.look_at("authorization")):
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != "bearer":
+            raise Unauthenticated("only the scheme Bearer is known: send Authorization: Bearer TOKEN")
+        return callers.tokens.authenticate(token.strip())
+    if terms is not None:
+        caller = callers.caller(terms.caller)
+        if caller is None:
+            raise Unauthenticated("whoever got this ticket may not call any more")
+        return caller
+    return _of_cookie(callers, req, method, cookie, public=public) if cookie else None
+
+
+def _is_of_others(header: str) -> bool:
+    """Say whether an Authorization header cannot be meant for us: it is shown to plugins then."""
+    scheme, _, token = header.partition(" ")
+    return scheme.lower() != "bearer" or not token.strip().startswith(PREFIX)
+
+
+def _of_cookie(callers: Callers, req: Request, method: str, cookie: str, *, public: bool) -> Caller | None:
+    """Return whose session a browser has; to change something its own page has to ask, and browsers say which does."""
+    try:
+        caller = callers.sessions.authenticate(cookie)
+    except Unauthenticated:
+        if public or callers.outsiders.look_at_any():
+            return None  # browsers send one that has ended, whoever else knows them
+        raise
+    _require_own_page(req, method)
+    return caller
+
+
+def _require_own_page(req: Request, method: str) -> None:
+    said = req.get_header("Origin") or req.get_header("Sec-Fetch-Site") == "same-origin"
+    if method not in SAFE_METHODS and not said:
+        raise Forbidden("without a token, a request that may change something has to say its Origin")
 
 
 async def _told_by(resource: Any, req: Request, method: str, params: dict[str, str]) -> tuple[str, TicketTerms | None]:
@@ -120,24 +160,26 @@ async def _told_by(resource: Any, req: Request, method: str, params: dict[str, s
     return right, await resource.ticket_terms(req) if isinstance(resource, TakesTickets) else None
 
 
-async def permitted_vm(access: Access, vms: VMsService, right: str, host: str, vm: str) -> str:
+async def permitted_vm(
+    access: Access, vms: VMsService, right: str, host: str, vm: str, *, offline: bool = False
+) -> str:
     """Return what to call a VM on which this right is given: as it was, or its UUID when that had to be looked up.
 
     From then on the UUID counts, so that a VM which gets this name meanwhile is not meant. Raises `HostNotFound` and
-    `VMNotFound` also for what may not be read, `Forbidden`.
+    `VMNotFound` also for what may not be read, `Forbidden`. With `offline` its host need not be connected.
     """
     if access.on_host(Right.READ, host) and access.on_host(right, host):
         return vm
     if not access.within_host(Right.READ, host):
         raise _no_host(host)
     try:
-        found = await vms.find(host, vm)
+        found = await (vms.identify if offline else vms.look_up)(host, vm)
     except VMNotFound:
         raise _no_vm(host, vm) from None
     if not access.on_vm(Right.READ, host, found.uuid):
         raise _no_vm(host, vm)
     access.require_vm(right, host, found.uuid, found.name)
-    return found.uuid
+    return SeenUUID(found.uuid)
 
 
 def _no_host(host: str) -> HostNotFound:

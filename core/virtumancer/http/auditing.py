@@ -11,7 +11,7 @@ from virtumancer.http.borders import SAFE_METHODS
 from virtumancer.http.problems import request_id
 from virtumancer.services.audit import Act, AuditLog, AuditRecord
 
-__all__ = ["Auditing", "act_of"]
+__all__ = ["Auditing", "act_of", "take_act"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -27,10 +27,18 @@ def act_of(req: Request, params: dict[str, str]) -> Act:
     )
 
 
+def take_act(req: Request) -> AuditRecord | None:
+    """Take over the record of a request: whoever does completes it, since what it is about goes on."""
+    begun: AuditRecord | None = getattr(req.context, "act", None)
+    req.context.act = None
+    return begun
+
+
 class Auditing:
     """Middleware that writes the begin of an act before its resource is called, and its end with the answer.
 
-    What cannot be written down is not done. A request that names no route changes nothing and is not recorded.
+    What cannot be written down is not done. A resource with `records_itself` knows more of its acts. A request that
+    names no route changes nothing and is not recorded.
     """
 
     def __init__(self, audit: AuditLog) -> None:
@@ -38,7 +46,7 @@ class Auditing:
 
     async def process_resource(self, req: Request, resp: Response, resource: Any, params: dict[str, str]) -> None:
         """Write that it begins."""
-        if resource is not None and req.method not in SAFE_METHODS:
+        if resource is not None and req.method not in SAFE_METHODS and not getattr(resource, "records_itself", False):
             req.context.act = await self._audit.begin(act_of(req, params))
 
     async def process_response(self, req: Request, resp: Response, resource: Any, req_succeeded: bool) -> None:

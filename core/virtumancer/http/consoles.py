@@ -1,14 +1,13 @@
 """`…/consoles`, `…/screenshot` and the WebSockets of consoles."""
 
 from collections.abc import Mapping
-from typing import Literal
 from urllib.parse import quote
 
 import falcon
 from falcon.asgi import Request, Response, WebSocket
 from msgspec import Struct
 
-from virtumancer.contracts import Timestamp
+from virtumancer.contracts.answers import ConsoleSessionInfo, ConsoleTicket, OnBusy, VMConsole
 from virtumancer.errors import (
     ConsoleBusy,
     ConsoleNotFound,
@@ -22,13 +21,15 @@ from virtumancer.http import examples
 from virtumancer.http.access import access_of, caller_of, permitted_vm
 from virtumancer.http.auditing import act_of
 from virtumancer.http.etags import is_known
+from virtumancer.http.lists import LINK, LIST_ERRORS, LIST_QUERY, asked_of, send_list
 from virtumancer.http.operations import ASKS_VM, SIGNED_IN, Header, Query, operation
-from virtumancer.http.requests import BodyReader, send_json
+from virtumancer.http.requests import BodyReader, send_json, send_secret
 from virtumancer.http.sockets import raw_socket
 from virtumancer.services.access import Right
 from virtumancer.services.audit import AuditLog
-from virtumancer.services.console_sessions import ConsoleSessionInfo, LiveSession, Viewer
+from virtumancer.services.console_sessions import LiveSession, Viewer
 from virtumancer.services.consoles import ConsoleOfferInfo, ConsolesService, TicketTerms
+from virtumancer.services.list_shapes import consoles_shape
 from virtumancer.services.screenshots import ScreenshotsService
 from virtumancer.services.vms import VMsService
 
@@ -46,35 +47,10 @@ class ConsoleRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
     kind: str
     """Which console, as `kind` of `GET …/consoles` names it."""
-    on_busy: Literal["share", "refuse", "takeover"] = "share"
+    on_busy: OnBusy = "share"
     """What happens when somebody has it: look together, be refused, or send the others away."""
     view_only: bool = False
     """Keyboard, pointer and clipboard do not reach the VM; the server sees to it."""
-
-
-class ConsoleTicket(Struct, frozen=True):
-    """The answer to `POST …/consoles`: a WebSocket URL that works once, until `expires_at`."""
-
-    kind: str
-    url: str
-    path: str
-    expires_at: Timestamp
-
-
-class VMConsole(Struct, frozen=True):
-    """A console that a VM has and some plugin can carry; `reason` says why it cannot be opened now."""
-
-    kind: str
-    """What `POST …/consoles` wants to know."""
-    path: str
-    """The path of its WebSocket."""
-    available: bool
-    """It can be opened now."""
-    reason: str
-    shareable: bool
-    """Several viewers can look at once."""
-    sessions: int
-    """How many sessions there are on it."""
 
 
 def _viewer(req: Request) -> Viewer:
@@ -134,8 +110,7 @@ class VMConsolesResource:
         path = f"{_path(host, vm, ticket.suffix)}?ticket={ticket.secret}"
         scheme = "wss" if req.scheme in {"https", "wss"} else "ws"
         resp.status = falcon.HTTP_201
-        resp.set_header("Cache-Control", "no-store")
-        send_json(resp, ConsoleTicket(body.kind, f"{scheme}://{req.netloc}{path}", path, ticket.expires_at))
+        send_secret(resp, ConsoleTicket(body.kind, f"{scheme}://{req.netloc}{path}", path, ticket.expires_at))
 
 
 class ConsolesResource:
@@ -149,11 +124,15 @@ class ConsolesResource:
         "consoles",
         right=SIGNED_IN,
         answer=tuple[ConsoleSessionInfo, ...],
+        query=LIST_QUERY,
+        headers=(LINK,),
+        errors=LIST_ERRORS,
         example=[examples.SESSION],
     )
     async def on_get(self, req: Request, resp: Response) -> None:
         """List the console sessions of this server: the caller's own, and those on VMs that the caller may read."""
-        send_json(resp, [session.info() for session in self._consoles.sessions.live() if _may_see(req, session)])
+        sessions = [session.info() for session in self._consoles.sessions.live() if _may_see(req, session)]
+        send_list(req, resp, sessions, asked_of(req, consoles_shape()))
 
 
 class ConsoleResource:

@@ -8,6 +8,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request
 from websockets.protocol import State
 
+from virtumancer.http.patience import Drain
+
 __all__ = ["EXTENSION", "DirectProtocol"]
 
 EXTENSION = "virtumancer.direct"
@@ -17,8 +19,10 @@ EXTENSION = "virtumancer.direct"
 class DirectProtocol(WebSocketsSansIOProtocol):
     """Offers messages to a taker while the application waits for one; all else goes the way of ASGI."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, response_timeout: float = 60.0, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._drain = Drain(response_timeout)
+        self._seen = False
         self._taker: Callable[[bytes], bool] | None = None
         self._awaited = False
 
@@ -28,6 +32,24 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         if not self.handshake_complete:
             extensions: Any = self.scope.get("extensions")
             extensions[EXTENSION] = self
+
+    def check(self, now: float) -> None:
+        """Cut the connection when its client has not read for too long; called every second.
+
+        An upgrade comes as a whole: one that has not begun by the second look was not understood.
+        """
+        if self._seen and not self.handshake_initiated:
+            self.transport.abort()
+            return
+        self._seen = True
+        stuck = not self.writable.is_set() or self.transport.is_closing()
+        if self._drain.overdue(now, self.transport.get_write_buffer_size(), stuck=stuck):
+            self.transport.abort()
+
+    def resume_writing(self) -> None:
+        """Note that the client reads."""
+        self._drain.note_progress()
+        super().resume_writing()
 
     def hand_over(self, taker: Callable[[bytes], bool] | None) -> None:
         """Offer binary messages to `taker` while `receive` waits; what it returns False for is received."""

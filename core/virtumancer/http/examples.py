@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+from msgspec import structs
+
 from virtumancer.contracts import (
     VM,
     ActionOffer,
@@ -9,6 +11,9 @@ from virtumancer.contracts import (
     Disk,
     DiskDriver,
     DiskTarget,
+    EventPage,
+    EventRecord,
+    EventType,
     Graphics,
     HardwareInfo,
     HookCalls,
@@ -20,6 +25,9 @@ from virtumancer.contracts import (
     NetworkMAC,
     NetworkModel,
     NetworkTarget,
+    OperationInfo,
+    OperationState,
+    OperationTarget,
     PluginInfo,
     PluginState,
     Sample,
@@ -27,21 +35,24 @@ from virtumancer.contracts import (
     VMState,
     VMStats,
 )
-from virtumancer.services.collecting import HostSamples
-from virtumancer.services.console_sessions import ConsoleSessionInfo
+from virtumancer.contracts.answers import ConsoleSessionInfo, HostSamples
+from virtumancer.contracts.lists import ListedVM, StaleHost, VMPage
 
 __all__ = [
     "ACTION",
+    "EVENT_PAGE",
     "HARDWARE",
     "HOST",
     "HOST_DETAIL",
     "HOST_INFO",
     "NOON",
+    "OPERATION",
     "PLUGIN",
     "SAMPLES",
     "SESSION",
     "STOPPED_HOST",
     "VM_LISTED",
+    "VM_PAGE",
     "VM_ROW",
     "VM_STATS",
 ]
@@ -91,6 +102,11 @@ VM_LISTED = VM(
     memory_bytes=2_147_483_648,
     cpu_model="host-passthrough",
     db_id=1,
+)
+VM_PAGE = VMPage(
+    (ListedVM(**structs.asdict(VM_LISTED), host=HOST.id, observed_at=NOON, source="cache", stale=False),),
+    next_cursor=None,
+    stale_hosts=(StaleHost("kvm2", "host-unavailable", "host 'kvm2' is not connected (lost): the network"),),
 )
 VM_ROW = VMRow(1, NOON, NOON, None, "web01", HOST.id, '{"id":2,"name":"web01","state":1}')
 VM_STATS = VMStats(
@@ -143,4 +159,30 @@ PLUGIN = PluginInfo(
 )
 SESSION = ConsoleSessionInfo(
     "8f14e45fceea167a", HOST.id, VM_LISTED.name, VM_LISTED.uuid, "vnc", "anonymous", False, NOON, 1
+)
+OPERATION = OperationInfo(
+    id="4be0643f1d98573b",
+    action="shutdown",
+    target=OperationTarget("kvm1", "5f1d7c44-1f4c-4b6f-9d0e-3f1f4f0a2b11", "web01"),
+    state=OperationState.RUNNING,
+    step="waiting until it is shutoff",
+    actor="token deploy (5f2a91c0)",
+    request_id="0b1e5a2c9d3f4e6a8b7c6d5e4f3a2b1c",
+    cancellable=True,
+    created_at=NOON,
+    started_at=NOON,
+)
+
+EVENT_PAGE = EventPage(
+    items=(
+        EventRecord(
+            id=28512345678,
+            at=NOON,
+            type=EventType.VM_STARTED,
+            host="kvm1",
+            vm="4dea22b3-1d52-d8f3-2516-782e98ab3fa0",
+            name="vnc01",
+        ),
+    ),
+    next_since=28512345678,
 )

@@ -1,4 +1,4 @@
-"""`/hosts/{host}/host-keys`: the SSH host keys that are pinned for a host."""
+"""`/hosts/{host}/host-keys`: the SSH host keys that are pinned for a host, and those that it shows."""
 
 from typing import Annotated
 
@@ -6,19 +6,44 @@ import falcon
 from falcon.asgi import Request, Response
 from msgspec import Meta, Struct
 
-from virtumancer.contracts import HostDetail, HostKey
-from virtumancer.errors import Conflict, HostNotFound, NotFound
+from virtumancer.contracts import HostDetail, HostKey, HostKeyTrust, ShownHostKey
+from virtumancer.errors import AbilityMissing, Conflict, HostNotFound, InvalidValue, NotFound
 from virtumancer.http import examples
 from virtumancer.http.operations import CONNECTS, operation
 from virtumancer.http.requests import BodyReader, send_json
 from virtumancer.services.access import Right
 from virtumancer.services.host_keys import HostKeysService
 
-__all__ = ["HostKeyResource", "HostKeyRotationResource", "HostKeysResource"]
+__all__ = [
+    "HostKeyResource",
+    "HostKeyRotationResource",
+    "HostKeyScanResource",
+    "HostKeysResource",
+    "NewHostKeyScanResource",
+]
 
 OLD = "SHA256:uNiVztksCsDhcc0u9e8BgrJXVGLZQlPTDJ0cs5ZsLgQ"
 NEW = "SHA256:Qtn1FNjchmnEp35wnyk76A7+iCcZ9qbIwsUzGpLMt+E"
 Fingerprint = Annotated[str, Meta(pattern=r"^SHA256:[A-Za-z0-9+/]{43}\Z")]
+
+
+KEY = HostKey("kvm1.example.org", "ssh-ed25519", OLD, "ssh-ed25519 AAAAC3Nz…")
+SHOWN = ShownHostKey("kvm1.example.org", "ssh-ed25519", NEW, "ssh-ed25519 AAAAC3Nz…", HostKeyTrust.UNKNOWN)
+SCANS = (*CONNECTS, AbilityMissing)
+
+
+class KeyApproval(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /hosts/{host}/host-keys`."""
+
+    fingerprint: Fingerprint
+    """The fingerprint, as `SHA256:…`, that a person has compared."""
+
+
+class NewHostScan(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /host-keys/scan`."""
+
+    uri: Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": 2048})]
+    """How the host would be reached, as in `POST /hosts`."""
 
 
 class Rotation(Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,8 +58,9 @@ class Rotation(Struct, frozen=True, forbid_unknown_fields=True):
 class HostKeysResource:
     """The keys pinned for a host."""
 
-    def __init__(self, keys: HostKeysService) -> None:
+    def __init__(self, keys: HostKeysService, bodies: BodyReader) -> None:
         self._keys = keys
+        self._bodies = bodies
 
     @operation(
         "listHostKeys",
@@ -42,7 +68,7 @@ class HostKeysResource:
         right=Right.HOSTS,
         answer=tuple[HostKey, ...],
         errors=(HostNotFound,),
-        example=[HostKey("kvm1.example.org", "ssh-ed25519", OLD, "ssh-ed25519 AAAAC3Nz…")],
+        example=[KEY],
     )
     async def on_get(self, _req: Request, resp: Response, host: str) -> None:
         """List the SSH host keys that are pinned for a host, oldest first.
@@ -50,6 +76,75 @@ class HostKeysResource:
         Keys that a known_hosts file vouches for are not pinned and not here.
         """
         send_json(resp, await self._keys.list(host))
+
+    @operation(
+        "approveHostKey",
+        "hosts",
+        right=Right.HOSTS,
+        status=201,
+        body=KeyApproval,
+        answer=HostKey,
+        errors=(*SCANS, Conflict, HostNotFound),
+        example=KEY,
+        body_example=KeyApproval(OLD),
+    )
+    async def on_post(self, req: Request, resp: Response, host: str) -> None:
+        """Pin a key that a host shows now, without connecting to the host.
+
+        Nothing is pinned unless the host shows it, and a key in the place of a trusted one is not approved: that is
+        what rotating is for.
+        """
+        body = await self._bodies.decode(req, KeyApproval)
+        resp.status = falcon.HTTP_201
+        send_json(resp, await self._keys.approve(host, body.fingerprint))
+
+
+class HostKeyScanResource:
+    """The keys that a host shows."""
+
+    def __init__(self, keys: HostKeysService) -> None:
+        self._keys = keys
+
+    @operation(
+        "scanHostKeys",
+        "hosts",
+        right=Right.HOSTS,
+        answer=tuple[ShownHostKey, ...],
+        errors=(*SCANS, HostNotFound),
+        example=[SHOWN],
+    )
+    async def on_post(self, _req: Request, resp: Response, host: str) -> None:
+        """Ask a host which SSH host keys it shows now, without logging in, and say which of them are trusted.
+
+        Nothing is changed. A jump host that is not trusted is as far as it goes, and its keys are answered.
+        """
+        send_json(resp, await self._keys.scan(host))
+
+
+class NewHostKeyScanResource:
+    """The keys that a host shows that is not added yet."""
+
+    def __init__(self, keys: HostKeysService, bodies: BodyReader) -> None:
+        self._keys = keys
+        self._bodies = bodies
+
+    @operation(
+        "scanNewHostKeys",
+        "hosts",
+        right=Right.HOSTS,
+        body=NewHostScan,
+        answer=tuple[ShownHostKey, ...],
+        errors=(*SCANS, InvalidValue),
+        example=[SHOWN],
+        body_example=NewHostScan("qemu+ssh://root@kvm1.example.org/system"),
+    )
+    async def on_post(self, req: Request, resp: Response) -> None:
+        """Ask a host that is not added which SSH host keys it shows, without logging in.
+
+        Who may add hosts may ask, for the same URIs as they may be added with.
+        """
+        body = await self._bodies.decode(req, NewHostScan)
+        send_json(resp, await self._keys.scan_uri(body.uri))
 
 
 class HostKeyResource:

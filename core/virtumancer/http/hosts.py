@@ -1,21 +1,36 @@
 """`/hosts`: the hosts, one of them, what it has, and connecting it."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 from urllib.parse import quote
 
 import falcon
+import msgspec
 from falcon.asgi import Request, Response
 from msgspec import Meta, Struct
 
-from virtumancer.contracts import Host, HostDetail, HostInfo
-from virtumancer.errors import HostExists, HostNotFound, InvalidValue, StoreUnavailable
+from virtumancer.contracts import Host, HostDetail, HostInfo, OperationInfo, OperationTarget
+from virtumancer.contracts.answers import HostSamples
+from virtumancer.errors import (
+    HostExists,
+    HostNotFound,
+    InvalidValue,
+    PreconditionFailed,
+    StoreUnavailable,
+    TooManyOperations,
+)
 from virtumancer.http import examples
 from virtumancer.http.access import access_of
+from virtumancer.http.deferring import Deferring, prefers_async
+from virtumancer.http.etags import as_known
+from virtumancer.http.lists import LINK, LIST_ERRORS, LIST_QUERY, asked_of, send_list
 from virtumancer.http.operations import ASKS_HOST, CONNECTS, Header, operation
 from virtumancer.http.requests import BodyReader, send_json
 from virtumancer.services.access import Right
-from virtumancer.services.collecting import CollectorRunner, HostSamples
+from virtumancer.services.collecting import CollectorRunner
 from virtumancer.services.hosts import HostsService
+from virtumancer.services.list_shapes import hosts_shape
+from virtumancer.services.running_operation import RunningOperation, Work
 
 __all__ = [
     "HostConnectResource",
@@ -50,11 +65,22 @@ def _approved(host_key: str | tuple[str, ...]) -> frozenset[str]:
     return frozenset({host_key} if isinstance(host_key, str) else host_key)
 
 
+def _connecting(connect: Callable[[], Awaitable[Struct]]) -> Work:
+    """Return the work of an operation that connects to a host, and answers with what `connect` returns."""
+
+    async def work(running: RunningOperation) -> None:
+        await running.step("connecting")
+        running.result = msgspec.to_builtins(await connect())
+
+    return work
+
+
 class HostsResource:
     """All hosts."""
 
-    def __init__(self, hosts: HostsService, bodies: BodyReader) -> None:
+    def __init__(self, hosts: HostsService, deferring: Deferring, bodies: BodyReader) -> None:
         self._hosts = hosts
+        self._deferring = deferring
         self._bodies = bodies
 
     @operation(
@@ -63,13 +89,16 @@ class HostsResource:
         right=Right.READ,
         filters=True,
         answer=tuple[Host, ...],
-        errors=(StoreUnavailable,),
+        query=LIST_QUERY,
+        headers=(LINK,),
+        errors=(*LIST_ERRORS, StoreUnavailable),
         example=[examples.HOST],
     )
     async def on_get(self, req: Request, resp: Response) -> None:
         """List the hosts that the caller may read, in the order in which they were added."""
-        access = access_of(req)
-        send_json(resp, [host for host in await self._hosts.list() if access.on_host(Right.READ, host.id)])
+        access, asked = access_of(req), asked_of(req, hosts_shape())
+        hosts = [entry for entry in await self._hosts.list() if access.on_host(Right.READ, entry.host.id)]
+        send_list(req, resp, hosts, asked)
 
     @operation(
         "addHost",
@@ -79,7 +108,8 @@ class HostsResource:
         body=NewHost,
         answer=Host,
         headers=(Header("Location", "The path of the new host."),),
-        errors=(*CONNECTS, HostExists),
+        others=((202, OperationInfo),),
+        errors=(*CONNECTS, HostExists, TooManyOperations),
         example=examples.HOST,
         body_example=NewHost(examples.HOST.id, examples.HOST.uri),
     )
@@ -90,7 +120,13 @@ class HostsResource:
         (409 `host-key-unknown`); when a person has compared it, the same request with `host_key` approves it.
         """
         body = await self._bodies.decode(req, NewHost)
-        host = await self._hosts.add(Host(body.id, body.uri), _approved(body.host_key))
+        wanted, approved = Host(body.id, body.uri), _approved(body.host_key)
+        if prefers_async(req):
+            self._hosts.check_new(wanted)
+            work = _connecting(lambda: self._hosts.add(wanted, approved))
+            await self._deferring.start(req, resp, "add-host", Right.HOSTS, OperationTarget(), work)
+            return
+        host = await self._hosts.add(wanted, approved)
         resp.status = falcon.HTTP_201
         resp.location = f"{req.path.rstrip('/')}/{quote(host.id)}"
         send_json(resp, host)
@@ -114,13 +150,15 @@ class HostResource:
         """Describe a host and the session with it, without asking the host."""
         send_json(resp, await self._hosts.detail(host))
 
-    @operation("removeHost", "hosts", right=Right.HOSTS, status=204, errors=(HostNotFound,))
-    async def on_delete(self, _req: Request, resp: Response, host: str) -> None:
+    @operation("removeHost", "hosts", right=Right.HOSTS, status=204, errors=(HostNotFound, PreconditionFailed))
+    async def on_delete(self, req: Request, resp: Response, host: str) -> None:
         """Disconnect a host and delete it.
 
         Its pinned SSH host keys and the stored rows of its VMs are deleted too; the VMs themselves are not touched.
+        What people wrote down about it and its VMs is there again when it is added again under the same id.
         """
-        await self._hosts.remove(host)
+        async with as_known(req, lambda: self._hosts.detail(host)):
+            await self._hosts.remove(host)
         resp.status = falcon.HTTP_204
 
 
@@ -139,8 +177,9 @@ class HostInfoResource:
 class HostConnectResource:
     """Connecting a host, now and from now on."""
 
-    def __init__(self, hosts: HostsService, bodies: BodyReader) -> None:
+    def __init__(self, hosts: HostsService, deferring: Deferring, bodies: BodyReader) -> None:
         self._hosts = hosts
+        self._deferring = deferring
         self._bodies = bodies
 
     @operation(
@@ -149,7 +188,8 @@ class HostConnectResource:
         right=Right.HOSTS,
         body=Approval,
         answer=HostDetail,
-        errors=(*CONNECTS, HostNotFound, InvalidValue),
+        others=((202, OperationInfo),),
+        errors=(*CONNECTS, HostNotFound, InvalidValue, TooManyOperations),
         example=examples.HOST_DETAIL,
         body_example=Approval("SHA256:uNiVztksCsDhcc0u9e8BgrJXVGLZQlPTDJ0cs5ZsLgQ"),
     )
@@ -159,7 +199,13 @@ class HostConnectResource:
         From now on the host is kept connected, also across a restart of the server.
         """
         body = await self._bodies.decode_optional(req, Approval)
-        send_json(resp, await self._hosts.connect(host, _approved(body.host_key)))
+        approved = _approved(body.host_key)
+        if prefers_async(req):
+            self._hosts.session(host)
+            work = _connecting(lambda: self._hosts.connect(host, approved))
+            await self._deferring.start(req, resp, "connect-host", Right.HOSTS, OperationTarget(host), work)
+            return
+        send_json(resp, await self._hosts.connect(host, approved))
 
 
 class HostDisconnectResource:

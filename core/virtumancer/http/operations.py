@@ -15,6 +15,7 @@ __all__ = [
     "CONNECTS",
     "PUBLIC",
     "SIGNED_IN",
+    "Errors",
     "Header",
     "Operation",
     "Query",
@@ -82,7 +83,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     `cached` says that the answer has an `ETag`, and `expanded` that plugins decide what the responder stands for, so
     that each of those has its own place in the document. `right` is what it needs on the object of its path; None
     leaves the answer to `right_for` of the resource. With `filters`, one object below that of the path is enough, and
-    the answer holds those that may be read.
+    the answer holds those that may be read. `others` are further successes, as status and type of the answer; with 202
+    among them, `Prefer: respond-async` makes an operation of it. `offline` says that the host need not be connected.
     """
 
     id: str
@@ -101,6 +103,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     right: str | None = None
     filters: bool = False
     extensions: Mapping[str, Any] = {}
+    others: tuple[tuple[int, Any], ...] = ()
+    offline: bool = False
 
 
 def operation(
@@ -121,6 +125,8 @@ def operation(
     right: str | None = None,
     filters: bool = False,
     extensions: Mapping[str, Any] | None = None,
+    others: tuple[tuple[int, Any], ...] = (),
+    offline: bool = False,
 ) -> Callable[[F], F]:
     """Describe a responder; the first paragraph of its docstring is the summary, the others are the description."""
     made = Operation(
@@ -140,6 +146,8 @@ def operation(
         right=right,
         filters=filters,
         extensions=extensions or {},
+        others=others,
+        offline=offline,
     )
 
     def attach(responder: F) -> F:

@@ -22,7 +22,9 @@ def keep_segments(app: ASGIApp) -> ASGIApp:
         raw: bytes | None = scope.get("raw_path")
         if raw is not None:
             segments = raw.partition(b"?")[0].split(b"/")
-            scope = scope | {"path": "/".join(_normalise(segment) for segment in segments)}
+            path = "/".join(_normalise(segment) for segment in segments)
+            # The router would skip what is empty at the front; there is one path to a thing.
+            scope = scope | {"path": path if not path.startswith("//") else f"/%2F{path[2:]}"}
         await app(scope, receive, send)
 
     return wrapped

@@ -11,7 +11,7 @@ from falcon.asgi import Request, Response
 from virtumancer.contracts import Hosts, Route, RouteRequest, StaticFiles
 from virtumancer.errors import PluginFailed
 from virtumancer.http.plugin_files import FolderResource
-from virtumancer.http.requests import BodyReader, send_json
+from virtumancer.http.requests import BodyReader, send_json, send_secret
 from virtumancer.plugins import Plugins
 from virtumancer.services.plugin_health import PluginCall, PluginHealth
 
@@ -79,7 +79,8 @@ class RouteCaller:
         if self._route.answer is None:
             resp.status = falcon.HTTP_204
         else:
-            send_json(resp, self._encoded(answer))
+            send = send_secret if self._route.secret else send_json
+            send(resp, self._encoded(answer))
 
     def _encoded(self, answer: Any) -> bytes:
         """Encode an answer; one of another kind than the route declares is the plugin's failure."""

@@ -14,6 +14,7 @@ from falcon.asgi import Request, Response, WebSocket
 from virtumancer import errors
 from virtumancer.contracts import CloseCode
 from virtumancer.errors import VirtumancerError
+from virtumancer.http.security_headers import headers_of_refusal
 from virtumancer.http.sockets import RawSocket, raw_socket
 
 __all__ = ["STATUS", "install", "problem", "request_id"]
@@ -24,10 +25,12 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 STATUS: dict[type[VirtumancerError], HTTPStatus] = {
     errors.InvalidRequest: HTTPStatus.BAD_REQUEST,
     errors.InvalidValue: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.PreconditionFailed: HTTPStatus.PRECONDITION_FAILED,
     errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
     errors.Forbidden: HTTPStatus.FORBIDDEN,
     errors.MisdirectedRequest: HTTPStatus.MISDIRECTED_REQUEST,
     errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.UnknownEncoding: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.Conflict: HTTPStatus.CONFLICT,
     errors.AbilityMissing: HTTPStatus.NOT_IMPLEMENTED,
@@ -36,6 +39,11 @@ STATUS: dict[type[VirtumancerError], HTTPStatus] = {
     errors.HostUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ConsoleRefused: HTTPStatus.FORBIDDEN,
     errors.TooManyConsoles: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.TooManyAttempts: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.TooManyOperations: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.KeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.TooManyKeys: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ConsoleClosed: HTTPStatus.BAD_GATEWAY,
     errors.PluginFailed: HTTPStatus.BAD_GATEWAY,
     errors.PluginDegraded: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -49,6 +57,15 @@ CONSOLE_STATUS: dict[int, HTTPStatus] = {
     CloseCode.HYPERVISOR_ERROR: HTTPStatus.BAD_GATEWAY,
     CloseCode.SHUTTING_DOWN: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+WITH_RETRY_AFTER = (
+    errors.HostUnavailable,
+    errors.PluginDegraded,
+    errors.TooManyAttempts,
+    errors.TooManyOperations,
+    errors.TooManyKeys,
+    errors.NotReady,
+    errors.RequestInProgress,
+)
 MEDIA_TYPE = "application/problem+json"
 # msgspec ends its messages with the place: "Expected `int`, got `str` - at `$.port`".
 PLACE = re.compile(r" - at `\$\.?(?P<path>.*)`$")
@@ -95,7 +112,7 @@ async def _ours(
         extra["fields"] = [{"field": error.field, "message": error.message}]
     if isinstance(error, errors.Unauthenticated):
         headers["WWW-Authenticate"] = 'Bearer realm="virtumancer"'
-    if isinstance(error, errors.HostUnavailable | errors.PluginDegraded):
+    if isinstance(error, WITH_RETRY_AFTER):
         headers["Retry-After"] = str(max(1, round(error.retry_after)))
     await _write(request, response, ws, problem(request, status, error.code, error.message, **extra), headers)
 
@@ -172,7 +189,12 @@ async def _refuse(socket: RawSocket, document: dict[str, Any], extra: Mapping[st
     if socket.accepted:
         await socket.close(3000 + document["status"], document["detail"])
         return
-    headers = {"Content-Type": MEDIA_TYPE, "X-Request-Id": document.get("instance", "").rpartition(":")[2], **extra}
+    headers = {
+        "Content-Type": MEDIA_TYPE,
+        "X-Request-Id": document.get("instance", "").rpartition(":")[2],
+        **headers_of_refusal(tls=socket.tls),
+        **extra,
+    }
     encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     await socket.refuse(document["status"], encoded, msgspec.json.encode(document))
 

@@ -1,19 +1,22 @@
 """What every request has: an id for logs and answers, a line in the log, and a body of limited size."""
 
+import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
 import msgspec
 import structlog
 from falcon.asgi import Request, Response, WebSocket
 
-from virtumancer.errors import TooLarge
+from virtumancer.errors import InvalidRequest, TooLarge, UnknownEncoding
+from virtumancer.http.nesting import MAX_DEPTH, is_too_deep
 
-__all__ = ["BodyReader", "RequestLog", "send_json"]
+__all__ = ["BodyReader", "RequestLog", "holds_secret", "is_in_chunks", "send_json", "send_secret", "send_stream"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+LOGGER = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -36,19 +39,35 @@ class RequestLog:
 
     async def process_response(self, req: Request, resp: Response, resource: Any, req_succeeded: bool) -> None:
         """Log what came of it."""
+        reads = req.method == "GET"
+        if reads and not LOGGER.isEnabledFor(logging.DEBUG):
+            return  # structlog takes longer to find that out
         duration = time.monotonic() - getattr(req.context, "started", time.monotonic())
-        report: Callable[..., Any] = log.info if req.method != "GET" else log.debug
+        report: Callable[..., Any] = log.debug if reads else log.info
         report("request", method=req.method, path=req.path, status=resp.status_code, ms=round(duration * 1000, 1))
 
 
 class BodyReader:
-    """Reads request bodies up to a limit."""
+    """Reads request bodies, which are JSON, up to a limit."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
 
     async def read(self, req: Request) -> bytes:
-        """Return the whole body; raises `TooLarge`, also for a chunked one that says nothing of its length."""
+        """Return the whole body; raises `TooLarge`, also for a chunked one that says nothing of its length.
+
+        Raises `UnknownEncoding` for a compressed one, which could become a giant, and `InvalidRequest` for one that is
+        nested so deeply that reading it would use up the stack.
+        """
+        if not hasattr(req.context, "body"):
+            req.context.body = await self._read(req)
+        body: bytes = req.context.body
+        return body
+
+    async def _read(self, req: Request) -> bytes:
+        encoding = (req.get_header("Content-Encoding") or "identity").strip().lower()
+        if encoding != "identity":
+            raise UnknownEncoding(f"the body is sent as {encoding[:50]!r}; send it as it is, without Content-Encoding")
         if (req.content_length or 0) > self._limit:
             raise self._too_large()
         body = bytearray()
@@ -56,6 +75,10 @@ class BodyReader:
             body += chunk
             if len(body) > self._limit:
                 raise self._too_large()
+        if len(body) < (req.content_length or 0):
+            raise InvalidRequest("the client left before the body was complete")
+        if is_too_deep(body):
+            raise InvalidRequest(f"the body is nested more than {MAX_DEPTH} levels deep")
         return bytes(body)
 
     async def decode(self, req: Request, kind: type[T]) -> T:
@@ -74,3 +97,27 @@ def send_json(resp: Response, document: Any) -> None:
     """Answer with JSON; bytes are taken as encoded already."""
     resp.content_type = "application/json"
     resp.data = document if isinstance(document, bytes) else msgspec.json.encode(document)
+
+
+def send_stream(resp: Response, chunks: AsyncIterator[bytes]) -> None:
+    """Answer with JSON that comes in chunks, and may be compressed chunk by chunk."""
+    resp.content_type = "application/json"
+    resp.context.in_chunks = True
+    resp.stream = chunks
+
+
+def send_secret(resp: Response, document: Any) -> None:
+    """Answer with JSON that is shown this once: neither a browser nor we keep it."""
+    resp.set_header("Cache-Control", "no-store")
+    resp.context.secret = True
+    send_json(resp, document)
+
+
+def is_in_chunks(resp: Response) -> bool:
+    """Say whether an answer is a stream of such chunks, and not one whose reader waits for each byte."""
+    return bool(getattr(resp.context, "in_chunks", False))
+
+
+def holds_secret(resp: Response) -> bool:
+    """Say whether an answer is shown only once."""
+    return bool(getattr(resp.context, "secret", False))

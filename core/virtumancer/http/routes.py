@@ -5,6 +5,9 @@ from typing import Any
 import falcon.asgi
 from msgspec import Struct
 
+from virtumancer.http.all_vms import AllVMsResource
+from virtumancer.http.audit_log import AuditResource
+from virtumancer.http.bulk import VMsActionsResource
 from virtumancer.http.consoles import (
     ConsoleResource,
     ConsoleSocket,
@@ -12,7 +15,16 @@ from virtumancer.http.consoles import (
     ScreenshotResource,
     VMConsolesResource,
 )
-from virtumancer.http.host_keys import HostKeyResource, HostKeyRotationResource, HostKeysResource
+from virtumancer.http.deferring import Deferring
+from virtumancer.http.events import EventsResource
+from virtumancer.http.health import HealthResource, LivezResource, ReadyzResource
+from virtumancer.http.host_keys import (
+    HostKeyResource,
+    HostKeyRotationResource,
+    HostKeyScanResource,
+    HostKeysResource,
+    NewHostKeyScanResource,
+)
 from virtumancer.http.hosts import (
     HostConnectResource,
     HostDisconnectResource,
@@ -21,12 +33,17 @@ from virtumancer.http.hosts import (
     HostSamplesResource,
     HostsResource,
 )
+from virtumancer.http.metadata import HostMetadataResource, VMMetadataResource
+from virtumancer.http.oidc import OIDCCallbackResource, OIDCStartResource
 from virtumancer.http.openapi import OpenAPIResource
 from virtumancer.http.paths import SegmentConverter
 from virtumancer.http.plugin_routes import plugin_routes
+from virtumancer.http.plugins import PluginResource, PluginsResource
 from virtumancer.http.requests import BodyReader
-from virtumancer.http.system import HealthResource, PluginResource, PluginsResource
+from virtumancer.http.running_operations import OperationResource, OperationsResource
+from virtumancer.http.session import LinksResource, SessionResource
 from virtumancer.http.tokens import MeResource, TokenResource, TokensResource
+from virtumancer.http.users import PasswordResource, UserResource, UsersResource
 from virtumancer.http.vms import (
     VMActionResource,
     VMActionsResource,
@@ -35,19 +52,27 @@ from virtumancer.http.vms import (
     VMsResource,
     VMStatsResource,
 )
+from virtumancer.http.web_sessions import WebSessionResource, WebSessionsResource
 from virtumancer.http.ws import RefreshSocket
 from virtumancer.plugins import Plugins
-from virtumancer.services.access import Tokens
+from virtumancer.services.access import Callers, SignIn
+from virtumancer.services.actions import ActionsService
 from virtumancer.services.audit import AuditLog
+from virtumancer.services.audit_reading import AuditReader
+from virtumancer.services.bulk import BulkService
 from virtumancer.services.collecting import CollectorRunner
 from virtumancer.services.consoles import ConsolesService
-from virtumancer.services.events import EventBus
+from virtumancer.services.event_log import EventLog
 from virtumancer.services.host_keys import HostKeysService
 from virtumancer.services.hosts import HostsService
 from virtumancer.services.live_stats import LiveStats
+from virtumancer.services.metadata import MetadataService
+from virtumancer.services.operations import Operations
 from virtumancer.services.plugin_health import PluginHealth
 from virtumancer.services.plugin_hosts import PluginHosts
+from virtumancer.services.readiness import Readiness
 from virtumancer.services.screenshots import ScreenshotsService
+from virtumancer.services.vm_lists import AllVMs
 from virtumancer.services.vms import VMsService
 
 __all__ = ["Services", "add_routes"]
@@ -63,52 +88,82 @@ class Services(Struct, frozen=True):
     hosts: HostsService
     host_keys: HostKeysService
     vms: VMsService
+    all_vms: AllVMs
     live_stats: LiveStats
     collectors: CollectorRunner
     consoles: ConsolesService
     screenshots: ScreenshotsService
     console_suffixes: tuple[str, ...]
-    bus: EventBus
+    events: EventLog
     plugins: PluginHealth
     provided: Plugins
     """What the plugins add, for the document that describes it."""
     audit: AuditLog
-    tokens: Tokens
+    audit_reader: AuditReader
+    callers: Callers
+    sign_in: SignIn
+    actions: ActionsService
+    operations: Operations
+    bulk: BulkService
+    metadata: MetadataService
+    readiness: Readiness
 
 
-def add_routes(app: falcon.asgi.App[Any, Any], services: Services, bodies: BodyReader) -> None:
-    """Mount every resource."""
+def add_routes(app: falcon.asgi.App[Any, Any], services: Services, bodies: BodyReader, *, asked: bool) -> None:
+    """Mount every resource; `asked` says whether callers have to say who they are."""
     app.router_options.converters["segment"] = SegmentConverter
     hosts, vms = services.hosts, services.vms
-    socket = RefreshSocket(services.bus, services.live_stats, vms, services.tokens)
+    socket = RefreshSocket(services.events, services.live_stats, vms, services.callers)
+    deferring = Deferring(services.operations, services.callers)
     routes: dict[str, object] = {
         "/ws": socket,
         f"{BASE}/ws": socket,
+        "/livez": LivezResource(),
+        "/readyz": ReadyzResource(services.readiness),
         f"{BASE}/health": HealthResource(hosts, services.plugins),
-        f"{BASE}/me": MeResource(services.tokens),
-        f"{BASE}/tokens": TokensResource(services.tokens, bodies),
-        f"{BASE}/tokens/{{token:segment}}": TokenResource(services.tokens, bodies),
+        f"{BASE}/me": MeResource(),
+        f"{BASE}/me/password": PasswordResource(services.sign_in, bodies),
+        f"{BASE}/session": SessionResource(services.sign_in, bodies, asked=asked),
+        f"{BASE}/session/links": LinksResource(services.callers),
+        f"{BASE}/session/oidc/start": OIDCStartResource(services.sign_in),
+        f"{BASE}/session/oidc/callback": OIDCCallbackResource(services.sign_in),
+        f"{BASE}/sessions": WebSessionsResource(services.callers.sessions),
+        f"{BASE}/sessions/{{session:segment}}": WebSessionResource(services.callers.sessions),
+        f"{BASE}/users": UsersResource(services.callers.users, bodies),
+        f"{BASE}/users/{{user:segment}}": UserResource(services.callers.users, bodies),
+        f"{BASE}/tokens": TokensResource(services.callers.tokens, bodies),
+        f"{BASE}/tokens/{{token:segment}}": TokenResource(services.callers.tokens, bodies),
+        f"{BASE}/audit": AuditResource(services.audit_reader, services.callers),
         f"{BASE}/plugins": PluginsResource(services.plugins),
         f"{BASE}/plugins/{{plugin:segment}}": PluginResource(services.plugins),
-        f"{BASE}/hosts": HostsResource(hosts, bodies),
+        f"{BASE}/hosts": HostsResource(hosts, deferring, bodies),
+        f"{BASE}/host-keys/scan": NewHostKeyScanResource(services.host_keys, bodies),
         HOST: HostResource(hosts),
         f"{HOST}/info": HostInfoResource(hosts),
-        f"{HOST}/connect": HostConnectResource(hosts, bodies),
+        f"{HOST}/connect": HostConnectResource(hosts, deferring, bodies),
         f"{HOST}/disconnect": HostDisconnectResource(hosts),
-        f"{HOST}/host-keys": HostKeysResource(services.host_keys),
+        f"{HOST}/host-keys": HostKeysResource(services.host_keys, bodies),
+        f"{HOST}/host-keys/scan": HostKeyScanResource(services.host_keys),
         f"{HOST}/host-keys/rotate": HostKeyRotationResource(services.host_keys, bodies),
         f"{HOST}/host-keys/{{fingerprint:segment}}": HostKeyResource(services.host_keys),
         f"{HOST}/samples": HostSamplesResource(hosts, services.collectors),
-        f"{HOST}/vms": VMsResource(vms),
+        f"{HOST}/metadata": HostMetadataResource(services.metadata, hosts, bodies),
+        f"{HOST}/vms": VMsResource(vms, services.all_vms),
         f"{HOST}/vms/db": VMRowsResource(vms),
         f"{VM}/actions": VMActionsResource(vms),
         f"{VM}/stats": VMStatsResource(vms),
         f"{VM}/hardware": VMHardwareResource(vms),
         f"{VM}/consoles": VMConsolesResource(services.consoles, vms, bodies),
+        f"{VM}/metadata": VMMetadataResource(services.metadata, vms, bodies),
         f"{VM}/screenshot": ScreenshotResource(services.screenshots),
+        f"{BASE}/vms": AllVMsResource(services.all_vms),
+        f"{BASE}/vms/actions": VMsActionsResource(services.bulk, deferring, services.callers, bodies),
+        f"{BASE}/events": EventsResource(services.events, services.callers),
+        f"{BASE}/operations": OperationsResource(services.operations),
+        f"{BASE}/operations/{{operation:segment}}": OperationResource(services.operations),
         f"{BASE}/consoles": ConsolesResource(services.consoles),
         f"{BASE}/consoles/{{session:segment}}": ConsoleResource(services.consoles),
-        f"{VM}/{{action:segment}}": VMActionResource(vms, bodies),
+        f"{VM}/{{action:segment}}": VMActionResource(vms, services.actions, deferring, bodies),
     }
     for suffix in services.console_suffixes:
         routes[f"{VM}/{suffix}"] = ConsoleSocket(services.consoles, suffix, services.audit)

@@ -4,7 +4,7 @@ from typing import Any
 
 from falcon.asgi import Request, Response
 
-__all__ = ["PAGE_POLICY", "SecurityHeaders"]
+__all__ = ["PAGE_POLICY", "SecurityHeaders", "headers_of_refusal"]
 
 API_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 PAGE_POLICY = (
@@ -26,7 +26,7 @@ class SecurityHeaders:
     """Middleware that adds them; a policy or a cache rule that the resource set stays."""
 
     def __init__(self, *, tls: bool) -> None:
-        self._always = ALWAYS | ({"Strict-Transport-Security": A_YEAR} if tls else {})
+        self._always = _always(tls=tls)
 
     async def process_response(self, req: Request, resp: Response, resource: Any, req_succeeded: bool) -> None:
         """Add the headers, also to errors."""
@@ -34,3 +34,12 @@ class SecurityHeaders:
         for name, value in UNLESS_SAID.items():
             if resp.get_header(name) is None:
                 resp.set_header(name, value)
+
+
+def headers_of_refusal(*, tls: bool) -> dict[str, str]:
+    """Return them for an answer that comes from beneath the middleware."""
+    return _always(tls=tls) | UNLESS_SAID
+
+
+def _always(*, tls: bool) -> dict[str, str]:
+    return ALWAYS | ({"Strict-Transport-Security": A_YEAR} if tls else {})

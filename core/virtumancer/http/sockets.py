@@ -25,6 +25,7 @@ class RawSocket:
         self, scope: Any, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
     ) -> None:
         extensions: Mapping[str, Any] = scope.get("extensions") or {}
+        self.tls = scope.get("scheme") == "wss"
         self._can_answer = "websocket.http.response" in extensions
         self._direct: DirectProtocol | None = extensions.get(EXTENSION)
         self._receive = receive
@@ -38,12 +39,18 @@ class RawSocket:
         return self._accepted
 
     async def accept(self, subprotocol: str | None) -> None:
-        """Answer the upgrade."""
+        """Answer the upgrade. Raises `ConsoleClosed` when the client is gone already."""
+        try:
+            await self._send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []})
+        except OSError as error:
+            self._closed = True
+            raise ConsoleClosed("the viewer left before its WebSocket was open") from error
         self._accepted = True
-        await self._send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []})
 
     async def refuse(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         """Answer instead of upgrading; a server that cannot makes a bare 403 of it."""
+        if self._closed:
+            return  # the client was quicker
         self._closed = True
         if not self._can_answer:
             await self._send({"type": "websocket.close", "code": 3000 + status})

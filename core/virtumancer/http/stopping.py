@@ -8,6 +8,7 @@ import msgspec
 
 from virtumancer.http.paths import ASGIApp
 from virtumancer.http.problems import MEDIA_TYPE
+from virtumancer.http.security_headers import headers_of_refusal
 
 __all__ = ["StopAnswer"]
 
@@ -37,10 +38,10 @@ class StopAnswer:
             if not self.stopping or scope["type"] == "lifespan":
                 raise
             if scope["type"] == "http" and not started:
-                await _answer(send)
+                await _answer(send, tls=scope.get("scheme") == "https")
 
 
-async def _answer(send: Any) -> None:
+async def _answer(send: Any, *, tls: bool) -> None:
     status = HTTPStatus.SERVICE_UNAVAILABLE
     document = {
         "type": "urn:virtumancer:problem:stopping",
@@ -49,6 +50,12 @@ async def _answer(send: Any) -> None:
         "code": "stopping",
         "detail": DETAIL,
     }
-    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"retry-after", b"5"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": int(status), "headers": headers})
+    headers = {
+        "Content-Type": MEDIA_TYPE,
+        "Retry-After": "5",
+        "Connection": "close",
+        **headers_of_refusal(tls=tls),
+    }
+    encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": int(status), "headers": encoded})
     await send({"type": "http.response.body", "body": msgspec.json.encode(document)})

@@ -7,12 +7,16 @@ from falcon.asgi import Request, Response
 from msgspec import Struct
 
 from virtumancer.contracts import Timestamp
-from virtumancer.errors import Conflict, Forbidden, InvalidValue, NotFound
+from virtumancer.contracts.access import Me
+from virtumancer.errors import Conflict, Forbidden, InvalidValue, NotFound, PreconditionFailed
 from virtumancer.http import examples
 from virtumancer.http.access import caller_of
+from virtumancer.http.etags import as_known
+from virtumancer.http.lists import LINK, LIST_ERRORS, LIST_QUERY, asked_of, send_list
 from virtumancer.http.operations import SIGNED_IN, Header, operation
-from virtumancer.http.requests import BodyReader, send_json
+from virtumancer.http.requests import BodyReader, send_json, send_secret
 from virtumancer.services.access import Grant, NewToken, Right, TokenInfo, Tokens
+from virtumancer.services.list_shapes import tokens_shape
 
 __all__ = ["MeResource", "TokenResource", "TokensResource"]
 
@@ -34,15 +38,6 @@ class TokenChange(Struct, frozen=True, forbid_unknown_fields=True):
     """What it may do from now on, instead of what it could."""
 
 
-class Me(Struct, frozen=True):
-    """Who the caller is, and what they may do."""
-
-    actor: str
-    """As the audit log names them."""
-    grants: tuple[Grant, ...]
-    expires_at: Timestamp | None
-
-
 TOKEN = TokenInfo(
     id="5f2a91c0",
     name="nightly backup",
@@ -57,9 +52,6 @@ TOKEN = TokenInfo(
 class MeResource:
     """The caller."""
 
-    def __init__(self, tokens: Tokens) -> None:
-        self._tokens = tokens
-
     @operation("getMe", "access", right=SIGNED_IN, answer=Me, example=Me("anonymous", (Grant(role="admin"),), None))
     async def on_get(self, req: Request, resp: Response) -> None:
         """Say who the caller is and what they may do.
@@ -67,8 +59,7 @@ class MeResource:
         While `server.auth` is `off` everybody is `anonymous` and may do everything.
         """
         caller = caller_of(req)
-        grants = self._tokens.info(caller.key).grants if caller.key else (Grant(role="admin"),)
-        send_json(resp, Me(caller.actor, grants, caller.expires_at))
+        send_json(resp, Me(caller.actor, caller.grants, caller.expires_at))
 
 
 class TokensResource:
@@ -78,10 +69,19 @@ class TokensResource:
         self._tokens = tokens
         self._bodies = bodies
 
-    @operation("listTokens", "access", right=Right.ACCESS, answer=tuple[TokenInfo, ...], example=[TOKEN])
-    async def on_get(self, _req: Request, resp: Response) -> None:
+    @operation(
+        "listTokens",
+        "access",
+        right=Right.ACCESS,
+        answer=tuple[TokenInfo, ...],
+        query=LIST_QUERY,
+        headers=(LINK,),
+        errors=LIST_ERRORS,
+        example=[TOKEN],
+    )
+    async def on_get(self, req: Request, resp: Response) -> None:
         """List all API tokens, oldest first, without the tokens themselves."""
-        send_json(resp, self._tokens.infos())
+        send_list(req, resp, self._tokens.infos(), asked_of(req, tokens_shape()))
 
     @operation(
         "createToken",
@@ -104,8 +104,7 @@ class TokensResource:
         made = await self._tokens.create(body.name, body.grants, body.expires_at, caller_of(req))
         resp.status = falcon.HTTP_201
         resp.location = f"{req.path.rstrip('/')}/{quote(made.info.id)}"
-        resp.set_header("Cache-Control", "no-store")
-        send_json(resp, made)
+        send_secret(resp, made)
 
 
 class TokenResource:
@@ -126,7 +125,7 @@ class TokenResource:
         right=Right.ACCESS,
         body=TokenChange,
         answer=TokenInfo,
-        errors=(Conflict, NotFound, Forbidden, InvalidValue),
+        errors=(Conflict, NotFound, PreconditionFailed, Forbidden, InvalidValue),
         example=TOKEN,
         body_example=TokenChange((Grant(role="viewer", host="kvm1"),)),
     )
@@ -136,10 +135,18 @@ class TokenResource:
         Consoles and WebSockets that live by a right it has no more are closed at once.
         """
         body = await self._bodies.decode(req, TokenChange)
-        send_json(resp, await self._tokens.change(token, body.grants, caller_of(req)))
+        async with as_known(req, lambda: self._tokens.info(token)):
+            send_json(resp, await self._tokens.change(token, body.grants, caller_of(req)))
 
-    @operation("revokeToken", "access", right=Right.ACCESS, status=204, errors=(Conflict, NotFound, Forbidden))
+    @operation(
+        "revokeToken",
+        "access",
+        right=Right.ACCESS,
+        status=204,
+        errors=(Conflict, NotFound, PreconditionFailed, Forbidden),
+    )
     async def on_delete(self, req: Request, resp: Response, token: str) -> None:
         """Withdraw an API token: it is not valid any more, and what lives by it is closed at once."""
-        await self._tokens.revoke(token, caller_of(req))
+        async with as_known(req, lambda: self._tokens.info(token)):
+            await self._tokens.revoke(token, caller_of(req))
         resp.status = falcon.HTTP_204

@@ -1,26 +1,41 @@
 """`/hosts/{host}/vms`: the VMs of a host, a closer look at one, and what can be done with it."""
 
 from collections.abc import Mapping
+from typing import Annotated, get_args
 
 import falcon
 import msgspec
 from falcon.asgi import Request, Response, WebSocket
-from msgspec import Struct
+from msgspec import Meta, Struct, structs
 
-from virtumancer.contracts import VM, ActionOffer, HardwareInfo, VMRow, VMStats
+from virtumancer.contracts import VM, ActionOffer, HardwareInfo, OperationInfo, OperationTarget, VMRow, VMStats
+from virtumancer.contracts.answers import ActionResult
 from virtumancer.errors import (
     AbilityMissing,
     ConsoleNotFound,
     HostNotFound,
+    InvalidValue,
     PluginDegraded,
+    StateNotReached,
     StoreUnavailable,
+    TooManyOperations,
     WrongPowerState,
 )
 from virtumancer.http import examples
 from virtumancer.http.access import access_of
-from virtumancer.http.operations import ASKS_HOST, ASKS_VM, operation
+from virtumancer.http.deferring import Deferring, prefers_async
+from virtumancer.http.etags import is_known
+from virtumancer.http.lists import LINK, LIST_ERRORS, LIST_QUERY, asked_of, list_query, send_list
+from virtumancer.http.operations import ASKS_HOST, ASKS_VM, Query, operation
 from virtumancer.http.requests import BodyReader, send_json
 from virtumancer.services.access import Right
+from virtumancer.services.action_work import operation_of_action
+from virtumancer.services.actions import ActionsService
+from virtumancer.services.asking import ListQuery
+from virtumancer.services.list_shapes import rows_shape
+from virtumancer.services.state_waiting import MAX_TIMEOUT, Awaited, StateName
+from virtumancer.services.vm_entries import vms_shape
+from virtumancer.services.vm_lists import AllVMs
 from virtumancer.services.vms import VMsService
 
 __all__ = [
@@ -32,12 +47,15 @@ __all__ = [
     "VMsResource",
 ]
 
+Timeout = Annotated[float, Meta(gt=0, le=MAX_TIMEOUT)]
+
 
 class VMsResource:
     """The VMs of a host, live."""
 
-    def __init__(self, vms: VMsService) -> None:
+    def __init__(self, vms: VMsService, all_vms: AllVMs) -> None:
         self._vms = vms
+        self._all_vms = all_vms
 
     @operation(
         "listVms",
@@ -45,7 +63,9 @@ class VMsResource:
         right=Right.READ,
         filters=True,
         answer=tuple[VM, ...],
-        errors=(*ASKS_HOST, StoreUnavailable),
+        query=LIST_QUERY,
+        headers=(LINK,),
+        errors=(*ASKS_HOST, *LIST_ERRORS, StoreUnavailable),
         example=[examples.VM_LISTED],
     )
     async def on_get(self, req: Request, resp: Response, host: str) -> None:
@@ -53,12 +73,15 @@ class VMsResource:
 
         The stored rows are in step when the answer leaves. Requests at the same time share one look.
         """
-        access = access_of(req)
+        only = access_of(req).vms_with(Right.READ, host)
+        query = list_query(req)
+        asked = vms_shape().understand(query)
         listing = await self._vms.list(host)
-        if access.on_host(Right.READ, host):
+        if only is not None or query != ListQuery():
+            vms = listing.vms if only is None else [vm for vm in listing.vms if vm.uuid in only]
+            send_list(req, resp, self._all_vms.live(host, vms), asked)
+        elif not is_known(req, resp, f'"{listing.digest}"'):
             send_json(resp, listing.body)
-        else:
-            send_json(resp, [vm for vm in listing.vms if access.on_vm(Right.READ, host, vm.uuid)])
 
 
 class VMRowsResource:
@@ -73,7 +96,9 @@ class VMRowsResource:
         right=Right.READ,
         filters=True,
         answer=tuple[VMRow, ...],
-        errors=(HostNotFound, StoreUnavailable),
+        query=LIST_QUERY,
+        headers=(LINK,),
+        errors=(HostNotFound, *LIST_ERRORS, StoreUnavailable),
         example=[examples.VM_ROW],
     )
     async def on_get(self, req: Request, resp: Response, host: str) -> None:
@@ -81,11 +106,12 @@ class VMRowsResource:
 
         It works while the host is not connected. `config_json` holds the VM as it was last seen.
         """
-        access = access_of(req)
+        only = access_of(req).vms_with(Right.READ, host)
+        asked = asked_of(req, rows_shape())
         rows = await self._vms.rows(host)
-        if not access.on_host(Right.READ, host):
-            rows = tuple(row for row in rows if access.on_vm(Right.READ, host, _uuid_of(row)))
-        send_json(resp, rows)
+        if only is not None:
+            rows = tuple(row for row in rows if _uuid_of(row) in only)
+        send_list(req, resp, rows, asked)
 
 
 class _Named(Struct, frozen=True):
@@ -148,8 +174,10 @@ class VMActionsResource:
 class VMActionResource:
     """Something that can be done with a VM; a WebSocket at such a path wants a console that nobody carries."""
 
-    def __init__(self, vms: VMsService, bodies: BodyReader) -> None:
+    def __init__(self, vms: VMsService, actions: ActionsService, deferring: Deferring, bodies: BodyReader) -> None:
         self._vms = vms
+        self._actions = actions
+        self._deferring = deferring
         self._bodies = bodies
 
     def right_for(self, _method: str, params: Mapping[str, str]) -> str:
@@ -160,18 +188,60 @@ class VMActionResource:
         "actOnVm",
         "actions",
         status=204,
-        errors=(*ASKS_VM, AbilityMissing, WrongPowerState, PluginDegraded),
+        query=(
+            Query("wait_for", StateName, "Answer when the VM is in this state, not when the action was accepted."),
+            Query("timeout", Timeout, f"For how many seconds to wait for the state, {MAX_TIMEOUT:g} at most; else 60."),
+        ),
+        others=((200, ActionResult), (202, OperationInfo)),
+        errors=(
+            *ASKS_VM,
+            AbilityMissing,
+            WrongPowerState,
+            PluginDegraded,
+            StateNotReached,
+            InvalidValue,
+            TooManyOperations,
+        ),
         expanded=True,
     )
     async def on_post(self, req: Request, resp: Response, host: str, vm: str, action: str) -> None:
         """Do something with a VM.
 
-        The answer comes once the hypervisor accepted it, not when it is done.
+        The answer comes once the hypervisor accepted it, not when it is done; with `wait_for` it comes when the VM is
+        in that state, or with 504 `state-not-reached`. With `"if_already": "ok"` in the body, a VM that is already as
+        wanted is a success, with 200 and `already`; without it, 409 `wrong-power-state`.
         """
-        await self._vms.act(host, vm, action, await self._bodies.read(req))
-        resp.status = falcon.HTTP_204
+        awaited = _awaited(req)
+        prepared = await self._actions.prepare(host, vm, action, await self._bodies.read(req))
+        if prefers_async(req):
+            target = OperationTarget(host, prepared.vm.uuid, prepared.vm.name)
+            work = operation_of_action(self._actions, prepared, awaited)
+            await self._deferring.start(req, resp, action, prepared.action.permission, target, work)
+            return
+        result = await self._actions.run(prepared)
+        if awaited:
+            result = structs.replace(await self._actions.wait(prepared, awaited), already=result.already)
+        if result.already:
+            send_json(resp, result)
+        else:
+            resp.status = falcon.HTTP_204
 
     @operation("openConsole", "consoles", right=Right.READ, status=101, errors=(ConsoleNotFound,), expanded=True)
     async def on_websocket(self, _req: Request, _ws: WebSocket, host: str, vm: str, action: str) -> None:
         """Refuse it with a reason."""
         raise ConsoleNotFound(f"no plugin carries a console {action[:80]!r} of VM {vm[:80]!r} on host {host!r}")
+
+
+def _awaited(req: Request) -> Awaited | None:
+    """Read which state the client wants to wait for."""
+    state = req.get_param("wait_for")
+    timeout = req.get_param_as_float("timeout", default=60.0)
+    if not 0 < timeout <= MAX_TIMEOUT:
+        raise InvalidValue(f"it is more than 0 and {MAX_TIMEOUT:g} at most, in seconds", field="timeout")
+    if state is None:
+        return None
+    try:
+        return Awaited(msgspec.convert(state, StateName), timeout)
+    except msgspec.ValidationError:
+        states = ", ".join(get_args(StateName))
+        raise InvalidValue(f"a VM can be waited for to be one of: {states}", field="wait_for") from None

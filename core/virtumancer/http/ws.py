@@ -1,7 +1,7 @@
 """`/ws`: tells browsers when to fetch again, and sends live counters to those that subscribed."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import structlog
@@ -10,14 +10,16 @@ from falcon.asgi import Request, WebSocket
 from falcon.errors import PayloadTypeError
 from msgspec import Struct
 
-from virtumancer.contracts import CloseCode, HostRemoved, HostStateChanged, VMsChanged, VMStats
+from virtumancer.contracts import CloseCode, EventType, VMStats
 from virtumancer.errors import VirtumancerError
 from virtumancer.http.access import caller_of, permitted_vm
 from virtumancer.http.operations import SIGNED_IN, operation
-from virtumancer.services.access import Caller, Right, Tokens
-from virtumancer.services.events import Change, EventBus
+from virtumancer.services.access import Caller, Callers, Right
+from virtumancer.services.event_filter import may_see
+from virtumancer.services.event_log import EventLog
 from virtumancer.services.live_stats import LiveStats, Subject
 from virtumancer.services.vms import VMsService
+from virtumancer.store import StoredEvent
 
 __all__ = ["RefreshSocket"]
 
@@ -32,6 +34,8 @@ SEND_TIMEOUT = 10.0
 MAX_SUBSCRIPTIONS = 256
 CLOSE_SLOW = 4008
 CLOSE_TOO_MANY = 4029
+# What other events are about is announced by one of these as well.
+TOLD = frozenset({EventType.HOST_STATE, EventType.HOST_REMOVED, EventType.VMS_CHANGED, EventType.METADATA_CHANGED})
 
 
 class ClientMessage(Struct, frozen=True):
@@ -51,11 +55,11 @@ class Watched(Struct, frozen=True, rename="camel"):
 class RefreshSocket:
     """Accepts sockets and serves each from a state of its own, so that a slow one holds up nobody."""
 
-    def __init__(self, bus: EventBus, live_stats: LiveStats, vms: VMsService, tokens: Tokens) -> None:
-        self._bus = bus
+    def __init__(self, events: EventLog, live_stats: LiveStats, vms: VMsService, callers: Callers) -> None:
+        self._events = events
         self._live_stats = live_stats
         self._vms = vms
-        self._tokens = tokens
+        self._callers = callers
 
     @operation(
         "watch",
@@ -79,9 +83,10 @@ class RefreshSocket:
         `vms-changed`, and `vm-stats-updated` for each VM that the client asked for with `subscribe-vm-stats`.
         """
         await ws.accept()
-        client = _Client(ws, self._live_stats, self._vms, caller_of(req))
-        unsubscribe = self._bus.subscribe(client.note_change)
-        unfollow = self._tokens.on_change(lambda: client.note_rights(self._tokens))
+        caller = caller_of(req)
+        client = _Client(ws, self._live_stats, self._vms, caller)
+        unsubscribe = self._events.feed.subscribe(client.note_events)
+        unfollow = self._callers.watch(caller, client.note_withdrawn)
         try:
             await client.serve()
         finally:
@@ -105,25 +110,21 @@ class _Client:
         self._sampled = asyncio.Event()
         self._watched: dict[Subject, Callable[[], None]] = {}
 
-    def note_rights(self, tokens: Tokens) -> None:
-        """End when the caller's rights are others than those it came with."""
-        if self._caller.key:
-            now = tokens.caller(self._caller.key)
-            if now is None or now.access is not self._caller.access:
-                self._withdrawn.set()
+    def note_withdrawn(self) -> None:
+        """End: the caller's rights are others than those it came with."""
+        self._withdrawn.set()
 
-    def note_change(self, change: Change) -> None:
+    def note_events(self, events: Sequence[StoredEvent]) -> None:
         """Remember what changed; it is told soon, together with what else changes until then."""
-        if not self._caller.access.within_host(Right.READ, change.host_id):
-            return
-        match change:
-            case HostStateChanged() | HostRemoved():
+        for event in events:
+            lost = event.type == EventType.GAP and not event.host
+            if not (lost or event.type in TOLD) or not may_see(self._caller, event):
+                continue
+            if event.vm or event.type == EventType.VMS_CHANGED:
+                self._vms_changed.add(event.host)
+            else:
                 self._hosts_changed = True
-            case VMsChanged():
-                self._vms_changed.add(change.host_id)
-            case _:
-                return  # what it is about is announced as well
-        self._changed.set()
+            self._changed.set()
 
     async def serve(self) -> None:
         """Run until the client leaves, or must be sent away."""
@@ -155,7 +156,7 @@ class _Client:
                 text = await self._ws.receive_text()
                 message = msgspec.json.decode(text, type=ClientMessage)
                 await self._obey(message)
-            except (PayloadTypeError, msgspec.DecodeError) as error:
+            except (PayloadTypeError, msgspec.DecodeError, RecursionError) as error:
                 log.debug("a message on /ws was not understood", reason=str(error))
             except VirtumancerError as error:
                 log.debug("a message on /ws was not obeyed", reason=error.message)

@@ -4,13 +4,14 @@ import inspect
 import re
 from collections.abc import Iterable
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from msgspec import Struct
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from virtumancer.contracts import (
     VERSION,
+    Authenticator,
     ConsoleTransport,
     EventListener,
     HostDriver,
@@ -22,6 +23,7 @@ from virtumancer.plugins.refusal import PluginRefused, described
 
 __all__ = [
     "check_action",
+    "check_authenticator",
     "check_collector",
     "check_contract",
     "check_driver",
@@ -36,6 +38,7 @@ T = TypeVar("T")
 SEGMENT = re.compile(r"[a-z][a-z0-9-]{0,62}")
 SCHEME = re.compile(r"[a-z][a-z0-9.-]*")
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
+HEADER = re.compile(r"[a-z0-9][a-z0-9-]*")
 # What else there is below a VM.
 RESERVED = frozenset({"actions", "console", "consoles", "hardware", "screenshot", "serial", "spice", "stats"})
 # These are there for transports to take; the others are ours.
@@ -135,6 +138,21 @@ def check_listener(listener: EventListener) -> None:
     name = _named(listener)
     _positive(f"listener {name!r}", "timeout", listener.timeout)
     refuse_unless_async(listener, "on_event")
+
+
+def check_authenticator(authenticator: Authenticator) -> None:
+    """Refuse an authenticator without a name or time, and one that looks at what it may not see, or at nothing."""
+    name = _named(authenticator)
+    headers: Any = _declared(authenticator, "headers")
+    if not (isinstance(headers, tuple) and headers and all(map(_is_header, cast("tuple[object, ...]", headers)))):
+        reason = f'headers = {headers!r} is no tuple of names such as ("x-remote-user",), in lower case and not cookie'
+        raise _wrong(authenticator, reason)
+    _positive(f"authenticator {name!r}", "timeout", authenticator.timeout)
+    refuse_unless_async(authenticator, "authenticate")
+
+
+def _is_header(name: object) -> bool:
+    return isinstance(name, str) and HEADER.fullmatch(name) is not None and name != "cookie"
 
 
 def refuse_unless_async(thing: object, method: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from virtumancer.contracts import (
+    Authenticator,
     ConsoleTransport,
     EventListener,
     HostDriver,
@@ -21,6 +22,7 @@ from virtumancer.contracts import (
 from virtumancer.plugins.candidates import Candidate
 from virtumancer.plugins.checks import (
     check_action,
+    check_authenticator,
     check_collector,
     check_contract,
     check_driver,
@@ -55,6 +57,7 @@ class Provided(Struct):
     collectors: list[StatsCollector] = field(default_factory=list[StatsCollector])
     consoles: list[ConsoleTransport] = field(default_factory=list[ConsoleTransport])
     listeners: list[EventListener] = field(default_factory=list[EventListener])
+    authenticators: list[Authenticator] = field(default_factory=list[Authenticator])
     routes: list[Route | StaticFiles] = field(default_factory=list[Route | StaticFiles])
     warnings: tuple[str, ...] = ()
 
@@ -128,6 +131,7 @@ def _collected(hooks: PluginHooks, config: PluginConfig | None) -> Provided:
         collectors=made("virtumancer_stats_collectors", StatsCollector),
         consoles=made("virtumancer_console_transports", ConsoleTransport),
         listeners=made("virtumancer_event_listeners", EventListener),
+        authenticators=made("virtumancer_authenticators", Authenticator),
         routes=checked("virtumancer_routes", (Route, StaticFiles), items("virtumancer_routes")),
     )
 
@@ -143,6 +147,8 @@ def _check(provided: Provided) -> None:
         check_transport(transport)
     for listener in provided.listeners:
         check_listener(listener)
+    for authenticator in provided.authenticators:
+        check_authenticator(authenticator)
     check_routes(provided.routes)
 
 

@@ -10,6 +10,7 @@ from msgspec import Struct, field, structs
 
 from virtumancer.config import PluginsConfig
 from virtumancer.contracts import (
+    Authenticator,
     ConsoleTransport,
     EventListener,
     HostDriver,
@@ -53,6 +54,9 @@ class Plugins(Struct, frozen=True):
     consoles: Mapping[str, tuple[str, ConsoleTransport]]
     """By route suffix."""
     listeners: Mapping[str, tuple[str, EventListener]] = field(default_factory=dict[str, tuple[str, EventListener]])
+    authenticators: Mapping[str, tuple[str, Authenticator]] = field(
+        default_factory=dict[str, tuple[str, Authenticator]]
+    )
     routes: Mapping[str, Routes] = field(default_factory=dict[str, Routes])
     """By plugin."""
     configs: Mapping[str, PluginConfig] = field(default_factory=dict[str, PluginConfig])
@@ -120,6 +124,7 @@ class _Loader:
         self._consoles: dict[str, tuple[str, ConsoleTransport]] = {}
         self._kinds: dict[str, str] = {}
         self._listeners: dict[str, tuple[str, EventListener]] = {}
+        self._authenticators: dict[str, tuple[str, Authenticator]] = {}
         self._routes: dict[str, Routes] = {}
         self._configs: dict[str, PluginConfig] = {}
         for doubt in found:
@@ -173,6 +178,7 @@ class _Loader:
             self._collectors,
             self._consoles,
             self._listeners,
+            self._authenticators,
             self._routes,
             self._configs,
             self._doubts,
@@ -195,6 +201,7 @@ class _Loader:
         collectors = {c.name: (name, c) for c in provided.collectors}
         consoles = {t.suffix: (name, t) for t in provided.consoles}
         listeners = {item.name: (name, item) for item in provided.listeners}
+        authenticators = {item.name: (name, item) for item in provided.authenticators}
         kinds = {t.kind: name for t in provided.consoles}
         _refuse_twice(name, provided)
         _refuse_taken(name, "URI scheme", drivers, {s: e.plugin for s, e in self._drivers.items()})
@@ -203,12 +210,14 @@ class _Loader:
         _refuse_taken(name, "console suffix", consoles, {n: e[0] for n, e in self._consoles.items()})
         _refuse_taken(name, "console kind", kinds, self._kinds)
         _refuse_taken(name, "event listener", listeners, {n: e[0] for n, e in self._listeners.items()})
+        _refuse_taken(name, "authenticator", authenticators, {n: e[0] for n, e in self._authenticators.items()})
         self._drivers |= drivers
         self._actions |= actions
         self._collectors |= collectors
         self._consoles |= consoles
         self._kinds |= kinds
         self._listeners |= listeners
+        self._authenticators |= authenticators
         if provided.routes:
             self._routes[name] = tuple(provided.routes)
         if provided.config is not None:
@@ -225,6 +234,7 @@ def _with_provided(info: PluginInfo, provided: Provided) -> PluginInfo:
         collectors=tuple(collector.name for collector in provided.collectors),
         consoles=tuple(transport.suffix for transport in provided.consoles),
         listeners=tuple(listener.name for listener in provided.listeners),
+        authenticators=tuple(authenticator.name for authenticator in provided.authenticators),
         routes=tuple(shown(route) for route in provided.routes),
         warnings=provided.warnings,
     )
@@ -238,6 +248,7 @@ def _refuse_twice(name: str, provided: Provided) -> None:
         "stats collector": [collector.name for collector in provided.collectors],
         "console suffix": [transport.suffix for transport in provided.consoles],
         "event listener": [listener.name for listener in provided.listeners],
+        "authenticator": [authenticator.name for authenticator in provided.authenticators],
     }
     for what, names in named.items():
         for item, times in Counter(names).items():

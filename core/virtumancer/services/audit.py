@@ -1,30 +1,21 @@
 """The audit log: every change is on record before it is made, and completed after it."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 
 import msgspec
 import structlog
 from msgspec import Struct, field, structs
 
-from virtumancer.contracts import Timestamp
+from virtumancer.contracts.audit import AuditRecord, RecordKind
 from virtumancer.errors import NotFound, StoreUnavailable, VirtumancerError
+from virtumancer.services.events import ActEnded
 from virtumancer.store import AuditRepository, ChainEnds, StoredRecord, digest_of
 
 __all__ = ["Act", "AuditLog", "AuditRecord", "Damage", "RecordKind", "verify"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
-
-
-class RecordKind(StrEnum):
-    """What a record says of its act."""
-
-    BEGUN = "begun"
-    ENDED = "ended"
-    INTERRUPTED = "interrupted"
-    """Nobody wrote its end: the process that did it was killed, or lost its database."""
 
 
 class Act(Struct, frozen=True, kw_only=True):
@@ -37,23 +28,6 @@ class Act(Struct, frozen=True, kw_only=True):
     request_id: str = ""
 
 
-class AuditRecord(Struct, frozen=True, kw_only=True):
-    """One record; `act` is the number of the record that began the act. `duration` is seconds, at its end."""
-
-    number: int
-    act: int
-    at: Timestamp
-    kind: RecordKind
-    actor: str
-    address: str
-    what: str
-    target: dict[str, str]
-    request_id: str
-    outcome: str = ""
-    """`ok`, or the code of the error."""
-    duration: float | None = None
-
-
 class Damage(Struct, frozen=True):
     """Where the log is not what was written."""
 
@@ -62,10 +36,14 @@ class Damage(Struct, frozen=True):
 
 
 class AuditLog:
-    """Writes acts down. What cannot be written down is not done: `begin` raises `StoreUnavailable`."""
+    """Writes acts down. What cannot be written down is not done: `begin` raises `StoreUnavailable`.
 
-    def __init__(self, store: AuditRepository) -> None:
+    `tell` is called with each act that came to its end.
+    """
+
+    def __init__(self, store: AuditRepository, tell: Callable[[ActEnded], None] = lambda _: None) -> None:
         self._store = store
+        self._tell = tell
 
     async def begin(self, act: Act) -> AuditRecord:
         """Note an act before it is done."""
@@ -87,10 +65,11 @@ class AuditLog:
     async def end(self, begun: AuditRecord, outcome: str, kind: RecordKind = RecordKind.ENDED) -> None:
         """Note what came of it."""
         at = datetime.now(UTC)
-        record = structs.replace(
-            begun, at=at, kind=kind, outcome=outcome, duration=round((at - begun.at).total_seconds(), 3)
-        )
+        # Of what was interrupted nobody knows when it ended; and a clock may have been set back.
+        lasted = None if kind is RecordKind.INTERRUPTED else max(0.0, round((at - begun.at).total_seconds(), 3))
+        record = structs.replace(begun, at=at, kind=kind, outcome=outcome, duration=lasted)
         await self._store.append(at, lambda n: _document(structs.replace(record, number=n)), begun.number)
+        self._tell(_ended(record))
 
     @asynccontextmanager
     async def recorded(self, act: Act) -> AsyncGenerator[None]:
@@ -172,6 +151,20 @@ def _disagreement(record: StoredRecord) -> Damage | None:
     if (written.number, written.act, written.at) != (record.number, record.act, record.at):
         return Damage(record.number, f"record {record.number} stands in the wrong place")
     return None
+
+
+def _ended(record: AuditRecord) -> ActEnded:
+    return ActEnded(
+        host_id=record.target.get("host", ""),
+        act=record.act,
+        actor=record.actor,
+        address=record.address,
+        what=record.what,
+        target=record.target,
+        request_id=record.request_id,
+        outcome=record.outcome,
+        duration=record.duration,
+    )
 
 
 def _document(record: AuditRecord) -> str:

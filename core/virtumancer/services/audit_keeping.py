@@ -1,6 +1,5 @@
 """Keeps the audit log: completes what an earlier process left open, and removes what is older than is kept."""
 
-import asyncio
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
@@ -8,8 +7,8 @@ from typing import Self
 import structlog
 
 from virtumancer.config import AuditConfig
-from virtumancer.errors import VirtumancerError
 from virtumancer.services.audit import AuditLog
+from virtumancer.services.chores import Chore
 
 __all__ = ["AuditKeeper"]
 
@@ -27,29 +26,22 @@ class AuditKeeper:
         self._audit = audit
         self._retention = timedelta(days=config.retention_days)
         self._open_age = SHARED_AGE if shared else timedelta()
-        self._task: asyncio.Task[None] | None = None
+        self._chore = Chore(
+            "audit retention", self._forget, INTERVAL, failing="old audit records could not be removed", at_once=True
+        )
 
     async def __aenter__(self) -> Self:
         """Complete what was interrupted, then begin to look after the log."""
         await self._audit.note_interrupted(self._open_age)
-        self._task = asyncio.create_task(self._forget(), name="audit retention")
+        self._chore.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Stop."""
-        if self._task:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+        await self._chore.stop()
 
     async def _forget(self) -> None:
-        while True:
-            try:
-                removed = await self._audit.forget(self._retention)
-            except VirtumancerError as error:
-                log.warning("old audit records could not be removed", reason=error.message)
-            else:
-                if removed:
-                    log.info("old audit records were removed", records=removed)
-            await asyncio.sleep(INTERVAL)
+        if removed := await self._audit.forget(self._retention):
+            log.info("old audit records were removed", records=removed)

@@ -5,30 +5,21 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import structlog
-from msgspec import Struct
 
-from virtumancer.contracts import CollectContext, HostConnection, Sample, StatsCollector, Timestamp
+from virtumancer.contracts import CollectContext, HostConnection, Sample, StatsCollector
+from virtumancer.contracts.answers import HostSamples
 from virtumancer.errors import VirtumancerError
 from virtumancer.services.driver_answers import is_sequence_of
 from virtumancer.services.guard import Answer
 from virtumancer.services.plugin_health import PluginCall, PluginHealth
 from virtumancer.services.session import HostSession
 
-__all__ = ["CollectorRunner", "HostSamples"]
+__all__ = ["CollectorRunner"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
 SAMPLES = Answer("collect", "a list of Sample", is_sequence_of(Sample))
-
-
-class HostSamples(Struct, frozen=True):
-    """What one collector last said about a host; `error` says why there is nothing newer."""
-
-    collector: str
-    observed_at: Timestamp | None
-    samples: tuple[Sample, ...]
-    error: str = ""
 
 
 class CollectorRunner:

@@ -3,15 +3,17 @@
 import asyncio
 import secrets
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
 from msgspec import Struct
 
-from virtumancer.contracts import CloseCode, ConsoleSession, Timestamp, VMRef
+from virtumancer.contracts import CloseCode, ConsoleChanged, ConsoleSession, VMRef
+from virtumancer.contracts.answers import ConsoleSessionInfo
 from virtumancer.errors import ConsoleNotFound, TooManyConsoles
 
-__all__ = ["ConsoleLimits", "ConsoleSessionInfo", "ConsoleSessions", "Ending", "LiveSession", "Viewer"]
+__all__ = ["ConsoleLimits", "ConsoleSessions", "Ending", "LiveSession", "Viewer"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -40,20 +42,6 @@ class Ending(Struct, frozen=True):
 
     code: CloseCode
     reason: str
-
-
-class ConsoleSessionInfo(Struct, frozen=True):
-    """A session as the API shows it."""
-
-    id: str
-    host_id: str
-    vm_name: str
-    vm_uuid: str
-    kind: str
-    caller: str
-    view_only: bool
-    started_at: Timestamp
-    channels: int
 
 
 class LiveSession(ConsoleSession):
@@ -111,10 +99,11 @@ class LiveSession(ConsoleSession):
 
 
 class ConsoleSessions:
-    """All sessions of this process, held to the limits."""
+    """All sessions of this process, held to the limits; `tell` is called when one begins and when it is over."""
 
-    def __init__(self, limits: ConsoleLimits) -> None:
+    def __init__(self, limits: ConsoleLimits, tell: Callable[[ConsoleChanged], None]) -> None:
         self._limits = limits
+        self._tell = tell
         self._live: dict[str, LiveSession] = {}
 
     def add(self, session: LiveSession) -> None:
@@ -130,6 +119,7 @@ class ConsoleSessions:
                 raise TooManyConsoles(f"there are {count} console sessions {whose} already; close one first")
         self._live[session.id] = session
         log.info("console opened", **self._about(session))
+        self._tell(_change_of(session, is_open=True))
 
     def leave(self, session: LiveSession) -> None:
         """Note that a channel closed; the session is over with its last one."""
@@ -138,7 +128,9 @@ class ConsoleSessions:
             del self._live[session.id]
             session.left.set()
             session.end(CloseCode.NORMAL, "closed")
-            log.info("console closed", **self._about(session), reason=session.ended.result().reason)
+            reason = session.ended.result().reason
+            log.info("console closed", **self._about(session), reason=reason)
+            self._tell(_change_of(session, is_open=False, reason=reason))
 
     def of(self, host_id: str, vm_uuid: str, kind: str) -> list[LiveSession]:
         """Return the sessions on one console."""
@@ -184,3 +176,18 @@ class ConsoleSessions:
             "caller": session.viewer.name or session.viewer.caller,
             "view_only": session.view_only,
         }
+
+
+def _change_of(session: LiveSession, *, is_open: bool, reason: str = "") -> ConsoleChanged:
+    return ConsoleChanged(
+        host_id=session.host_id,
+        vm_uuid=session.vm.uuid,
+        vm_name=session.vm.name,
+        session_id=session.id,
+        kind=session.kind,
+        viewer=session.viewer.name or session.viewer.caller,
+        caller=session.viewer.caller,
+        view_only=session.view_only,
+        is_open=is_open,
+        reason=reason,
+    )

@@ -14,23 +14,22 @@ from virtumancer.contracts import (
     ConsoleOffer,
     ConsoleTransport,
     HostConnection,
-    HostVMEvent,
     SupportsConsoles,
     VMRef,
-    VMState,
 )
 from virtumancer.errors import (
     AbilityMissing,
     ConsoleBusy,
     ConsoleNotFound,
     ConsoleRefused,
-    TooManyConsoles,
     WrongPowerState,
 )
+from virtumancer.services.chores import Chore
 from virtumancer.services.console_sessions import ConsoleLimits, ConsoleSessions, LiveSession, Viewer
 from virtumancer.services.console_tickets import ConsoleTickets, digest_of
 from virtumancer.services.console_visit import ConsoleVisit
-from virtumancer.services.events import Change, EventBus
+from virtumancer.services.console_waiting import INACTIVE, StartWaiting
+from virtumancer.services.events import EventBus
 from virtumancer.services.hosts import HostsService
 from virtumancer.services.plugin_health import PluginHealth
 from virtumancer.services.session import HostSession
@@ -39,7 +38,6 @@ from virtumancer.services.vms import VMsService
 __all__ = ["ConsoleOfferInfo", "ConsolesService", "GivenTicket", "OnBusy", "TicketTerms"]
 
 OnBusy = Literal["share", "refuse", "takeover"]
-INACTIVE = (VMState.SHUTOFF, VMState.CRASHED)
 SWEEP_INTERVAL = 1.0
 # How long those who are sent away get to close, before the new viewer dials.
 LEAVING = 1.0
@@ -97,23 +95,20 @@ class ConsolesService:
         self._vms = vms
         self._transports = transports
         self._tickets = tickets
-        self._bus = bus
         self._health = health
-        self._limits = limits
-        self.sessions = ConsoleSessions(limits)
-        self._waiting: set[asyncio.Event] = set()
-        self._stopping = False
-        self._sweeper: asyncio.Task[None] | None = None
+        self.sessions = ConsoleSessions(limits, bus.publish)
+        self._starts = StartWaiting(bus, limits.total)
+        self._sweep = Chore(
+            "console limits", self._hold_to_limits, SWEEP_INTERVAL, failing="consoles were not held to their limits"
+        )
 
     async def start(self) -> None:
         """Begin to hold sessions to their limits."""
-        self._sweeper = asyncio.create_task(self._sweep(), name="console limits")
+        self._sweep.start()
 
     async def aclose(self) -> None:
         """End all sessions."""
-        if self._sweeper:
-            self._sweeper.cancel()
-            await asyncio.wait({self._sweeper})
+        await self._sweep.stop()
         self.end_all()
 
     async def offers(self, host_id: str, name: str) -> tuple[ConsoleOfferInfo, ...]:
@@ -173,7 +168,7 @@ class ConsolesService:
             return await self._enter(host_id, vm, transport, viewer, terms, head)
 
         async def wait_for_start() -> None:
-            await self._wait_for_start(host, vm)
+            await self._starts.wait(host, vm)
 
         visit = ConsoleVisit(
             host, vm, plugin, transport, enter, self.sessions, self._health, wait_for_start if waits else None
@@ -187,9 +182,7 @@ class ConsolesService:
 
     def end_all(self) -> None:
         """Close every console, and send away who waits for one, because this server stops."""
-        self._stopping = True
-        for waiting in self._waiting:
-            waiting.set()
+        self._starts.end_all()
         for info in self.sessions.infos():
             self.end(info.id, CloseCode.SHUTTING_DOWN, "this server is shutting down")
 
@@ -258,27 +251,6 @@ class ConsolesService:
                 for session in others:
                     await session.left.wait()
 
-    async def _wait_for_start(self, host: HostSession, vm: VMRef) -> None:
-        if len(self._waiting) >= self._limits.total:
-            raise TooManyConsoles(f"{len(self._waiting)} viewers wait for VMs to start already")
-        changed = asyncio.Event()
-
-        def note(change: Change) -> None:
-            if change.host_id == host.host.id and not isinstance(change, HostVMEvent):
-                changed.set()
-
-        unsubscribe = self._bus.subscribe(note)
-        self._waiting.add(changed)
-        try:
-            while (await host.call(lambda c: c.find_vm(vm.uuid))).state in INACTIVE:
-                await changed.wait()
-                if self._stopping:
-                    raise ConsoleRefused("this server is shutting down", close_code=CloseCode.SHUTTING_DOWN)
-                changed.clear()
-        finally:
-            self._waiting.discard(changed)
-            unsubscribe()
-
     async def _require_offer(self, host: HostSession, vm: VMRef, kind: str) -> None:
         found = {offer.kind: offer for offer in await self._offers(host, vm)}
         if kind not in found:
@@ -297,10 +269,8 @@ class ConsolesService:
         known = ", ".join(sorted(transport.kind for _, transport in self._transports.values())) or "none"
         raise ConsoleNotFound(f"no plugin carries {kind[:80]!r} consoles; known kinds: {known}")
 
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_INTERVAL)
-            self.sessions.sweep()
+    async def _hold_to_limits(self) -> None:
+        self.sessions.sweep()
 
 
 def _with_consoles(connection: HostConnection) -> SupportsConsoles:

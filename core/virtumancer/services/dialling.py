@@ -13,12 +13,15 @@ from virtumancer.contracts import (
     HostKeyPolicy,
     PluginInfo,
     PluginState,
+    ShownHostKey,
+    SupportsHostKeyScan,
     UnknownHostKeys,
 )
-from virtumancer.errors import InvalidValue
+from virtumancer.errors import AbilityMissing, HostKeyChanged, InvalidValue
 from virtumancer.plugins import DriverEntry, Plugins
-from virtumancer.services.driver_answers import CONNECTION
+from virtumancer.services.driver_answers import CONNECTION, SHOWN_KEYS
 from virtumancer.services.driver_calls import HOOK, DriverCalls, guarded_connection
+from virtumancer.services.key_alarm import KeyAlarm
 from virtumancer.services.plugin_health import PluginCall, PluginHealth
 from virtumancer.store import HostsRepository
 
@@ -45,12 +48,14 @@ class Dialler:
         settings: ConnectSettings,
         unknown_host_keys: UnknownHostKeys,
         health: PluginHealth,
+        alarm: KeyAlarm,
     ) -> None:
         self._plugins = plugins
         self._store = store
         self._settings = settings
         self._unknown_host_keys: UnknownHostKeys = unknown_host_keys
         self._health = health
+        self._alarm = alarm
 
     @property
     def settings(self) -> ConnectSettings:
@@ -81,7 +86,12 @@ class Dialler:
     async def again(self, host: Host, approved: Collection[str] = ()) -> HostConnection:
         """Connect to a stored host, and pin what was newly accepted."""
         pinned = await self._store.keys(host.id)
-        dialling = await self._dial(host, HostKeyPolicy(pinned, frozenset(approved), self._unknown_host_keys))
+        try:
+            dialling = await self._dial(host, HostKeyPolicy(pinned, frozenset(approved), self._unknown_host_keys))
+        except HostKeyChanged as error:
+            await self._alarm.raise_for(host.id, error)
+            raise
+        self._alarm.clear(host.id)
         if dialling.accepted:
             await self._store.add_keys(host.id, dialling.accepted)
         return dialling.connection
@@ -89,6 +99,23 @@ class Dialler:
     async def trial(self, host: Host, pinned: tuple[HostKey, ...], approved: Collection[str]) -> Dialling:
         """Connect while only these keys count; nothing is pinned, and nothing unknown is accepted."""
         return await self._dial(host, HostKeyPolicy(pinned, frozenset(approved), "refuse"))
+
+    async def scan(self, host: Host, pinned: tuple[HostKey, ...]) -> tuple[ShownHostKey, ...]:
+        """Ask a host, stored or not, which keys it shows, without logging in. Raises `AbilityMissing`."""
+        entry = self.entry_for(host)
+        driver = entry.driver
+        if not isinstance(driver, SupportsHostKeyScan):
+            raise AbilityMissing(f"plugin {entry.plugin!r} cannot show the keys of a host", ability="host-key-scan")
+        # Nothing is accepted only because somebody looks, however lenient connecting is.
+        context = ConnectContext(self._settings, HostKeyPolicy(pinned))
+        shown = await self._health.counted(
+            PluginCall(entry.plugin, HOOK, "scan_host_keys", host.id),
+            f"looking at the keys of host {host.id!r}",
+            lambda: driver.scan_host_keys(host, context),
+            self._settings.connect_timeout + GRACE,
+            SHOWN_KEYS,
+        )
+        return tuple(shown)
 
     async def _dial(self, host: Host, policy: HostKeyPolicy) -> Dialling:
         entry = self.entry_for(host)

@@ -15,6 +15,7 @@ from virtumancer.contracts import (
     HostConnection,
     HostInfo,
     Screenshot,
+    ShownHostKey,
     VMEvent,
     VMRef,
     VMState,
@@ -22,7 +23,7 @@ from virtumancer.contracts import (
 )
 from virtumancer.services.guard import Answer
 
-__all__ = ["CONNECTION", "EVENT", "METHODS", "DriverMethod", "is_sequence_of"]
+__all__ = ["CONNECTION", "EVENT", "METHODS", "SHOWN_KEYS", "DriverMethod", "is_sequence_of"]
 
 
 class DriverMethod(Struct, frozen=True):
@@ -86,4 +87,5 @@ METHODS: Mapping[str, DriverMethod] = {
 """Every method of a connection that the contracts name."""
 
 CONNECTION = Answer("connect", "a HostConnection", _is(HostConnection))
+SHOWN_KEYS = Answer("scan_host_keys", "a list of ShownHostKey", is_sequence_of(ShownHostKey))
 EVENT = Answer("__anext__", "a VMEvent or EventsMissed", lambda value: isinstance(value, VMEvent | EventsMissed))

@@ -1,18 +1,58 @@
 """The event bus: what changed, told to whoever in this process wants to know."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import structlog
+from msgspec import Struct
 
-from virtumancer.contracts import HostRemoved, HostStateChanged, HostVMEvent, VMsChanged
+from virtumancer.contracts import (
+    ConsoleChanged,
+    HostAdded,
+    HostEventsMissed,
+    HostKeyRefused,
+    HostRemoved,
+    HostStateChanged,
+    HostVMEvent,
+    MetadataChanged,
+    OperationChanged,
+    PluginStateChanged,
+    VMsChanged,
+)
 
-__all__ = ["Change", "EventBus", "LocalEventBus"]
+__all__ = ["ActEnded", "Change", "EventBus", "LocalEventBus"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
-Change = HostStateChanged | HostRemoved | HostVMEvent | VMsChanged
+class ActEnded(Struct, frozen=True, kw_only=True):
+    """An act that is in the audit log came to its end; plugins are not told of it."""
+
+    host_id: str
+    act: int
+    actor: str
+    address: str
+    what: str
+    target: Mapping[str, str]
+    request_id: str
+    outcome: str
+    duration: float | None
+
+
+Change = (
+    HostAdded
+    | HostStateChanged
+    | HostKeyRefused
+    | HostRemoved
+    | HostVMEvent
+    | HostEventsMissed
+    | VMsChanged
+    | MetadataChanged
+    | OperationChanged
+    | ConsoleChanged
+    | PluginStateChanged
+    | ActEnded
+)
 Listener = Callable[[Change], None]
 
 

@@ -2,10 +2,10 @@
 
 from contextlib import suppress
 
-from virtumancer.contracts import HostDetail, HostKey, HostState
-from virtumancer.errors import Conflict, NotFound, VirtumancerError
+from virtumancer.contracts import Host, HostDetail, HostKey, HostKeyTrust, HostState, ShownHostKey
+from virtumancer.errors import Conflict, HostKeyChanged, NotFound, VirtumancerError
 from virtumancer.services.dialling import Dialler
-from virtumancer.services.hosts import HostsService
+from virtumancer.services.hosts import HostsService, check_uri
 from virtumancer.store import HostsRepository
 
 __all__ = ["HostKeysService"]
@@ -23,6 +23,33 @@ class HostKeysService:
         """Return the keys pinned for a host, oldest first. Raises `HostNotFound`."""
         self._hosts.session(host_id)
         return await self._store.keys(host_id)
+
+    async def scan(self, host_id: str) -> tuple[ShownHostKey, ...]:
+        """Return the keys that a host shows now, without logging in. Raises `HostNotFound` and what connecting does."""
+        host = self._hosts.session(host_id).host
+        return await self._dialler.scan(host, await self._store.keys(host_id))
+
+    async def scan_uri(self, uri: str) -> tuple[ShownHostKey, ...]:
+        """Do the same for a host that is not added."""
+        check_uri(uri)
+        return await self._dialler.scan(Host("not added", uri), ())
+
+    async def approve(self, host_id: str, fingerprint: str) -> HostKey:
+        """Pin a key that the host shows now, without connecting to it; one that is pinned already stays so.
+
+        Raises `HostKeyChanged` for a key in the place of a trusted one, `Conflict` when the host shows no such key.
+        """
+        shown = await self.scan(host_id)
+        found = next((key for key in shown if key.fingerprint == fingerprint), None)
+        if found is None:
+            others = ", ".join(f"{key.type} {key.fingerprint} ({key.address})" for key in shown) or "none"
+            raise Conflict(f"host {host_id!r} does not show the key {fingerprint}; it shows {others}")
+        key = HostKey(found.address, found.type, found.fingerprint, found.public)
+        if found.trust not in {HostKeyTrust.UNKNOWN, HostKeyTrust.KNOWN_HOSTS, HostKeyTrust.PINNED}:
+            raise await self._not_approvable(host_id, found)
+        if found.trust is not HostKeyTrust.PINNED:
+            await self._store.add_keys(host_id, (key,))
+        return key
 
     async def remove(self, host_id: str, fingerprint: str) -> None:
         """Trust a key no more, from the next connection on. Raises `HostNotFound`, `NotFound`."""
@@ -53,8 +80,23 @@ class HostKeysService:
         if not await self._store.replace_keys(host_id, old, dialling.accepted):
             raise _not_pinned(host_id, old)
         if session.state is not HostState.STOPPED:
-            await session.connect()
+            await session.connect({new})
         return await self._hosts.detail(host_id)
+
+    async def _not_approvable(self, host_id: str, key: ShownHostKey) -> VirtumancerError:
+        if key.trust is HostKeyTrust.AUTHORITY:
+            return Conflict(f"an authority of known_hosts vouches for {key.fingerprint}: there is nothing to approve")
+        trusted = [pinned for pinned in await self._store.keys(host_id) if pinned.address == key.address]
+        return HostKeyChanged(
+            f"the key {key.fingerprint} of {key.address} is not approved, it is {key.trust.value}: rotate a pinned key "
+            "that was changed on purpose (POST …/host-keys/rotate), and give the host a new one for what is revoked",
+            host_key=_facts(key),
+            trusted_host_keys=[_facts(one) for one in trusted],
+        )
+
+
+def _facts(key: HostKey | ShownHostKey) -> dict[str, str]:
+    return {"address": key.address, "type": key.type, "fingerprint": key.fingerprint}
 
 
 def _not_pinned(host_id: str, fingerprint: str) -> NotFound:

@@ -6,21 +6,37 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 
 import structlog
+from msgspec import Struct, structs
 
-from virtumancer.contracts import Host, HostDetail, HostInfo, HostRemoved, HostState
+from virtumancer.contracts import Host, HostAdded, HostDetail, HostInfo, HostRemoved, HostState, Metadata
 from virtumancer.errors import HostExists, HostNotFound, InvalidValue, VirtumancerError
+from virtumancer.masking import mask_url
 from virtumancer.services.dialling import Dialler
 from virtumancer.services.events import EventBus
-from virtumancer.services.session import HostSession, SessionTiming
+from virtumancer.services.metadata import MetadataService
+from virtumancer.services.session import HostSession
+from virtumancer.services.session_timing import SessionTiming
 from virtumancer.services.watch import Watcher
 from virtumancer.store import HostsRepository, VMsRepository
 
-__all__ = ["HostsService"]
+__all__ = ["HostEntry", "HostsService", "check_uri"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 HOST_ID = re.compile(r"[A-Za-z0-9._-]{1,63}")
 URI_LENGTH = 2048
+
+
+class HostEntry(Struct, frozen=True):
+    """A host of the list; `number` is the order of adding."""
+
+    number: int
+    host: Host
+    metadata: Metadata
+
+
+# Whoever adds a host and lists all VMs next wants to see its VMs; one that takes longer shows them later.
+FIRST_LOOK = 2.0
 
 
 class HostsService:
@@ -32,6 +48,7 @@ class HostsService:
         vms: VMsRepository,
         dialler: Dialler,
         bus: EventBus,
+        metadata: MetadataService,
         timing: SessionTiming,
         watchers: Collection[Watcher] = (),
     ) -> None:
@@ -39,6 +56,7 @@ class HostsService:
         self._vms = vms
         self._dialler = dialler
         self._bus = bus
+        self._metadata = metadata
         self._timing = timing
         self._watchers = watchers
         self._sessions: dict[str, HostSession] = {}
@@ -47,8 +65,11 @@ class HostsService:
     async def start(self, declared: Mapping[Host, frozenset[str]]) -> None:
         """Take in the declared hosts, each with its approved fingerprints, and begin all sessions."""
         approvals = {host.id: approved for host, approved in declared.items()}
+        known = {stored.host.id for stored in await self._store.list()}
         await self._store.upsert_declared(tuple(declared))
         for stored in await self._store.list():
+            if stored.host.id not in known:
+                self._bus.publish(HostAdded(stored.host.id))
             session = self._new_session(stored.host, approvals.get(stored.host.id, frozenset()))
             if stored.disconnected:
                 await session.stop("disconnected by the user")
@@ -60,16 +81,20 @@ class HostsService:
         sessions, self._sessions = self._sessions, {}
         await asyncio.gather(*(session.stop("virtumancer is shutting down") for session in sessions.values()))
 
-    async def list(self) -> tuple[Host, ...]:
+    async def list(self) -> tuple[HostEntry, ...]:
         """Return all hosts in the order added."""
-        return tuple(stored.host for stored in await self._store.list())
+        return tuple(
+            HostEntry(stored.number, stored.host, self._metadata.of_host(stored.host.id))
+            for stored in await self._store.list()
+        )
 
     async def detail(self, host_id: str) -> HostDetail:
         """Describe one host and its session."""
         stored = await self._store.get(host_id)
         if stored is None:
             raise _not_found(host_id)
-        return self.session(host_id).detail(declared=stored.declared)
+        detail, said = self.session(host_id).detail(declared=stored.declared), self._metadata.of_host(host_id)
+        return structs.replace(detail, title=said.title, notes=said.notes, tags=said.tags)
 
     def session(self, host_id: str) -> HostSession:
         """Return the session of a host. Raises `HostNotFound`."""
@@ -90,12 +115,16 @@ class HostsService:
         """Ask the host what it has."""
         return await self.session(host_id).call(lambda connection: connection.info())
 
-    async def add(self, host: Host, approved: Collection[str] = ()) -> Host:
-        """Connect to a new host, then store it; nothing is stored when the connection fails."""
+    def check_new(self, host: Host) -> None:
+        """Raise `InvalidValue` and `HostExists` for a host that cannot be added, whether or not it can be reached."""
         _check(host)
         self._dialler.entry_for(host)
         if host.id in self._sessions or host.id in self._adding:
             raise HostExists(f"host {host.id!r} exists already; choose another id, or delete that host first")
+
+    async def add(self, host: Host, approved: Collection[str] = ()) -> Host:
+        """Connect to a new host, then store it; nothing is stored when the connection fails."""
+        self.check_new(host)
         self._adding.add(host.id)
         try:
             dialling = await self._dialler.first(host, approved)
@@ -106,10 +135,12 @@ class HostsService:
                     await dialling.connection.aclose()
                 raise
             session = self._new_session(host)
+            self._bus.publish(HostAdded(host.id))
             session.start(dialling.connection)
         finally:
             self._adding.discard(host.id)
         await session.settle()
+        await session.first_look(FIRST_LOOK)
         return host
 
     async def remove(self, host_id: str) -> None:
@@ -146,12 +177,20 @@ def _check(host: Host) -> None:
         raise InvalidValue(
             f"host id {host.id[:80]!r} is not usable: 1 to 63 of the characters A-Z a-z 0-9 . _ - are", field="id"
         )
-    if not host.uri or len(host.uri) > URI_LENGTH:
+    check_uri(host.uri)
+
+
+def check_uri(uri: str) -> None:
+    """Refuse a URI that is none, whichever driver it is for. Raises `InvalidValue`."""
+    if not uri or len(uri) > URI_LENGTH:
         raise InvalidValue(
             f"the URI is empty or longer than {URI_LENGTH} characters; give one such as "
             "qemu+ssh://root@kvm1.example.org/system",
             field="uri",
         )
+    # It would stand in the database and in answers, whatever the driver thinks of it.
+    if mask_url(uri) != uri:
+        raise InvalidValue("the URI holds a password, which is refused; use a key or an agent", field="uri")
 
 
 def _not_found(host_id: str) -> HostNotFound:

@@ -1,22 +1,48 @@
 """The VMs of one host as last seen: one shared fetch, one transaction for what changed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import hashlib
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
 
 import msgspec
 from msgspec import Struct, structs
 
 from virtumancer.contracts import VM
-from virtumancer.store import VMsRepository
+from virtumancer.errors import VirtumancerError
+from virtumancer.store import VMIdentity, VMsRepository
 
-__all__ = ["Inventory", "Listing"]
+__all__ = ["Inventory", "Listing", "Seen"]
 
 
-class Listing(Struct, frozen=True):
+class Listing:
     """The result of one look at a host; `body` is its JSON, encoded once for all who asked."""
 
-    vms: tuple[VM, ...]
-    body: bytes
+    def __init__(self, vms: tuple[VM, ...], body: bytes) -> None:
+        self.vms = vms
+        self.body = body
+
+    @cached_property
+    def digest(self) -> str:
+        """What tells this body from any other, computed once for all who asked."""
+        return hashlib.blake2b(self.body, digest_size=16).hexdigest()
+
+
+class Seen:
+    """The VMs of a host by UUID as they were last seen, and when; `tag` tells this look from any other."""
+
+    def __init__(self, vms: Mapping[str, VM], observed_at: datetime, generation: int) -> None:
+        self.vms = vms
+        self.observed_at = observed_at
+        self.generation = generation
+        self.tag = secrets.token_hex(8)
+
+    @cached_property
+    def ordered(self) -> tuple[VM, ...]:
+        """The VMs in the order of their UUIDs."""
+        return tuple(sorted(self.vms.values(), key=lambda vm: vm.uuid))
 
 
 class _Difference(Struct):
@@ -50,6 +76,15 @@ class Inventory:
         self._next: tuple[int, asyncio.Task[Listing]] | None = None
         self._known: dict[str, VM] | None = None
         self._uuids: dict[str, str] = {}
+        self.seen: Seen | None = None
+        """The last look that succeeded; None until the first one."""
+        self.failure: VirtumancerError | None = None
+        """Why the last look failed; None when it did not."""
+
+    @property
+    def behind(self) -> bool:
+        """Whether something is known to have changed since the last look, or there was none."""
+        return self.seen is None or self.seen.generation != self._generation
 
     def touch(self) -> None:
         """Note that something changed: a fetch that is under way may not have seen it."""
@@ -58,6 +93,12 @@ class Inventory:
     def uuid_of(self, name: str) -> str | None:
         """Return the UUID that this name had at the last look."""
         return self._uuids.get(name)
+
+    def identify(self, name: str) -> VMIdentity | None:
+        """Return the VM that had this name, or else this UUID, at the last look."""
+        known = self._known or {}
+        uuid = self._uuids.get(name, name)
+        return VMIdentity(uuid, known[uuid].name) if uuid in known else None
 
     async def refresh(self) -> Listing:
         """Look at the host now; when this returns, the stored rows are in step."""
@@ -92,12 +133,19 @@ class Inventory:
         if before:
             await asyncio.wait({before})
             self._running, self._next = self._next, None
-        seen = await self._fetch()
-        vms = await self._sync(seen)
+        generation, began = self._generation, datetime.now(UTC)
+        try:
+            found = await self._sync(await self._fetch())
+        except VirtumancerError as error:
+            self.failure = error
+            raise
+        self.failure = None
+        self.seen = Seen(found, began, generation)
+        vms = tuple(found.values())
         self._uuids = {vm.name: vm.uuid for vm in vms}
         return Listing(vms, msgspec.json.encode(vms))
 
-    async def _sync(self, seen: Sequence[VM]) -> tuple[VM, ...]:
+    async def _sync(self, seen: Sequence[VM]) -> dict[str, VM]:
         """Bring the rows in step with a complete look; a look that failed never gets here, so it deletes nothing."""
         if self._known is None:
             self._known = await self._store.known(self._host_id)
@@ -111,7 +159,7 @@ class Inventory:
         self._known = found
         if difference.news:
             self._on_news()
-        return tuple(found.values())
+        return found
 
 
 def _with_row(vm: VM, row: VM | None) -> VM:

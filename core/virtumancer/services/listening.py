@@ -11,7 +11,7 @@ import structlog
 
 from virtumancer.contracts import Event, EventListener, EventsMissed
 from virtumancer.errors import PluginDegraded, VirtumancerError
-from virtumancer.services.events import Change, EventBus
+from virtumancer.services.events import ActEnded, Change, EventBus
 from virtumancer.services.plugin_health import PluginCall, PluginHealth
 
 __all__ = ["Listening"]
@@ -66,12 +66,14 @@ class _Ear:
         self._plugin = plugin
         self._listener = listener
         self._health = health
-        self._queue: deque[Change] = deque()
+        self._queue: deque[Event] = deque()
         self._missed = 0
         self._arrived = asyncio.Event()
 
     def note(self, change: Change) -> None:
-        """Put a change at the end of the queue; when that is full, the oldest is missed."""
+        """Put a change at the end of the queue; when that is full, the oldest is missed. Acts are not for plugins."""
+        if isinstance(change, ActEnded):
+            return
         if len(self._queue) >= LIMIT:
             self._queue.popleft()
             self._missed += 1

@@ -7,7 +7,7 @@ from typing import TypeVar
 import structlog
 from msgspec import Struct, structs
 
-from virtumancer.contracts import HookCalls, PluginInfo, PluginState
+from virtumancer.contracts import HookCalls, PluginInfo, PluginState, PluginStateChanged
 from virtumancer.errors import CallTimeout, PluginDegraded, PluginFailed, VirtumancerError
 from virtumancer.services.guard import Answer, Guard, guarded
 
@@ -50,10 +50,19 @@ class _Counts(Struct):
 
 
 class PluginHealth:
-    """Calls plugins, counts it, and lets what keeps failing rest; `infos` are the plugins as they were loaded."""
+    """Calls plugins, counts it, and lets what keeps failing rest; `infos` are the plugins as they were loaded.
 
-    def __init__(self, infos: Sequence[PluginInfo], clock: Callable[[], float] = time.monotonic) -> None:
+    `tell` is called when a plugin comes to another state.
+    """
+
+    def __init__(
+        self,
+        infos: Sequence[PluginInfo],
+        clock: Callable[[], float] = time.monotonic,
+        tell: Callable[[PluginStateChanged], None] = lambda _: None,
+    ) -> None:
         self._infos = tuple(infos)
+        self._tell = tell
         self._clock = clock
         self._breakers: dict[PluginCall, _Breaker] = {}
         self._counts: dict[tuple[str, str, str], _Counts] = {}
@@ -168,11 +177,18 @@ class PluginHealth:
             breaker.closed_until = self._clock() + PAUSE
             if breaker.failures == TOLERATED:
                 log.warning("a plugin is degraded", plugin=call.plugin, name=call.name, host=call.host, reason=reason)
+                self._tell_state(call.plugin)
 
     def _worked(self, call: PluginCall, breaker: _Breaker) -> None:
+        self._breakers.pop(call, None)
         if breaker.failures >= TOLERATED:
             log.info("a plugin works again", plugin=call.plugin, name=call.name, host=call.host)
-        self._breakers.pop(call, None)
+            self._tell_state(call.plugin)
+
+    def _tell_state(self, plugin: str) -> None:
+        for info in self.infos():
+            if info.name == plugin:
+                self._tell(PluginStateChanged(plugin, info.state, info.reason))
 
     def _now(self, info: PluginInfo) -> PluginInfo:
         calls = tuple(

@@ -8,13 +8,14 @@ from contextlib import suppress
 from typing import TypeVar
 
 import structlog
-from msgspec import Struct
 
 from virtumancer.contracts import (
     VM,
+    EventsMissed,
     Host,
     HostConnection,
     HostDetail,
+    HostEventsMissed,
     HostState,
     HostVMEvent,
     VMEvent,
@@ -33,10 +34,11 @@ from virtumancer.services.dialling import GRACE, Dialler
 from virtumancer.services.events import EventBus
 from virtumancer.services.inventory import Inventory
 from virtumancer.services.session_status import SessionStatus
+from virtumancer.services.session_timing import SessionTiming
 from virtumancer.services.watch import HostWatch, Watcher
 from virtumancer.store import VMsRepository
 
-__all__ = ["HostSession", "SessionTiming"]
+__all__ = ["HostSession"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 T = TypeVar("T")
@@ -47,15 +49,6 @@ REFUSALS = (AuthenticationFailed, HostKeyChanged, HostKeyUnknown, InvalidValue)
 SETTLED = 5.0
 # How long a session gets to end before it is left to itself.
 STOP_TIMEOUT = 10.0
-
-
-class SessionTiming(Struct, frozen=True):
-    """Seconds: between attempts at least and at most, after a refusal, and between two looks at everything."""
-
-    retry_min: float = 1.0
-    retry_max: float = 60.0
-    refused_retry: float = 300.0
-    reconcile_interval: float = 60.0
 
 
 class HostSession:
@@ -85,6 +78,8 @@ class HostSession:
         self._settled: asyncio.Future[None] | None = None
         self._always_approved = approved
         self._approved: frozenset[str] = frozenset()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._status = SessionStatus(host.id, bus)
         self.inventory = Inventory(host.id, vms, self._list_vms, self._vms_news)
         self._watch: HostWatch | None = None
@@ -122,7 +117,12 @@ class HostSession:
         self._task = asyncio.create_task(self._run(connection), name=f"session {self.host.id}")
 
     async def connect(self, approved: Collection[str] = ()) -> None:
-        """Connect now and wait for the outcome; raises what the attempt failed with."""
+        """Connect now and wait for the outcome; raises what the attempt failed with.
+
+        An attempt that is under way does not know what is approved only now: then the next one counts.
+        """
+        if approved:
+            await self._idle.wait()
         if self._connection:
             return
         self._approved = frozenset(approved)
@@ -136,6 +136,11 @@ class HostSession:
         """Wait until the attempt under way succeeded or failed; raises nothing."""
         if self._status.state is HostState.CONNECTING:
             await asyncio.wait({self._outcome()}, timeout=self._dialler.settings.connect_timeout + GRACE)
+
+    async def first_look(self, timeout: float) -> None:
+        """Wait until the VMs were looked at once, for so many seconds at most; raises nothing."""
+        if self._connection and self.inventory.seen is None:
+            await asyncio.wait({self.inventory.start_refresh()}, timeout=timeout)
 
     async def stop(self, reason: str) -> None:
         """Disconnect and stay so."""
@@ -189,6 +194,13 @@ class HostSession:
             await self._wait_to_retry(failures)
 
     async def _attempt(self) -> HostConnection | None:
+        self._idle.clear()
+        try:
+            return await self._dial()
+        finally:
+            self._idle.set()
+
+    async def _dial(self) -> HostConnection | None:
         self._wake.clear()
         approved, self._approved = self._approved, frozenset()
         try:
@@ -209,7 +221,7 @@ class HostSession:
             delay = self._timing.refused_retry
         else:
             delay = min(self._timing.retry_max, self._timing.retry_min * 2 ** min(failures - 1, 30))
-            delay *= random.uniform(0.5, 1.0)  # noqa: S311 - jitter, nothing secret
+            delay *= random.uniform(0.5, 1.0)  # noqa: S311 - jitter, nothing secret  # nosec B311
         self._waited = delay
         self._status.retry_in(delay)
         with suppress(TimeoutError):
@@ -221,6 +233,7 @@ class HostSession:
         self._watch = watch = HostWatch(self, connection, self._timing, self._watchers)
         try:
             await watch.open()
+            self.inventory.touch()  # what is known is from before
             self._connection = connection
             self.show_trouble(watch.trouble)
             self._resolve(None)
@@ -251,9 +264,12 @@ class HostSession:
         else:
             self._status.set(HostState.CONNECTED, "connected")
 
-    def tell(self, event: VMEvent) -> None:
-        """Pass on what the driver told of a VM."""
-        self._bus.publish(HostVMEvent(self.host.id, event.uuid, event.name, event.change))
+    def tell(self, event: VMEvent | EventsMissed) -> None:
+        """Pass on what the driver told of a VM, or that it could not."""
+        if isinstance(event, EventsMissed):
+            self._bus.publish(HostEventsMissed(self.host.id, event.reason))
+        else:
+            self._bus.publish(HostVMEvent(self.host.id, event.uuid, event.name, event.change))
 
     def announce(self) -> None:
         """Tell everybody that something about this host's VMs changed."""

@@ -1,4 +1,4 @@
-"""VMs: listing, looking closer, and doing something with one."""
+"""VMs: listing them, looking closer at one, and what can be done with it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,43 +7,46 @@ import msgspec
 import structlog
 
 from virtumancer.contracts import (
-    ABILITIES,
-    ActionContext,
     ActionOffer,
     HardwareInfo,
-    HostConnection,
+    HostState,
+    SupportsEvents,
     VMAction,
     VMRef,
     VMRow,
-    VMState,
     VMStats,
 )
-from virtumancer.errors import AbilityMissing, ActionNotFound, VMNotFound, WrongPowerState
+from virtumancer.errors import VMNotFound
+from virtumancer.services.action_checks import allows, serves
 from virtumancer.services.hosts import HostsService
 from virtumancer.services.inventory import Listing
-from virtumancer.services.plugin_health import PluginCall, PluginHealth
 from virtumancer.services.schemas import schema_of
-from virtumancer.store import VMsRepository
+from virtumancer.services.session import HostSession
+from virtumancer.store import VMIdentity, VMsRepository
 
-__all__ = ["VMsService", "name_of_need"]
+__all__ = ["SeenUUID", "VMsService"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
+class SeenUUID(str):
+    """The UUID of a VM that was looked up for this request already: it need not be looked up again."""
+
+    __slots__ = ()
+
+
 class VMsService:
-    """Reads VMs and runs actions on them, through the session of their host."""
+    """Reads VMs through the session of their host."""
 
     def __init__(
         self,
         hosts: HostsService,
         store: VMsRepository,
         actions: Mapping[str, tuple[str, VMAction]],
-        health: PluginHealth,
     ) -> None:
         self._hosts = hosts
         self._store = store
         self._actions = actions
-        self._health = health
         self._schemas: dict[str, dict[str, Any]] = {}
 
     async def list(self, host_id: str) -> Listing:
@@ -58,14 +61,16 @@ class VMsService:
         return await self._store.rows(host_id)
 
     async def stats(self, host_id: str, name: str) -> VMStats:
-        """Read the counters of one VM."""
+        """Read the counters of one VM; asks for its UUID only when that may have changed since the last look."""
         session = self._hosts.session(host_id)
+        known = name if isinstance(name, SeenUUID) else _uuid_in_step(session, name)
+        if known and (stats := await _sampled(session, known)):
+            return stats
         vm = await self.find(host_id, name)
-        samples = await session.call(lambda connection: connection.sample([vm.uuid]))
-        try:
-            return samples[vm.uuid]
-        except KeyError:
-            raise VMNotFound(f"VM {name!r} of host {host_id!r} is gone") from None
+        stats = await _sampled(session, vm.uuid)
+        if stats is None:
+            raise VMNotFound(f"VM {name!r} of host {host_id!r} is gone")
+        return stats
 
     async def hardware(self, host_id: str, name: str) -> HardwareInfo:
         """Describe the hardware of one VM."""
@@ -75,6 +80,30 @@ class VMsService:
     async def find(self, host_id: str, name: str) -> VMRef:
         """Look a VM up by name or UUID."""
         return await self._hosts.session(host_id).call(lambda connection: connection.find_vm(name))
+
+    async def look_up(self, host_id: str, name: str) -> VMIdentity:
+        """Look a VM up by name or UUID; its host is asked only when that may have changed since the last look.
+
+        For a VM that is there it costs the same as for one that is not, so that how long it takes tells nobody which.
+        """
+        session = self._hosts.session(host_id)
+        if _in_step(session):
+            known = session.inventory.identify(name)
+            if known is None:
+                raise VMNotFound(f"there is no VM {name[:80]!r} on host {host_id!r}")
+            return known
+        vm = await self.find(host_id, name)
+        return VMIdentity(vm.uuid, vm.name)
+
+    async def identify(self, host_id: str, name: str) -> VMIdentity:
+        """Look a VM up by name or UUID among the stored ones, and on the host only if it is not there."""
+        session = self._hosts.session(host_id)
+        found = await self._store.find(host_id, name)
+        if found:
+            return found
+        if session.state not in {HostState.CONNECTED, HostState.DEGRADED}:
+            raise VMNotFound(f"there is no VM {name[:80]!r} among those last seen on host {host_id!r}")
+        return await self.look_up(host_id, name)
 
     def permission(self, action: str) -> str | None:
         """Name the right that an action needs; None when there is no such action."""
@@ -91,37 +120,8 @@ class VMsService:
         return tuple(
             self._offer(plugin, action)
             for _, (plugin, action) in sorted(self._actions.items())
-            if _allows(action, vm) and _serves(action, connection) and may(action.permission, vm.uuid)
+            if allows(action, vm) and serves(action, connection) and may(action.permission, vm.uuid)
         )
-
-    async def act(self, host_id: str, name: str, action_name: str, body: bytes) -> None:
-        """Run an action on a VM; returns once the hypervisor accepted it.
-
-        Raises `ActionNotFound`, `AbilityMissing` when this host cannot do it, `WrongPowerState` when the VM's state
-        does not allow it, `PluginDegraded` for one that keeps failing on this host, `msgspec.ValidationError` for
-        parameters that do not fit.
-        """
-        session = self._hosts.session(host_id)
-        plugin, action = self._action(action_name)
-        params = msgspec.json.decode(body or b"{}", type=action.params)
-        vm = await self.find(host_id, name)
-        connection = session.require_connection()
-        _check_need(action, connection, host_id)
-        _check_state(action, vm, host_id)
-        context = ActionContext(session.host, connection)
-        call = PluginCall(plugin, "virtumancer_vm_actions", action.name, host_id)
-        what = f"{action.name} of VM {vm.name!r} on host {host_id!r}"
-        try:
-            await self._health.call(call, what, lambda: action.run(context, vm, params), action.timeout)
-        finally:
-            session.touch()
-
-    def _action(self, name: str) -> tuple[str, VMAction]:
-        try:
-            return self._actions[name]
-        except KeyError:
-            known = ", ".join(sorted(self._actions)) or "none; is the plugin power disabled?"
-            raise ActionNotFound(f"there is no action {name[:80]!r}; known actions: {known}") from None
 
     def _offer(self, plugin: str, action: VMAction) -> ActionOffer:
         if action.name not in self._schemas:
@@ -137,9 +137,19 @@ class VMsService:
         )
 
 
-def name_of_need(needed: type) -> str:
-    """Name what an action needs of a host: an ability, or the class if it is none."""
-    return next((name for name, ability in ABILITIES.items() if ability is needed), needed.__name__)
+def _in_step(session: HostSession) -> bool:
+    """Say whether the last look still holds: events would have told of a change."""
+    told = session.state is HostState.CONNECTED and isinstance(session.require_connection(), SupportsEvents)
+    return told and not session.inventory.behind
+
+
+def _uuid_in_step(session: HostSession, name: str) -> str | None:
+    known = session.inventory.identify(name) if _in_step(session) else None
+    return known.uuid if known else None
+
+
+async def _sampled(session: HostSession, uuid: str) -> VMStats | None:
+    return (await session.call(lambda connection: connection.sample([uuid]))).get(uuid)
 
 
 def _schema(plugin: str, action: VMAction) -> dict[str, Any]:
@@ -153,33 +163,3 @@ def _schema(plugin: str, action: VMAction) -> dict[str, Any]:
         )
         return {}
     return schema
-
-
-def _serves(action: VMAction, connection: HostConnection) -> bool:
-    return action.needs is None or isinstance(connection, action.needs)
-
-
-def _check_need(action: VMAction, connection: HostConnection, host_id: str) -> None:
-    if action.needs is not None and not _serves(action, connection):
-        needed = name_of_need(action.needs)
-        raise AbilityMissing(f"host {host_id!r} has no {needed}, which {action.name} needs", ability=needed)
-
-
-def _allows(action: VMAction, vm: VMRef) -> bool:
-    return action.states is None or vm.state in action.states
-
-
-def _check_state(action: VMAction, vm: VMRef, host_id: str) -> None:
-    if action.states is None or _allows(action, vm):
-        return
-    allowed = ", ".join(sorted(_words(state) for state in action.states))
-    raise WrongPowerState(
-        f"VM {vm.name!r} on host {host_id!r} is {_words(vm.state)}; {action.name} needs it to be one of: {allowed}",
-        state=int(vm.state),
-    )
-
-
-def _words(state: VMState) -> str:
-    return {VMState.NOSTATE: "without state", VMState.SHUTTING_DOWN: "shutting down", VMState.SHUTOFF: "shut off"}.get(
-        state, state.name.lower()
-    )

@@ -11,7 +11,8 @@ from virtumancer.contracts import EventsMissed, EventStream, HostConnection, Sup
 from virtumancer.errors import HostLost, HostUnavailable, VirtumancerError
 
 if TYPE_CHECKING:
-    from virtumancer.services.session import HostSession, SessionTiming
+    from virtumancer.services.session import HostSession
+    from virtumancer.services.session_timing import SessionTiming
 
 __all__ = ["HostWatch", "Watcher"]
 
@@ -132,6 +133,8 @@ class HostWatch:
             if isinstance(self._connection, SupportsEvents):
                 self._stream = None
                 await self.open()
+                if self._stream:
+                    self._session.tell(EventsMissed("its events could not be had for a while"))
                 self._session.touch()
 
     async def _listen(self, stream: EventStream) -> str:
@@ -141,8 +144,7 @@ class HostWatch:
             async for event in stream:
                 if isinstance(event, EventsMissed):
                     log.warning("events were missed", host=self._session.host.id, reason=event.reason)
-                else:
-                    self._session.tell(event)
+                self._session.tell(event)
                 self._session.touch()
         except VirtumancerError as error:
             reason = f"the event stream broke: {error.message}"

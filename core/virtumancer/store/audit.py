@@ -64,11 +64,16 @@ class AuditRepository:
         """Return both ends of the log as they were noted."""
         return await self._database.unit(_ends())
 
-    async def records(self, after: int = 0) -> AsyncIterator[StoredRecord]:
-        """Yield the records with higher numbers, in their order, some hundreds at a time."""
-        while page := await self._database.unit(_page(after)):
+    async def records(self, after: int = 0, since: datetime | None = None) -> AsyncIterator[StoredRecord]:
+        """Yield the records with higher numbers, in their order, those since a time if one is given."""
+        async for page in self.pages(after, since):
             for record in page:
                 yield record
+
+    async def pages(self, after: int = 0, since: datetime | None = None) -> AsyncIterator[tuple[StoredRecord, ...]]:
+        """Yield the same, some hundreds at a time."""
+        while page := await self._database.unit(_page(after, since)):
+            yield page
             after = page[-1].number
 
     async def unfinished(self, before: datetime) -> tuple[StoredRecord, ...]:
@@ -112,8 +117,11 @@ async def _ends() -> ChainEnds:
     return ChainEnds(chain.tail_number, chain.tail_digest, chain.head_number, chain.head_digest)
 
 
-async def _page(after: int) -> tuple[StoredRecord, ...]:
-    rows = await AuditRecordModel.filter(number__gt=after).order_by("number").limit(PAGE)
+async def _page(after: int, since: datetime | None) -> tuple[StoredRecord, ...]:
+    wanted = AuditRecordModel.filter(number__gt=after)
+    if since is not None:
+        wanted = wanted.filter(at__gte=since)
+    rows = await wanted.order_by("number").limit(PAGE)
     return tuple(_stored(row) for row in rows)
 
 

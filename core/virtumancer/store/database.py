@@ -12,13 +12,13 @@ from typing import Any, Self, TypeVar
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.context import TortoiseContext
 
+from virtumancer.config.database_url import MEMORY, PostgreSQLTarget, SQLiteTarget, parse_url
 from virtumancer.errors import StoreUnavailable
 from virtumancer.store.engines import App, configuration, connection_name, failures_of
 from virtumancer.store.filelock import FileLock
 from virtumancer.store.migrate import migrate
 from virtumancer.store.sql import query
 from virtumancer.store.unit import unit
-from virtumancer.store.url import MEMORY, PostgreSQLTarget, SQLiteTarget, parse_url
 
 __all__ = ["CORE_APPS", "Database"]
 

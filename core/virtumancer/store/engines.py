@@ -7,8 +7,8 @@ from typing import Any
 from msgspec import Struct
 from tortoise.exceptions import DBConnectionError, OperationalError, TransactionManagementError
 
+from virtumancer.config.database_url import PostgreSQLTarget, SQLiteTarget
 from virtumancer.errors import StoreUnavailable
-from virtumancer.store.url import PostgreSQLTarget, SQLiteTarget
 
 __all__ = ["App", "configuration", "connection_name", "failures_of"]
 

@@ -10,14 +10,19 @@ from tortoise.transactions import in_transaction
 from virtumancer.contracts import Host, HostKey
 from virtumancer.errors import HostExists, HostNotFound
 from virtumancer.store.database import Database
+from virtumancer.store.keys import may_be_key
 from virtumancer.store.models import HostKeyModel, HostModel
 
 __all__ = ["HostsRepository", "StoredHost"]
 
 
 class StoredHost(Struct, frozen=True):
-    """A host as stored: `disconnected` is the user's choice, `declared` that the configuration file has it."""
+    """A host as stored: `disconnected` is the user's choice, `declared` that the configuration file has it.
 
+    `number` is the order of adding.
+    """
+
+    number: int
     host: Host
     disconnected: bool
     declared: bool
@@ -76,7 +81,7 @@ async def _list() -> tuple[StoredHost, ...]:
 
 
 async def _get(host_id: str) -> StoredHost | None:
-    row = await HostModel.get_or_none(id=host_id)
+    row = await HostModel.get_or_none(id=host_id) if may_be_key(host_id, 63) else None
     return None if row is None else _stored(row)
 
 
@@ -154,4 +159,4 @@ async def _insert_keys(host_id: str, keys: Sequence[HostKey]) -> None:
 
 
 def _stored(row: HostModel) -> StoredHost:
-    return StoredHost(Host(row.id, row.uri), row.disconnected, row.declared, row.created_at)
+    return StoredHost(row.number, Host(row.id, row.uri), row.disconnected, row.declared, row.created_at)

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
+from msgspec import Struct
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.connection import get_connection
 from tortoise.transactions import in_transaction
@@ -14,7 +15,7 @@ from virtumancer.store.documents import VMDocuments, as_datetime
 from virtumancer.store.models import HostModel, VMModel
 from virtumancer.store.sql import execute_many, query
 
-__all__ = ["VMsRepository"]
+__all__ = ["StoredVM", "VMIdentity", "VMsRepository"]
 
 # SQLite refuses more variables in a statement than its build allows, 999 in older ones.
 _BATCH = 500
@@ -22,7 +23,8 @@ _BATCH = 500
 # Written by hand because the ORM's objects cost ten times as much: with 10,000 VMs that is half a second in which
 # the event loop serves nobody.
 _ROWS = "SELECT id, created_at, updated_at, name, document FROM vms WHERE host_id = ? ORDER BY id"
-_DOCUMENTS = "SELECT id, uuid, name, document FROM vms WHERE host_id = ?"
+_DOCUMENTS = "SELECT id, uuid, name, document, updated_at FROM vms WHERE host_id = ?"
+_FIND = "SELECT uuid, name FROM vms WHERE host_id = ? AND (name = ? OR uuid = ?)"
 _UPSERT = (
     "INSERT INTO vms (id, host_id, uuid, name, document, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (id) DO UPDATE "
@@ -30,6 +32,20 @@ _UPSERT = (
 )
 _NEW_IDS_POSTGRESQL = "SELECT nextval(pg_get_serial_sequence('vms', 'id')) AS id FROM generate_series(1, ?::int)"
 _LAST_ID_SQLITE = "SELECT seq FROM sqlite_sequence WHERE name = 'vms'"
+
+
+class VMIdentity(Struct, frozen=True):
+    """Which VM is meant, whether or not its host can be asked."""
+
+    uuid: str
+    name: str
+
+
+class StoredVM(Struct, frozen=True):
+    """A VM as stored, and when that was written."""
+
+    vm: VM
+    written_at: datetime
 
 
 class VMsRepository:
@@ -41,7 +57,11 @@ class VMsRepository:
 
     async def known(self, host_id: str) -> dict[str, VM]:
         """Return the stored VMs of a host by UUID, each with its `db_id`."""
-        return await self._database.unit(self._known(host_id))
+        return {stored.vm.uuid: stored.vm for stored in await self.stored(host_id)}
+
+    async def stored(self, host_id: str) -> tuple[StoredVM, ...]:
+        """Return the stored VMs of a host, in no order, each with its `db_id`."""
+        return await self._database.unit(self._stored(host_id))
 
     async def apply(self, host_id: str, changed: Sequence[VM], gone: Collection[str]) -> dict[str, int]:
         """Store the changed VMs and delete the UUIDs that are gone; return the row id of each changed UUID.
@@ -53,6 +73,10 @@ class VMsRepository:
             return {}
         vms = {vm.uuid: vm for vm in changed}
         return await self._database.unit(self._apply(host_id, vms, [uuid for uuid in gone if uuid not in vms]))
+
+    async def find(self, host_id: str, name: str) -> VMIdentity | None:
+        """Return the stored VM of a host that has this name, or else this UUID; None if there is none."""
+        return await self._database.unit(self._find(host_id, name))
 
     async def rows(self, host_id: str) -> tuple[VMRow, ...]:
         """Return the rows of a host in the order of their ids."""
@@ -92,10 +116,22 @@ class VMsRepository:
         last: int = found[0][0] if found else 0
         return list(range(last + 1, last + 1 + count))
 
-    async def _known(self, host_id: str) -> dict[str, VM]:
+    async def _stored(self, host_id: str) -> tuple[StoredVM, ...]:
         rows = await query(get_connection(self._database.dialect), _DOCUMENTS, [host_id])
         decoded = self._documents.decoded
-        return {uuid: decoded(document, db_id=id_, uuid=uuid, name=name) for id_, uuid, name, document in rows}
+        return tuple(
+            [
+                StoredVM(decoded(document, db_id=id_, uuid=uuid, name=name), as_datetime(updated_at))
+                for id_, uuid, name, document, updated_at in rows
+            ]
+        )
+
+    async def _find(self, host_id: str, name: str) -> VMIdentity | None:
+        if "\0" in name:  # PostgreSQL has no such text
+            return None
+        rows = await query(get_connection(self._database.dialect), _FIND, [host_id, name, name])
+        found = [VMIdentity(uuid, called) for uuid, called in rows]
+        return min(found, key=lambda vm: vm.name != name, default=None)
 
     async def _rows(self, host_id: str) -> tuple[VMRow, ...]:
         rows = await query(get_connection(self._database.dialect), _ROWS, [host_id])

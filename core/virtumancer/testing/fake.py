@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from urllib.parse import urlsplit
 
@@ -22,8 +22,10 @@ from virtumancer.contracts import (
     HostInfo,
     PowerVerb,
     Screenshot,
+    ShownHostKey,
     SupportsConsoles,
     SupportsEvents,
+    SupportsHostKeyScan,
     SupportsScreenshot,
     VMChange,
     VMEvent,
@@ -33,13 +35,11 @@ from virtumancer.contracts import (
 )
 from virtumancer.errors import ConsoleNotFound, HostLost, HostUnreachable, VMNotFound, WrongPowerState
 from virtumancer.hookspecs import hookimpl
+from virtumancer.testing.fake_events import FakeEventStream
 from virtumancer.testing.faults import Faults
 from virtumancer.testing.streams import MemoryStream, stream_pair
 
 __all__ = ["FakeHypervisor", "fake_plugin"]
-
-# A stream that nobody reads says so instead of growing.
-EVENT_LIMIT = 1000
 
 STARTABLE = frozenset({VMState.SHUTOFF, VMState.CRASHED})
 
@@ -66,6 +66,7 @@ class FakeHypervisor:
         self.console_ends: list[MemoryStream] = []
         self.console_password: str | None = None
         self.picture = b"\x89PNG\r\n\x1a\n"
+        self.shown_keys: tuple[ShownHostKey, ...] = ()
 
     @property
     def uri(self) -> str:
@@ -237,46 +238,28 @@ class FakeConnection(HostConnection, SupportsEvents, SupportsConsoles, SupportsS
             raise VMNotFound(f"host {self._hypervisor.name!r} has no VM {vm_uuid!r}") from None
 
 
-class FakeEventStream(EventStream):
-    """The events of a fake connection."""
-
-    def __init__(self) -> None:
-        self._queue: asyncio.Queue[VMEvent | EventsMissed | None] = asyncio.Queue()
-        self._missed = False
-
-    def put(self, event: VMEvent | EventsMissed | None) -> None:
-        """Append an event; None ends the stream. What is too much is missed, which the last event says."""
-        if event is not None and self._queue.qsize() >= EVENT_LIMIT:
-            if self._missed:
-                return
-            self._missed = True
-            event = EventsMissed("the listener is too slow")
-        self._queue.put_nowait(event)
-
-    async def __aiter__(self) -> AsyncIterator[VMEvent | EventsMissed]:
-        while event := await self._queue.get():
-            self._missed = False
-            yield event
-
-    async def aclose(self) -> None:
-        self.put(None)
-
-
 def fake_plugin(*hypervisors: FakeHypervisor) -> ModuleType:
     """Make a plugin whose driver serves `fake://` URIs with these hypervisors."""
     by_name = {hypervisor.name: hypervisor for hypervisor in hypervisors}
 
-    class FakeDriver(HostDriver):
+    def reached(host: Host) -> FakeHypervisor:
+        name = urlsplit(host.uri).hostname or ""
+        if name not in by_name:
+            raise HostUnreachable(f"there is no fake hypervisor {name!r}")
+        return by_name[name]
+
+    class FakeDriver(HostDriver, SupportsHostKeyScan):
         """Reaches the hypervisors of this test."""
 
         schemes = frozenset({"fake"})
 
         async def connect(self, host: Host, context: ConnectContext) -> HostConnection:
-            name = urlsplit(host.uri).hostname or ""
-            if name not in by_name:
-                raise HostUnreachable(f"there is no fake hypervisor {name!r}")
-            await by_name[name].faults.meet("connect")
-            return FakeConnection(by_name[name])
+            await reached(host).faults.meet("connect")
+            return FakeConnection(reached(host))
+
+        async def scan_host_keys(self, host: Host, context: ConnectContext) -> Sequence[ShownHostKey]:
+            await reached(host).faults.meet("scan_host_keys")
+            return reached(host).shown_keys
 
     @hookimpl
     def virtumancer_host_drivers() -> list[type[HostDriver]]:

@@ -36,6 +36,7 @@ async def application_with(
         {
             "database.url": f"sqlite://{folder}/virtumancer.db",
             "server.allowed_hosts": (DEFAULT_HOST,),
+            "server.auth": "off",  # so that the tests of a plugin are about the plugin
             "sessions.retry_min": 0.05,
             "sessions.retry_max": 0.5,
         },

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import FieldInfo
 
-from virtumancer import cli
+from virtumancer.cli.serving import serve
 from virtumancer.config import Config
 from virtumancer.config.sources import ENVIRONMENT_PREFIX
 from virtumancer.config.values import expected, unwrap
@@ -31,7 +31,7 @@ def settings() -> Iterator[tuple[str, FieldInfo]]:
 
 def flags() -> dict[str, str]:
     """Return the flag of each setting that has one, as `virtumancer serve` maps them."""
-    tree = ast.parse(inspect.getsource(cli.serve))
+    tree = ast.parse(inspect.getsource(serve))
     mapping = next(node for node in ast.walk(tree) if isinstance(node, ast.Dict))
     names = [(ast.literal_eval(key), value) for key, value in zip(mapping.keys, mapping.values, strict=True) if key]
     return {path: f"--{value.id.replace('_', '-')}" for path, value in names if isinstance(value, ast.Name)}

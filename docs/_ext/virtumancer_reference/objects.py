@@ -10,13 +10,22 @@ from msgspec import Struct
 
 from virtumancer import contracts
 from virtumancer.config.values import unwrap
-from virtumancer.http.consoles import ConsoleRequest, ConsoleTicket, VMConsole
-from virtumancer.http.host_keys import Rotation
+from virtumancer.contracts.access import Grant, Me, NewToken, TokenInfo, UserInfo, WebSessionInfo
+from virtumancer.contracts.answers import ActionResult, ConsoleSessionInfo, ConsoleTicket, HostSamples, VMConsole
+from virtumancer.contracts.audit import AuditPage, AuditRecord, RecordKind
+from virtumancer.contracts.lists import ListedVM, StaleHost, VMPage
+from virtumancer.http.bulk import BulkRequest
+from virtumancer.http.consoles import ConsoleRequest
+from virtumancer.http.health import Ready
+from virtumancer.http.host_keys import KeyApproval, NewHostScan, Rotation
 from virtumancer.http.hosts import Approval, NewHost
-from virtumancer.http.tokens import Me, TokenChange, TokenRequest
-from virtumancer.services.access import Grant, NewToken, TokenInfo
-from virtumancer.services.collecting import HostSamples
-from virtumancer.services.console_sessions import ConsoleSessionInfo
+from virtumancer.http.metadata import MetadataChange, MetadataRequest
+from virtumancer.http.session import Credentials, Session
+from virtumancer.http.tokens import TokenChange, TokenRequest
+from virtumancer.http.users import PasswordChange, UserChange, UserRequest
+from virtumancer.services.access import NewLink
+from virtumancer.services.readiness import Part
+from virtumancer.services.selecting import Selector
 from virtumancer_reference.markdown import docstring, table
 from virtumancer_reference.notes import notes_of
 
@@ -26,10 +35,16 @@ OBJECTS: tuple[type[Struct], ...] = (
     contracts.Host,
     NewHost,
     Approval,
+    contracts.Metadata,
+    MetadataRequest,
+    MetadataChange,
     contracts.HostInfo,
     contracts.HostDetail,
     contracts.VM,
     contracts.Graphics,
+    VMPage,
+    ListedVM,
+    StaleHost,
     contracts.VMRow,
     contracts.VMStats,
     contracts.DeviceCounters,
@@ -48,20 +63,71 @@ OBJECTS: tuple[type[Struct], ...] = (
     HostSamples,
     contracts.Sample,
     contracts.ActionOffer,
+    ActionResult,
+    BulkRequest,
+    Selector,
+    contracts.OperationInfo,
+    contracts.OperationTarget,
+    contracts.OperationProgress,
+    contracts.OperationOutcome,
+    contracts.OperationError,
+    contracts.EventPage,
+    contracts.EventRecord,
     contracts.PluginInfo,
     contracts.HookCalls,
+    Ready,
+    Part,
     contracts.HostKey,
+    contracts.ShownHostKey,
+    KeyApproval,
+    NewHostScan,
     Rotation,
     Me,
     Grant,
     TokenInfo,
     TokenRequest,
     NewToken,
+    Credentials,
+    Session,
+    NewLink,
+    AuditPage,
+    AuditRecord,
+    PasswordChange,
+    UserRequest,
+    UserChange,
+    UserInfo,
+    WebSessionInfo,
     TokenChange,
 )
-_BODIES = (NewHost, Approval, Rotation, ConsoleRequest, Grant, TokenRequest, TokenChange)
+_BODIES = (
+    NewHost,
+    Approval,
+    KeyApproval,
+    NewHostScan,
+    Rotation,
+    MetadataRequest,
+    MetadataChange,
+    ConsoleRequest,
+    BulkRequest,
+    Selector,
+    Grant,
+    TokenRequest,
+    TokenChange,
+    Credentials,
+    PasswordChange,
+    UserRequest,
+    UserChange,
+)
 """What clients send; in all other objects every key is always there."""
-_ENUMS: tuple[type[Enum], ...] = (contracts.VMState, contracts.HostState, contracts.PluginState)
+_ENUMS: tuple[type[Enum], ...] = (
+    contracts.VMState,
+    contracts.HostState,
+    contracts.HostKeyTrust,
+    contracts.OperationState,
+    contracts.PluginState,
+    RecordKind,
+    contracts.EventType,
+)
 _JSON = {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null"}
 
 
@@ -75,7 +141,7 @@ def _object(struct: type[Struct]) -> str:
     rows = [(f"`{f.encode_name}`", _type(f.type), notes.get(f.name, "")) for f in msgspec.structs.fields(struct)]
     if struct in _BODIES:
         optional = {f"`{f.encode_name}`" for f in msgspec.structs.fields(struct) if not f.required}
-        rows = [(key, kind, "optional" if key in optional else "") for key, kind, _ in rows]
+        rows = [(key, kind, f"Optional. {note}".strip() if key in optional else note) for key, kind, note in rows]
     columns = 3 if any(note for _, _, note in rows) else 2
     shown = table(("Key", "Type", "Note")[:columns], [row[:columns] for row in rows])
     return f"### {struct.__name__}\n\n{docstring(struct)}\n\n{shown}"

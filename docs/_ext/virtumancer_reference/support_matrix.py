@@ -15,6 +15,7 @@ SUITES = {
     "actions": "`VMActionSuite`",
     "collectors": "`StatsCollectorSuite`",
     "consoles": "`ConsoleTransportSuite`",
+    "authenticators": "`AuthenticatorSuite`",
 }
 
 

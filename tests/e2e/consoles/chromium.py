@@ -17,6 +17,7 @@ from playwright.async_api import Browser, Page, Playwright, async_playwright
 
 from tests.e2e.consoles.pictures import picture
 from tests.lab import find_program
+from virtumancer.masking import mask_text
 
 _FLAGS = (
     "--no-sandbox",
@@ -68,9 +69,9 @@ class Chromium:
     async def _open(self, url: str) -> Page:
         assert self._browser is not None
         page = await (await self._browser.new_context()).new_page()
-        # Pytest shows these when the test fails.
-        page.on("pageerror", lambda error: print("error in the page:", error))
-        page.on("console", lambda message: print("console of the page:", message.text))
+        # Pytest shows these when the test fails; clients print the URLs that they open, with the tickets in them.
+        page.on("pageerror", lambda error: print("error in the page:", mask_text(str(error))))
+        page.on("console", lambda message: print("console of the page:", mask_text(message.text)))
         await page.goto(url)
         return page
 

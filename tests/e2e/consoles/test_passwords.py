@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.canaries import CANARIES
 from tests.e2e.consoles.api import Consoles
 from tests.e2e.consoles.chromium import Chromium
 from tests.e2e.consoles.guests import LinuxGuest, start_linux, with_passwords
@@ -15,7 +16,7 @@ from tests.lab import LinuxKernel, PrivateLibvirtd
 
 pytestmark = pytest.mark.lab
 
-PASSWORDS = {"vnc": "vncPw-17", "spice": "spicePw-with-more-29"}
+PASSWORDS = {"vnc": CANARIES.plant_short("vnc"), "spice": CANARIES.plant("spice")}
 
 
 @pytest.fixture(scope="module")

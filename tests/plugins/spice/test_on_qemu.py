@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.canaries import CANARIES
 from tests.lab.processes import wait_until
 from tests.lab.requirements import requires
 from virtumancer.contracts import CloseCode
@@ -19,7 +20,7 @@ from .viewer import FULL, linked, refused
 from .wire import DISPLAY, INPUTS, SELECTION, SPICE, link
 
 pytestmark = pytest.mark.lab
-PASSWORD = "correct horse battery"
+PASSWORD = CANARIES.plant("spice")
 
 
 @pytest.fixture

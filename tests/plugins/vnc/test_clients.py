@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.canaries import CANARIES
 from tests.lab.requirements import requires
 
 from .adapter import listening
@@ -14,7 +15,7 @@ from .qemu import changed_pixels
 
 pytestmark = pytest.mark.lab
 
-PASSWORD = "s3cret"
+PASSWORD = CANARIES.plant_short("vnc")
 CURSOR = 40
 """More pixels than the cursor has, which blinks."""
 

@@ -12,6 +12,7 @@ from virtumancer.contracts import HostKey
 from virtumancer.errors import VirtumancerError
 from virtumancer.http.openapi.components import REF, component_name
 from virtumancer.http.problems import CONSOLE_STATUS, STATUS
+from virtumancer.services.readiness import Part
 
 __all__ = ["HEADERS", "FieldProblem", "Problem", "ProblemAnswers"]
 
@@ -53,7 +54,9 @@ class Problem(Struct, frozen=True, kw_only=True):
     instance: str | UnsetType = UNSET
     """`urn:request:` and the request's id, which the log has too."""
     fields: tuple[FieldProblem, ...] | UnsetType = UNSET
-    """The fields concerned, for `invalid-value`."""
+    """The fields concerned, for `invalid-value` and `invalid-filter`."""
+    position: int | UnsetType = UNSET
+    """From which character of the filter on, for `invalid-filter`."""
     host_key: HostKey | UnsetType = UNSET
     """The SSH host key that was shown, for `host-key-unknown` and `host-key-changed`."""
     trusted_host_keys: tuple[HostKey, ...] | UnsetType = UNSET
@@ -62,6 +65,8 @@ class Problem(Struct, frozen=True, kw_only=True):
     """What the host cannot do, for `ability-missing`."""
     plugin: str | UnsetType = UNSET
     """The plugin concerned, for `plugin-failed` and `plugin-degraded`."""
+    parts: tuple[Part, ...] | UnsetType = UNSET
+    """The parts of the server, for `not-ready`."""
 
 
 class ProblemAnswers:

@@ -9,6 +9,7 @@ from virtumancer.http.openapi.answers import HEADERS, Problem, ProblemAnswers
 from virtumancer.http.openapi.components import Components
 from virtumancer.http.openapi.operation_objects import PARAMETERS, OperationWriter
 from virtumancer.http.openapi.plugin_paths import PluginPaths, add_plugin_types
+from virtumancer.http.openapi.request_headers import REQUEST_HEADERS
 from virtumancer.http.openapi.table_paths import entries, table_paths
 from virtumancer.plugins import Plugins
 
@@ -21,6 +22,7 @@ TAGS: Mapping[str, str] = {
     "actions": "What can be done with a VM; plugins add to it.",
     "consoles": "Screens and serial lines of VMs, and who looks at them.",
     "access": "Who may call, and what they may do.",
+    "operations": "What goes on after its request was answered.",
     "events": "Being told that something changed.",
     "plugins": "What is installed, and the routes that plugins add.",
 }
@@ -64,7 +66,8 @@ def build_document(table: Mapping[str, object], plugins: Plugins) -> dict[str, A
         "components": {
             "schemas": components.schemas,
             "responses": problems.responses,
-            "parameters": {name: {"name": name, "in": "path", "required": True} | p for name, p in PARAMETERS.items()},
+            "parameters": {name: {"name": name, "in": "path", "required": True} | p for name, p in PARAMETERS.items()}
+            | REQUEST_HEADERS,
             "headers": HEADERS,
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "An API token, as `vmt_…`."},

@@ -14,6 +14,18 @@ from virtumancer.http.operations import PUBLIC, SIGNED_IN, Operation
 __all__ = ["PARAMETERS", "OperationWriter", "Texts", "json_body", "plain_path"]
 
 SAFE = frozenset({"get"})
+ACCEPTED = 202
+# What may become of a request with an Idempotency-Key.
+IDEMPOTENCY = (
+    errors.InvalidRequest,
+    errors.TooLarge,
+    errors.UnknownEncoding,
+    errors.KeyReused,
+    errors.RequestInProgress,
+    errors.OutcomeUnknown,
+    errors.AnswerNotKept,
+    errors.TooManyKeys,
+)
 FIELD = re.compile(r"\{(\w+)(?::\w+)?\}")
 
 PARAMETERS: dict[str, dict[str, Any]] = {
@@ -42,6 +54,11 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "pattern": "^[0-9a-f]{8}$"},
         "example": "5f2a91c0",
     },
+    "operation": {
+        "description": "The id of an operation.",
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+        "example": "4be0643f1d98573b",
+    },
     "session": {
         "description": "The id of a console session.",
         "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
@@ -62,12 +79,12 @@ def plain_path(path: str) -> str:
     return FIELD.sub(r"{\1}", path)
 
 
-def json_body(components: Components, body: Any, example: Any = None) -> dict[str, Any]:
-    """Describe the body of a request; needed only when one of its fields is."""
+def json_body(components: Components, body: Any, example: Any = None, *, needed: bool = False) -> dict[str, Any]:
+    """Describe the body of a request; needed when one of its fields is, and where nothing would replace something."""
     media: dict[str, Any] = {"schema": components.schema(body, sent=True)}
     if example is not None:
         media["example"] = msgspec.to_builtins(example)
-    return {"required": _has_required(body), "content": {"application/json": media}}
+    return {"required": needed or _has_required(body), "content": {"application/json": media}}
 
 
 def _has_required(body: type[Struct]) -> bool:
@@ -92,14 +109,20 @@ class OperationWriter:
         }
         if texts.description:
             written["description"] = texts.description
-        parameters = [*self.path_parameters(path), *self._query(operation)]
+        parameters = [*self.path_parameters(path), *self._query(operation), *_request_headers(operation, method)]
         if parameters:
             written["parameters"] = parameters
         if operation.body is not None:
-            written["requestBody"] = json_body(self._components, operation.body, operation.body_example)
-        written["responses"] = {str(operation.status): self._success(operation)}
-        if operation.cached:
-            written["responses"]["304"] = {"description": "The client has it already.", "headers": _headers(operation)}
+            example, needed = operation.body_example, method.upper() == "PUT"
+            written["requestBody"] = json_body(self._components, operation.body, example, needed=needed)
+        written["responses"] = {str(operation.status): self._success(operation, method)}
+        for status, answer in operation.others:
+            written["responses"][str(status)] = self._other(status, answer)
+        if _is_tagged(operation, method):
+            written["responses"]["304"] = {
+                "description": "The client has it already.",
+                "headers": _headers(operation, method),
+            }
         written["responses"] |= self.failures(operation, method)
         if operation.right is not None and operation.right not in {PUBLIC, SIGNED_IN}:
             written["x-right"] = str(operation.right)
@@ -130,12 +153,13 @@ class OperationWriter:
         others = ["internal-error", "stopping"]
         if method not in SAFE:
             kinds += [errors.StoreUnavailable]  # what cannot be put on record is not done
+            kinds += IDEMPOTENCY
         if operation.right != PUBLIC:
             kinds += [errors.Unauthenticated]
         if method not in SAFE or operation.status == 101 or operation.right not in {PUBLIC, SIGNED_IN}:
             kinds += [errors.Forbidden]
         if operation.body is not None:
-            kinds += [errors.InvalidRequest, errors.InvalidValue, errors.TooLarge]
+            kinds += [errors.InvalidRequest, errors.InvalidValue, errors.TooLarge, errors.UnknownEncoding]
         if operation.query:
             others += ["bad-request"]
         if operation.status == 101:
@@ -152,13 +176,21 @@ class OperationWriter:
                 "name": query.name,
                 "in": "query",
                 "description": query.description,
-                "schema": msgspec.json.schema(query.kind),
+                "schema": _inline(query.kind),
             }
             for query in operation.query
         ]
 
-    def _success(self, operation: Operation) -> dict[str, Any]:
-        response: dict[str, Any] = {"description": _meaning(operation), "headers": _headers(operation)}
+    def _other(self, status: int, answer: Any) -> dict[str, Any]:
+        headers: dict[str, Any] = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
+        if status == ACCEPTED:
+            headers["Location"] = {"description": "The path of the operation.", "schema": {"type": "string"}}
+        media = {"application/json": {"schema": self._components.schema(answer)}}
+        meaning = "It goes on as an operation." if status == ACCEPTED else "Success."
+        return {"description": meaning, "headers": headers, "content": media}
+
+    def _success(self, operation: Operation, method: str) -> dict[str, Any]:
+        response: dict[str, Any] = {"description": _meaning(operation), "headers": _headers(operation, method)}
         if operation.answer is not None:
             media: dict[str, Any] = {"schema": self._components.schema(operation.answer)}
             if operation.example is not None:
@@ -169,15 +201,44 @@ class OperationWriter:
         return response
 
 
+def _inline(kind: Any) -> dict[str, Any]:
+    """Return the schema of a plain type or an enumeration, in place: a parameter has no components beside it."""
+    schema = msgspec.json.schema(kind)
+    if reference := schema.get("$ref"):
+        named: dict[str, Any] = schema["$defs"][reference.rpartition("/")[2]]
+        return named
+    return schema
+
+
+def _request_headers(operation: Operation, method: str) -> list[dict[str, Any]]:
+    headers: list[dict[str, Any]] = []
+    if method not in SAFE:
+        headers.append({"$ref": "#/components/parameters/Idempotency-Key"})
+    if errors.PreconditionFailed in operation.errors:
+        headers.append({"$ref": "#/components/parameters/If-Match"})
+    if _is_tagged(operation, method):
+        headers.append({"$ref": "#/components/parameters/If-None-Match"})
+    if any(status == ACCEPTED for status, _ in operation.others):
+        description = "`respond-async` answers 202 at once; the rest goes on as an operation."
+        headers.append({"name": "Prefer", "in": "header", "description": description, "schema": {"type": "string"}})
+    return headers
+
+
+def _is_tagged(operation: Operation, method: str) -> bool:
+    """Say whether the answer has an `ETag`: because its responder gives it one, or as every JSON answer of a read."""
+    reads = method in SAFE and operation.status == 200 and operation.media == "application/json"
+    return operation.cached or (reads and operation.answer is not None)
+
+
 def _meaning(operation: Operation) -> str:
-    meanings = {101: "The WebSocket is open.", 201: "Created.", 204: "Success; there is no body."}
+    meanings = {101: "The WebSocket is open.", 201: "Created.", 202: "Accepted.", 204: "Success; there is no body."}
     return meanings.get(operation.status, "Success.")
 
 
-def _headers(operation: Operation) -> dict[str, Any]:
+def _headers(operation: Operation, method: str) -> dict[str, Any]:
     headers: dict[str, Any] = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
     for header in operation.headers:
         headers[header.name] = {"description": header.description, "schema": {"type": "string"}}
-    if operation.cached:
+    if _is_tagged(operation, method):
         headers["ETag"] = {"description": "Names this content, for `If-None-Match`.", "schema": {"type": "string"}}
     return headers

@@ -15,8 +15,9 @@ from virtumancer.http.openapi.operation_objects import OperationWriter, Texts
 from virtumancer.http.operations import Operation, operation_of, texts_of
 from virtumancer.http.vms import VMActionResource
 from virtumancer.plugins import Plugins
+from virtumancer.services.access import Right
+from virtumancer.services.action_checks import name_of_need
 from virtumancer.services.field_notes import notes_of
-from virtumancer.services.vms import name_of_need
 
 __all__ = ["PluginPaths", "add_plugin_types"]
 
@@ -91,6 +92,7 @@ class PluginPaths:
             **known.extensions,
             "x-close-codes": _close_codes(),
             "x-plugin": plugin,
+            "x-permission": str(Right.CONSOLE_VIEW),
             "x-kind": transport.kind,
             "x-subprotocols": list(transport.subprotocols),
             "x-shareable": transport.shareable,

@@ -33,6 +33,8 @@ def entries(table: Mapping[str, object]) -> Iterator[TableEntry]:
     """Yield what stands in the document as it stands in the table."""
     for path, resource in table.items():
         for name, method in METHODS.items():
+            if name == "on_websocket" and hasattr(resource, "on_get"):
+                continue  # both are GET, and have one place: that of the plain request, which names the other
             responder = getattr(resource, name, None)
             operation = operation_of(responder)
             if operation is not None and not operation.expanded:

@@ -1,20 +1,41 @@
 """Who may do what: rights and roles, grants, and the tokens that carry them."""
 
 from virtumancer.services.access.access import EVERYTHING, Access
-from virtumancer.services.access.grants import ROLES, Grant, Right
-from virtumancer.services.access.keeping import AccessKeeper, admin_token_file
-from virtumancer.services.access.tokens import Caller, NewToken, TokenInfo, Tokens
+from virtumancer.services.access.callers import Callers
+from virtumancer.services.access.grants import ANY_RIGHT, ROLES, TAG, Grant, Right, check_tags
+from virtumancer.services.access.groups import GroupGrants
+from virtumancer.services.access.keeping import AccessKeeper
+from virtumancer.services.access.oidc_people import OIDCIdentity
+from virtumancer.services.access.sign_in import SignIn, Visit
+from virtumancer.services.access.tags import Tags
+from virtumancer.services.access.tokens import PREFIX, Caller, NewToken, TokenInfo, Tokens
+from virtumancer.services.access.users import UserInfo, Users
+from virtumancer.services.access.web_sessions import NewLink, NewWebSession, WebSessions
 
 __all__ = [
+    "ANY_RIGHT",
     "EVERYTHING",
+    "PREFIX",
     "ROLES",
+    "TAG",
     "Access",
     "AccessKeeper",
     "Caller",
+    "Callers",
     "Grant",
+    "GroupGrants",
+    "NewLink",
     "NewToken",
+    "NewWebSession",
+    "OIDCIdentity",
     "Right",
+    "SignIn",
+    "Tags",
     "TokenInfo",
     "Tokens",
-    "admin_token_file",
+    "UserInfo",
+    "Users",
+    "Visit",
+    "WebSessions",
+    "check_tags",
 ]

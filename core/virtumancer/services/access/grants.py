@@ -1,16 +1,17 @@
 """Rights, the roles that bundle them, and grants: which rights somebody has, on what."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Literal
 
-from msgspec import Struct
-
+from virtumancer.contracts.access import Grant
 from virtumancer.errors import InvalidValue
 
-__all__ = ["ANY_RIGHT", "ROLES", "Grant", "Right", "check", "rights_of"]
+__all__ = ["ANY_RIGHT", "ROLES", "TAG", "Grant", "Right", "check", "check_tags", "rights_of"]
 
 ANY_RIGHT = "*"
+TAG = "[a-z0-9][a-z0-9._:=/-]{0,62}"
+TAG_FORM = "1 to 63 of the characters a-z 0-9 . _ : = / -, a letter or digit first"
 
 
 class Right(StrEnum):
@@ -30,33 +31,20 @@ class Right(StrEnum):
     """Add, remove, connect and disconnect hosts, and decide which host keys are trusted."""
     PLUGINS = "plugins"
     """See and manage plugins."""
+    METADATA = "metadata"
+    """Write titles and notes; tags, with which rights are given and withdrawn, need `access` too."""
     AUDIT = "audit"
     """Read the audit log."""
     ACCESS = "access"
     """Give and withdraw rights that one has oneself."""
 
 
-Role = Literal["viewer", "operator", "admin"]
-
 ROLES: Mapping[str, frozenset[str]] = {
     "viewer": frozenset({Right.READ}),
-    "operator": frozenset({Right.READ, Right.POWER, Right.CONSOLE, Right.CONSOLE_VIEW}),
+    "operator": frozenset({Right.READ, Right.POWER, Right.CONSOLE, Right.CONSOLE_VIEW, Right.METADATA}),
     "admin": frozenset({ANY_RIGHT}),
 }
 """What each role may do; an administrator has every right, those of plugins included."""
-
-
-class Grant(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Rights on everything, on a host with all its VMs (`host`), or on one VM (`host` and `vm`, its UUID)."""
-
-    role: Role | None = None
-    """`viewer`, `operator` or `admin`."""
-    rights: tuple[str, ...] = ()
-    """Single rights, beside those of the role."""
-    host: str = ""
-    """The id of a host; empty for everything."""
-    vm: str = ""
-    """The UUID of a VM of that host; empty for all of them."""
 
 
 def rights_of(grant: Grant) -> frozenset[str]:
@@ -65,6 +53,13 @@ def rights_of(grant: Grant) -> frozenset[str]:
     if grant.role:
         rights |= ROLES[grant.role]
     return rights | {Right.CONSOLE_VIEW} if Right.CONSOLE in rights else rights
+
+
+def check_tags(tags: Iterable[str], field: str) -> None:
+    """Raise `InvalidValue` for a tag of another form than tags have."""
+    for tag in tags:
+        if not re.fullmatch(TAG, tag):
+            raise InvalidValue(f"{tag[:80]!r} is no tag: {TAG_FORM}", field=field)
 
 
 def check(grants: tuple[Grant, ...]) -> None:
@@ -76,5 +71,9 @@ def check(grants: tuple[Grant, ...]) -> None:
             raise InvalidValue(f"this grant gives nothing; name a role ({roles}) or rights", field=place)
         if grant.vm and not grant.host:
             raise InvalidValue("a grant on a VM names its host too", field=f"{place}.host")
-        if grant.host and not rights_of(grant) & {Right.READ, ANY_RIGHT}:
+        if grant.tag:
+            check_tags((grant.tag,), f"{place}.tag")
+            if grant.vm:
+                raise InvalidValue("a grant is on one VM or by tag, not both", field=f"{place}.tag")
+        if (grant.host or grant.tag) and not rights_of(grant) & {Right.READ, ANY_RIGHT}:
             raise InvalidValue("what one may not read one cannot use; add the right read", field=f"{place}.rights")

@@ -1,4 +1,4 @@
-"""Keeps the tokens: the administrator's first one, what other processes changed, and when each was used."""
+"""Keeps who may call: the administrator's first one, what other processes changed, and when each was used."""
 
 import asyncio
 import os
@@ -10,14 +10,16 @@ from typing import Self
 
 import structlog
 
-from virtumancer.config import Config, state_folder
+from virtumancer.config import read_token
 from virtumancer.errors import UsageError, VirtumancerError
 from virtumancer.services.access.access import EVERYTHING
+from virtumancer.services.access.callers import Callers
 from virtumancer.services.access.grants import Grant
-from virtumancer.services.access.tokens import PREFIX, Caller, Tokens
-from virtumancer.store.url import MEMORY, SQLiteTarget, parse_url
+from virtumancer.services.access.tokens import PREFIX, Caller
+from virtumancer.services.audit import Act, AuditLog
+from virtumancer.services.chores import Chore
 
-__all__ = ["AccessKeeper", "admin_token_file"]
+__all__ = ["AccessKeeper"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -27,29 +29,22 @@ USES_INTERVAL = 60.0
 SERVER = Caller("the server", EVERYTHING)
 
 
-def admin_token_file(config: Config) -> Path:
-    """Return where the administrator's token of this machine is kept: each database has its own."""
-    if config.server.admin_token_file:
-        return Path(config.server.admin_token_file).expanduser()
-    target = parse_url(config.database.url)
-    if isinstance(target, SQLiteTarget) and target.path != MEMORY:
-        return Path(target.path).resolve().with_suffix(".admin-token")
-    return state_folder() / "virtumancer.admin-token"
-
-
 class AccessKeeper:
     """Runs for as long as the application is open. `shared` says that other processes change the same tokens."""
 
-    def __init__(self, tokens: Tokens, admin_file: Path, *, shared: bool) -> None:
-        self._tokens = tokens
+    def __init__(self, callers: Callers, admin_file: Path, audit: AuditLog, *, shared: bool) -> None:
+        self._callers = callers
+        self._tokens = callers.tokens
         self._admin_file = admin_file
+        self._audit = audit
         self._shared = shared
-        self._task: asyncio.Task[None] | None = None
+        self._noted = time.monotonic()
+        self._chore = Chore("access", self._look, INTERVAL, failing="who may call could not be read")
 
     async def __aenter__(self) -> Self:
-        """Read all tokens, and make the administrator's when its file is not there."""
-        await self._tokens.load()
-        token = await asyncio.to_thread(_read, self._admin_file)
+        """Read who may call, and make the administrator's token when its file is not there."""
+        await self._callers.load()
+        token = await asyncio.to_thread(read_token, self._admin_file)
         if token is None:
             await self._make_admin()
         elif not self._tokens.is_valid(token):
@@ -58,62 +53,59 @@ class AccessKeeper:
                 "one",
                 file=str(self._admin_file),
             )
-        self._task = asyncio.create_task(self._keep(), name="access")
+        self._chore.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Note what was not noted yet, and stop."""
-        if self._task:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+        await self._chore.stop()
         try:
             await self._tokens.note_uses()
         except VirtumancerError as failure:
             log.warning("when tokens were used could not be written down", reason=failure.message)
 
+    async def sign_in_link(self) -> str:
+        """Make a link that signs a browser in as this machine's administrator; empty when its token is not valid."""
+        token = await asyncio.to_thread(read_token, self._admin_file)
+        if token is None or not self._tokens.is_valid(token):
+            return ""
+        owner = self._tokens.authenticate(token)
+        async with self._audit.recorded(_act("make a sign-in link", owner=owner.actor)):
+            return (await self._callers.make_link(owner)).path
+
     async def _make_admin(self) -> None:
         """Replace this machine's administrator token: whoever can remove its file can read the database too."""
         name = f"admin@{socket.gethostname()}"[:100]
-        for old in self._tokens.infos():
-            if (old.name, old.created_by) == (name, SERVER.actor):
-                await self._tokens.revoke(old.id, SERVER)
-        made = await self._tokens.create(name, (Grant(role="admin"),), None, SERVER)
-        try:
-            await asyncio.to_thread(_write, self._admin_file, made.token)
-        except OSError as error:
-            await self._tokens.revoke(made.info.id, SERVER)
-            raise UsageError(
-                f"the administrator's token cannot be written to {self._admin_file}: {error.strerror}; "
-                "make its folder writable, or name another file with server.admin_token_file"
-            ) from error
+        async with self._audit.recorded(_act("make the administrator's token", token=name)):
+            for old in self._tokens.infos():
+                if (old.name, old.created_by) == (name, SERVER.actor):
+                    await self._tokens.revoke(old.id, SERVER)
+            made = await self._tokens.create(name, (Grant(role="admin"),), None, SERVER)
+            try:
+                await asyncio.to_thread(_write, self._admin_file, made.token)
+            except OSError as error:
+                await self._tokens.revoke(made.info.id, SERVER)
+                raise UsageError(
+                    f"the administrator's token cannot be written to {self._admin_file}: {error.strerror}; "
+                    "make its folder writable, or name another file with server.admin_token_file"
+                ) from error
         log.info("the administrator's token was made", file=str(self._admin_file), token=f"{PREFIX}{made.info.id}_…")
 
-    async def _keep(self) -> None:
-        noted = time.monotonic()
-        while True:
-            await asyncio.sleep(INTERVAL)
-            try:
-                if self._shared:
-                    await self._tokens.load()
-                if time.monotonic() - noted > USES_INTERVAL:
-                    noted = time.monotonic()
-                    await self._tokens.note_uses()
-            except VirtumancerError as error:
-                log.warning("the tokens could not be read", reason=error.message)
+    async def _look(self) -> None:
+        try:
+            if self._shared:
+                await self._callers.load()
+            if time.monotonic() - self._noted > USES_INTERVAL:
+                self._noted = time.monotonic()
+                await self._tokens.note_uses()
+        finally:
             self._tokens.tell()  # one may have expired
 
 
-def _read(file: Path) -> str | None:
-    try:
-        return file.read_text().strip()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"the administrator's token cannot be read from {file}: {error}; remove the file for a new one"
-        ) from error
+def _act(what: str, **target: str) -> Act:
+    return Act(actor=SERVER.actor, address="", what=what, target=target)
 
 
 def _write(file: Path, token: str) -> None:

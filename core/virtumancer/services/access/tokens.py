@@ -3,47 +3,27 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import msgspec
 import structlog
 from msgspec import Struct, structs
 
-from virtumancer.contracts import Timestamp
+from virtumancer.contracts.access import NewToken, TokenInfo
 from virtumancer.errors import Conflict, Forbidden, InvalidValue, NotFound, Unauthenticated
 from virtumancer.services.access.access import Access
 from virtumancer.services.access.grants import Grant, check
+from virtumancer.services.access.tags import Tags
 from virtumancer.store import StoredToken, TokensRepository
 
-__all__ = ["Caller", "NewToken", "TokenInfo", "Tokens"]
+__all__ = ["PREFIX", "Caller", "NewToken", "TokenInfo", "Tokens", "check_given", "digest_of"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 PREFIX = "vmt_"
 NAME_LENGTH = 100
 _GRANTS = msgspec.json.Decoder(tuple[Grant, ...])
-
-
-class TokenInfo(Struct, frozen=True, kw_only=True):
-    """A token as the API shows it: everything but the token."""
-
-    id: str
-    """How the token begins, behind `vmt_`; the logs name it so."""
-    name: str
-    grants: tuple[Grant, ...]
-    created_at: Timestamp
-    created_by: str
-    expires_at: Timestamp | None
-    last_used_at: Timestamp | None
-    """To within a minute; null when it was never used."""
-
-
-class NewToken(Struct, frozen=True):
-    """A token that was just made: the only time that it is shown."""
-
-    token: str
-    info: TokenInfo
 
 
 class Caller(Struct, frozen=True):
@@ -53,6 +33,8 @@ class Caller(Struct, frozen=True):
     access: Access
     key: str = ""
     expires_at: datetime | None = None
+    grants: tuple[Grant, ...] = (Grant(role="admin"),)
+    """What `access` was made of."""
 
 
 class _Known(Struct):
@@ -67,8 +49,9 @@ class Tokens:
     Unless they are `asked` for none can be made or changed: whoever could now would have it later.
     """
 
-    def __init__(self, store: TokensRepository, *, asked: bool) -> None:
+    def __init__(self, store: TokensRepository, tags: Tags, *, asked: bool) -> None:
         self._store = store
+        self._tags = tags
         self._asked = asked
         self._known: dict[str, _Known] = {}
         self._listeners: dict[object, Callable[[], None]] = {}
@@ -77,7 +60,7 @@ class Tokens:
         """Return who has this token. Raises `Unauthenticated`, which does not say what is wrong with it."""
         token_id, _, secret = token.removeprefix(PREFIX).partition("_")
         known = self._known.get(token_id)
-        digest = _digest(secret)
+        digest = digest_of(secret)
         if known is None or not hmac.compare_digest(digest, known.stored.digest) or _expired(known.stored):
             raise Unauthenticated("this token is not valid: it is unknown, expired or withdrawn")
         known.used_at = datetime.now(UTC)
@@ -122,29 +105,29 @@ class Tokens:
             raise InvalidValue(f"a name has 1 to {NAME_LENGTH} printable characters", field="name")
         if expires_at is not None and expires_at <= datetime.now(UTC):
             raise InvalidValue("this time has passed", field="expires_at")
-        _check(grants, by)
+        check_given(grants, by)
         token_id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
         stored = StoredToken(
             id=token_id,
             name=name,
-            digest=_digest(secret),
+            digest=digest_of(secret),
             grants=msgspec.json.encode(grants).decode(),
             created_at=datetime.now(UTC),
             created_by=by.actor,
             expires_at=expires_at,
         )
         await self._store.add(stored)
-        self._known[token_id] = _known(stored)
+        self._known[token_id] = self._prepared(stored)
         return NewToken(f"{PREFIX}{token_id}_{secret}", self.info(token_id))
 
     async def change(self, token_id: str, grants: tuple[Grant, ...], by: Caller) -> TokenInfo:
         """Give a token other grants; what lives by one that is gone ends. Raises `NotFound`, `Forbidden`."""
         known = self._within(token_id, by)
-        _check(grants, by)
+        check_given(grants, by)
         stored = structs.replace(known.stored, grants=msgspec.json.encode(grants).decode())
         if not await self._store.set_grants(token_id, stored.grants):
             raise _not_found(token_id)
-        self._known[token_id] = _known(stored, known.used_at)
+        self._known[token_id] = self._prepared(stored, known.used_at)
         self.tell()
         return self.info(token_id)
 
@@ -163,7 +146,9 @@ class Tokens:
         for token_id, stored in rows.items():
             old = before.get(token_id)
             self._known[token_id] = (
-                old if old and old.stored.grants == stored.grants else _known(stored, old.used_at if old else None)
+                old
+                if old and old.stored.grants == stored.grants
+                else self._prepared(stored, old.used_at if old else None)
             )
         if any(self._known.get(token_id) is not old for token_id, old in before.items()):
             self.tell()
@@ -179,6 +164,17 @@ class Tokens:
             known.stored = structs.replace(known.stored, last_used_at=times[token_id])
             if known.used_at == times[token_id]:
                 known.used_at = None
+
+    def grants(self) -> Iterator[Grant]:
+        """Yield the grants of all tokens."""
+        for known in self._known.values():
+            yield from known.caller.grants
+
+    def _prepared(self, stored: StoredToken, used_at: datetime | None = None) -> _Known:
+        grants = _GRANTS.decode(stored.grants)
+        actor = f"token {stored.name} ({stored.id})"
+        access = Access(grants, self._tags)
+        return _Known(stored, Caller(actor, access, stored.id, stored.expires_at, grants), used_at)
 
     def _require_asked(self) -> None:
         if not self._asked:
@@ -199,15 +195,11 @@ class Tokens:
         return known
 
 
-def _check(grants: tuple[Grant, ...], by: Caller) -> None:
+def check_given(grants: tuple[Grant, ...], by: Caller) -> None:
+    """Raise `InvalidValue` for grants that cannot be, `Forbidden` for those that `by` does not have."""
     check(grants)
     if not all(by.access.covers(grant) for grant in grants):
         raise Forbidden("you can grant only rights that you have yourself")
-
-
-def _known(stored: StoredToken, used_at: datetime | None = None) -> _Known:
-    access = Access(_GRANTS.decode(stored.grants))
-    return _Known(stored, Caller(f"token {stored.name} ({stored.id})", access, stored.id, stored.expires_at), used_at)
 
 
 def _info(known: _Known) -> TokenInfo:
@@ -215,7 +207,7 @@ def _info(known: _Known) -> TokenInfo:
     return TokenInfo(
         id=stored.id,
         name=stored.name,
-        grants=_GRANTS.decode(stored.grants),
+        grants=known.caller.grants,
         created_at=stored.created_at,
         created_by=stored.created_by,
         expires_at=stored.expires_at,
@@ -227,7 +219,7 @@ def _expired(stored: StoredToken) -> bool:
     return stored.expires_at is not None and stored.expires_at <= datetime.now(UTC)
 
 
-def _digest(secret: str) -> str:
+def digest_of(secret: str) -> str:
     """Return what is stored of a secret; it is long and random, so that a fast hash is enough."""
     return hashlib.sha256(secret.encode()).hexdigest()
 

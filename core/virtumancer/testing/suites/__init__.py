@@ -4,6 +4,7 @@ import pytest
 
 # Before the imports, so that a failed assertion of a suite shows its values as one of the author's own does.
 pytest.register_assert_rewrite(
+    "virtumancer.testing.suites.authenticator",
     "virtumancer.testing.suites.carrying",
     "virtumancer.testing.suites.console_transport",
     "virtumancer.testing.suites.host_driver",
@@ -11,9 +12,10 @@ pytest.register_assert_rewrite(
     "virtumancer.testing.suites.vm_action",
 )
 
+from virtumancer.testing.suites.authenticator import AuthenticatorSuite  # noqa: E402
 from virtumancer.testing.suites.console_transport import ConsoleTransportSuite  # noqa: E402
 from virtumancer.testing.suites.host_driver import HostDriverSuite  # noqa: E402
 from virtumancer.testing.suites.stats_collector import StatsCollectorSuite  # noqa: E402
 from virtumancer.testing.suites.vm_action import VMActionSuite  # noqa: E402
 
-__all__ = ["ConsoleTransportSuite", "HostDriverSuite", "StatsCollectorSuite", "VMActionSuite"]
+__all__ = ["AuthenticatorSuite", "ConsoleTransportSuite", "HostDriverSuite", "StatsCollectorSuite", "VMActionSuite"]

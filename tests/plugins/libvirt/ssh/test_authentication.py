@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.canaries import CANARIES
 from tests.lab.requirements import requires
 from tests.lab.sshd import PrivateSshd
 from tests.plugins.libvirt.ssh.kit import make_key, opened, ssh_keygen, uri_of
@@ -54,7 +55,7 @@ async def test_a_missing_key_file_is_named_in_the_refusal(server: PrivateSshd, t
 
 
 async def test_a_key_with_a_passphrase_is_refused_with_the_way_out(server: PrivateSshd, tmp_path: Path) -> None:
-    key = make_key(tmp_path / "locked", passphrase="secret")
+    key = make_key(tmp_path / "locked", passphrase=CANARIES.plant("passphrase"))
     with pytest.raises(AuthenticationFailed, match="passphrase") as refusal:
         async with opened(server, uri=uri_of(server, keyfile=key)):
             pass

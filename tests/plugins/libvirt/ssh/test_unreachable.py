@@ -96,6 +96,11 @@ async def test_a_server_that_hangs_up_is_reported() -> None:
         assert f"no SSH connection to 127.0.0.1:{port}" in await failure(f"127.0.0.1:{port}")
 
 
+async def test_a_server_that_hangs_up_before_it_shows_a_key_gets_a_guess() -> None:
+    async with speaker(b"SSH-2.0-x\r\n", hang_up=True) as port:
+        assert "probably it and we have no SSH algorithm in common" in await failure(f"127.0.0.1:{port}")
+
+
 @pytest.mark.lab
 async def test_no_algorithm_in_common_is_reported(server: PrivateSshd) -> None:
     config = server.folder / "config"

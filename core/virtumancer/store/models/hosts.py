@@ -1,18 +1,13 @@
-"""The tables, as Tortoise models; only the repositories see their objects.
-
-Each names its `table_description`: else Tortoise takes the docstring, and a better sentence would need a migration.
-"""
+"""The tables of hosts, their keys and VMs, what people wrote about both, and console tickets."""
 
 from tortoise import fields
 from tortoise.models import Model
 
 __all__ = [
-    "AuditChainModel",
-    "AuditRecordModel",
     "ConsoleTicketModel",
     "HostKeyModel",
     "HostModel",
-    "TokenModel",
+    "MetadataModel",
     "VMModel",
 ]
 
@@ -77,6 +72,27 @@ class VMModel(Model):
         unique_together = (("host", "uuid"),)
 
 
+class MetadataModel(Model):
+    """Title, notes and tags of a VM, or of a host where `vm_uuid` is empty. `tags` is JSON; no row hangs on another."""
+
+    number = fields.IntField(primary_key=True)
+    host_id: fields.Field[str] = fields.CharField(max_length=63)
+    vm_uuid: fields.Field[str] = fields.CharField(max_length=36)
+    title = fields.TextField()
+    notes = fields.TextField()
+    tags = fields.TextField()
+    changed_at = fields.DatetimeField()
+    changed_by = fields.TextField()
+    revision: fields.Field[int] = fields.BigIntField(db_index=True)
+
+    class Meta(Model.Meta):
+        """Its table."""
+
+        table = "metadata"
+        table_description = "What people wrote down about hosts and VMs"
+        unique_together = (("host_id", "vm_uuid"),)
+
+
 class ConsoleTicketModel(Model):
     """A console ticket that was not used yet; only its hash is here."""
 
@@ -97,54 +113,3 @@ class ConsoleTicketModel(Model):
 
         table = "console_tickets"
         table_description = "Console tickets not used yet"
-
-
-class AuditRecordModel(Model):
-    """A record of the audit log: `digest` is over `document` and the digest of the record before."""
-
-    number: fields.Field[int] = fields.BigIntField(primary_key=True, generated=False)
-    act: fields.Field[int] = fields.BigIntField(db_index=True)
-    at = fields.DatetimeField()
-    document = fields.TextField()
-    digest = fields.CharField(max_length=64)
-
-    class Meta(Model.Meta):
-        """Its table."""
-
-        table = "audit_records"
-        table_description = "Audit log"
-
-
-class AuditChainModel(Model):
-    """The ends of the audit log: the record before the first one kept, and the last one. There is one row."""
-
-    id = fields.IntField(primary_key=True, generated=False)
-    tail_number: fields.Field[int] = fields.BigIntField()
-    tail_digest = fields.CharField(max_length=64)
-    head_number: fields.Field[int] = fields.BigIntField()
-    head_digest = fields.CharField(max_length=64)
-
-    class Meta(Model.Meta):
-        """Its table."""
-
-        table = "audit_chain"
-        table_description = "Ends of the audit log"
-
-
-class TokenModel(Model):
-    """An API token; only the hash of its secret is here. `grants` is JSON."""
-
-    id: fields.Field[str] = fields.CharField(max_length=16, primary_key=True)
-    name = fields.TextField()
-    digest = fields.CharField(max_length=64)
-    grants = fields.TextField()
-    created_at = fields.DatetimeField()
-    created_by = fields.TextField()
-    expires_at = fields.DatetimeField(null=True)
-    last_used_at = fields.DatetimeField(null=True)
-
-    class Meta(Model.Meta):
-        """Its table."""
-
-        table = "tokens"
-        table_description = "API tokens"

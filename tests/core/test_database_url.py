@@ -2,9 +2,9 @@
 
 import pytest
 
+from virtumancer.config.database_url import PostgreSQLTarget, SQLiteTarget, parse_url
 from virtumancer.errors import StoreUnavailable
 from virtumancer.store import Database
-from virtumancer.store.url import PostgreSQLTarget, SQLiteTarget, parse_url
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,89 @@
+"""Slows down whoever guesses passwords: per account, and per address."""
+
+import ipaddress
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from virtumancer.errors import TooManyAttempts
+
+__all__ = ["Attempts"]
+
+FREE_PER_ACCOUNT = 5
+# Behind one address there may be a whole office.
+FREE_PER_ADDRESS = 20
+LONGEST_PAUSE = 60.0
+FORGOTTEN_AFTER = 900.0
+REMEMBERED = 10_000
+
+
+class _Count(Struct):
+    failures: int = 0
+    until: float = 0.0
+    last: float = 0.0
+
+
+class Attempts:
+    """Counts attempts that did not succeed; from some number on each is followed by a pause, twice as long each time.
+
+    An attempt counts from its begin, so that many at once are no way round. Nobody is locked out for more than a
+    minute, also not by somebody else who tries their name. The account is empty while nobody knows whose it is.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._counts: OrderedDict[str, _Count] = OrderedDict()
+
+    def begin(self, account: str, address: str) -> None:
+        """Count an attempt. Raises `TooManyAttempts` during a pause, without counting."""
+        now = self._clock()
+        limits = self._limits(account, address)
+        for key in limits:
+            count = self._counts.get(key)
+            if count and count.until > now:
+                raise TooManyAttempts(
+                    "too many attempts to sign in failed; wait a moment", retry_after=count.until - now
+                )
+        for key, free in limits.items():
+            count = self._count(key, now)
+            count.failures += 1
+            count.last = now
+            if count.failures >= free:
+                count.until = now + min(LONGEST_PAUSE, 2.0 ** (count.failures - free))
+
+    def succeeded(self, account: str, address: str) -> None:
+        """Take back that an attempt failed; the account begins anew, its address does not."""
+        *by_account, by_address = self._limits(account, address)
+        for key in by_account:
+            self._counts.pop(key, None)
+        count = self._counts.get(by_address)
+        if count:
+            count.failures -= 1
+            count.until = 0.0
+
+    def _count(self, key: str, now: float) -> _Count:
+        count = self._counts.pop(key, None)
+        if count is None or now - count.last > FORGOTTEN_AFTER:
+            count = _Count()
+        self._counts[key] = count
+        if len(self._counts) > REMEMBERED:
+            self._counts.popitem(last=False)
+        return count
+
+    @staticmethod
+    def _limits(account: str, address: str) -> dict[str, int]:
+        by_account = {f"account {account}": FREE_PER_ACCOUNT} if account else {}
+        return by_account | {f"address {_network(address)}": FREE_PER_ADDRESS}
+
+
+def _network(address: str) -> str:
+    """One IPv6 user has a whole /64."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if parsed.version == 4:
+        return address
+    return str(ipaddress.ip_network((parsed, 64), strict=False))

@@ -1,0 +1,107 @@
+"""Signing in and out: every attempt is on record, and whoever guesses is slowed down."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from virtumancer.errors import Conflict, InvalidValue, SignInFailed, Unauthenticated, VirtumancerError
+from virtumancer.services.access.attempts import Attempts
+from virtumancer.services.access.callers import USER, WEB, Callers
+from virtumancer.services.access.oidc_people import OIDC, OIDCIdentity
+from virtumancer.services.access.tokens import Caller
+from virtumancer.services.access.users import USER_NAME
+from virtumancer.services.access.web_sessions import NewWebSession
+from virtumancer.services.audit import Act, AuditLog
+
+if TYPE_CHECKING:
+    from virtumancer.services.oidc import OIDCAnswer
+    from virtumancer.services.oidc.login import OIDCLogin
+
+__all__ = ["SignIn", "Visit"]
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+BY_OIDC = "sign in with OpenID Connect"
+
+# People type passwords into the wrong field: what cannot be a name is not written down.
+NO_NAME = "(no such user)"
+
+
+class Visit(Struct, frozen=True):
+    """From where somebody signs in, and the id of the request."""
+
+    address: str
+    request_id: str
+
+
+class SignIn:
+    """Begins sessions for people who prove who they are."""
+
+    def __init__(self, callers: Callers, audit: AuditLog, oidc: "OIDCLogin | None" = None) -> None:
+        self.oidc = oidc
+        self._callers = callers
+        self._audit = audit
+        self._attempts = Attempts()
+
+    async def by_password(self, name: str, password: str, visit: Visit) -> NewWebSession:
+        """Begin a session of a user. Raises `Unauthenticated`, `TooManyAttempts`."""
+        account = name if USER_NAME.fullmatch(name) else NO_NAME
+        # Some type their password where the name belongs.
+        recorded = account if self._callers.users.knows(account) else NO_NAME
+        async with self._audit.recorded(_act("sign in with a password", "anonymous", visit, user=recorded)):
+            self._attempts.begin(account, visit.address)
+            if not await self._callers.users.fit(account, password):
+                raise Unauthenticated("name or password is wrong")
+            self._attempts.succeeded(account, visit.address)
+            return await self._callers.sessions.begin(f"{USER}{account}")
+
+    async def by_link(self, secret: str, visit: Visit) -> NewWebSession:
+        """Begin the session of a link. Raises `Unauthenticated`."""
+        sessions = self._callers.sessions
+        owner = sessions.link_owner(secret)
+        async with self._audit.recorded(_act("sign in with a link", owner.actor, visit)):
+            return await sessions.follow_link(secret)
+
+    async def by_oidc(self, login: "OIDCLogin", answer: "OIDCAnswer", visit: Visit) -> NewWebSession:
+        """Begin a session of who comes back from the provider. Raises `SignInFailed`, `TooManyAttempts`."""
+        try:
+            login.check(answer)
+            # What another page can make a browser send does not get this far, so that it slows nobody down.
+            self._attempts.begin("", visit.address)
+            identity = await login.identify(answer)
+            self._attempts.succeeded("", visit.address)
+        except VirtumancerError as error:
+            log.warning("nobody was signed in at the OpenID provider", reason=error.message)
+            async with self._audit.recorded(_act(BY_OIDC, "anonymous", visit)):
+                raise
+        async with self._audit.recorded(_act(BY_OIDC, identity.actor, visit)):
+            return await self._begin(identity, login.session_lifetime)
+
+    async def _begin(self, identity: OIDCIdentity, lifetime: timedelta) -> NewWebSession:
+        stored = msgspec.json.encode(identity).decode()
+        try:
+            return await self._callers.sessions.begin(f"{OIDC}{identity.subject}", stored, lifetime)
+        except Unauthenticated as error:
+            raise SignInFailed(f"{identity.actor} is in no group that may do anything here", why="no-rights") from error
+
+    async def change_password(self, caller: Caller, current: str, new: str, address: str) -> None:
+        """Change the password of a user who is signed in. Raises `Conflict`, `InvalidValue`, `TooManyAttempts`."""
+        kind, _, name = caller.actor.partition(" ")
+        if kind != "user":
+            raise Conflict("this caller has no password: it did not sign in as a user")
+        self._attempts.begin(name, address)
+        if not await self._callers.users.fit(name, current):
+            raise InvalidValue("this is not the current password", field="current")
+        self._attempts.succeeded(name, address)
+        await self._callers.users.set_own(name, new)
+
+    async def out(self, caller: Caller) -> None:
+        """End the caller's session."""
+        await self._callers.sessions.end(caller.key.removeprefix(WEB))
+
+
+def _act(what: str, actor: str, visit: Visit, **target: str) -> Act:
+    return Act(actor=actor, address=visit.address, what=what, target=target, request_id=visit.request_id)

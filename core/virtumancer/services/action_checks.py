@@ -1,0 +1,51 @@
+"""Whether an action makes sense: on this host, and in the state that a VM is in."""
+
+from virtumancer.contracts import ABILITIES, HostConnection, VMAction, VMRef, VMState
+from virtumancer.errors import AbilityMissing, WrongPowerState
+
+__all__ = ["allows", "check_need", "check_state", "holds", "name_of_need", "serves", "words"]
+
+
+def name_of_need(needed: type) -> str:
+    """Name what an action needs of a host: an ability, or the class if it is none."""
+    return next((name for name, ability in ABILITIES.items() if ability is needed), needed.__name__)
+
+
+def serves(action: VMAction, connection: HostConnection) -> bool:
+    """Say whether a host has what an action needs."""
+    return action.needs is None or isinstance(connection, action.needs)
+
+
+def check_need(action: VMAction, connection: HostConnection, host_id: str) -> None:
+    """Raise `AbilityMissing` when it has not."""
+    if action.needs is not None and not serves(action, connection):
+        needed = name_of_need(action.needs)
+        raise AbilityMissing(f"host {host_id!r} has no {needed}, which {action.name} needs", ability=needed)
+
+
+def allows(action: VMAction, vm: VMRef) -> bool:
+    """Say whether a VM is in a state that an action makes sense in."""
+    return action.states is None or vm.state in action.states
+
+
+def holds(action: VMAction, vm: VMRef) -> bool:
+    """Say whether what an action is for is the case already."""
+    return action.goal is not None and vm.state in action.goal
+
+
+def check_state(action: VMAction, vm: VMRef, host_id: str) -> None:
+    """Raise `WrongPowerState` when a VM is in no such state."""
+    if action.states is None or allows(action, vm):
+        return
+    allowed = ", ".join(sorted(words(state) for state in action.states))
+    raise WrongPowerState(
+        f"VM {vm.name!r} on host {host_id!r} is {words(vm.state)}; {action.name} needs it to be one of: {allowed}",
+        state=int(vm.state),
+    )
+
+
+def words(state: VMState) -> str:
+    """Call a state as people do."""
+    return {VMState.NOSTATE: "without state", VMState.SHUTTING_DOWN: "shutting down", VMState.SHUTOFF: "shut off"}.get(
+        state, state.name.lower()
+    )

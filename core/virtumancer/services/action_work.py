@@ -1,0 +1,38 @@
+"""An action on a VM as the work of an operation."""
+
+import msgspec
+
+from virtumancer.services.actions import ActionsService, PreparedAction
+from virtumancer.services.running_operation import RunningOperation, Work
+from virtumancer.services.state_waiting import Awaited
+
+__all__ = ["operation_of_action"]
+
+
+def operation_of_action(actions: ActionsService, prepared: PreparedAction, awaited: Awaited | None) -> Work:
+    """Return the work: the action, then waiting for a state if that is wanted."""
+
+    async def work(running: RunningOperation) -> None:
+        # Its turn may have come late: the VM is looked at again.
+        again = await actions.check(
+            prepared.session.host.id,
+            prepared.vm.uuid,
+            prepared.action.name,
+            prepared.params,
+            prepared.if_already,
+        )
+        await running.step(f"asking the host for {prepared.action.name}")
+        if prepared.action.cancellable:
+            with running.interruptible():
+                result = await actions.run(again)
+        else:
+            result = await actions.run(again)
+        already = result.already
+        running.result = msgspec.to_builtins(result)
+        if awaited:
+            await running.step(f"waiting until it is {awaited.state}")
+            with running.interruptible():
+                result = await actions.wait(again, awaited)
+            running.result = {**msgspec.to_builtins(result), "already": already}
+
+    return work

@@ -1,0 +1,61 @@
+"""The newest events in memory: shared by all who follow the stream, however many they are."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from virtumancer.store import StoredEvent
+
+__all__ = ["EventFeed"]
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+RECENT = 2000
+CHUNK = 500
+
+
+class EventFeed:
+    """Holds what was committed last; who is further behind reads the store. `head` is the newest id."""
+
+    def __init__(self) -> None:
+        self.head = 0
+        self._floor = 0
+        self._recent: list[StoredEvent] = []
+        self._listeners: dict[object, Callable[[Sequence[StoredEvent]], None]] = {}
+
+    def begin(self, head: int) -> None:
+        """Begin after this event."""
+        self.head = self._floor = head
+
+    def publish(self, events: Sequence[StoredEvent]) -> None:
+        """Take in events that are committed, and tell every listener."""
+        if not events:
+            return
+        self._recent += events
+        self.head = events[-1].id
+        if len(self._recent) >= 2 * RECENT:
+            self._floor = self._recent[-RECENT - 1].id
+            self._recent = self._recent[-RECENT:]
+        for listener in tuple(self._listeners.values()):
+            try:
+                listener(events)
+            except Exception:
+                log.exception("a listener of the event stream failed")
+
+    def after(self, position: int) -> Sequence[StoredEvent] | None:
+        """Return some events with higher ids, oldest first; None when they are not all in memory."""
+        if position < self._floor:
+            return None
+        start = bisect_right(self._recent, position, key=_id)
+        return self._recent[start : start + CHUNK]
+
+    def subscribe(self, listener: Callable[[Sequence[StoredEvent]], None]) -> Callable[[], None]:
+        """Call `listener` with what is new, from the event loop; returns the function that ends it."""
+        key = object()
+        self._listeners[key] = listener
+        return lambda: self._listeners.pop(key, None) and None
+
+
+def _id(event: StoredEvent) -> int:
+    return event.id

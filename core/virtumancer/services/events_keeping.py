@@ -1,0 +1,47 @@
+"""Keeps the events: removes what is older than is kept, a little at a time."""
+
+import asyncio
+import time
+from types import TracebackType
+from typing import Self
+
+from virtumancer.config import EventsConfig
+from virtumancer.services.chores import Chore
+from virtumancer.store import EventsRepository
+
+__all__ = ["EventsKeeper"]
+
+INTERVAL = 30.0
+# Between two removals, so that who writes has its turn.
+PAUSE = 0.02
+
+
+class EventsKeeper:
+    """Runs for as long as the application is open."""
+
+    def __init__(self, store: EventsRepository, config: EventsConfig) -> None:
+        self._store = store
+        self._retention = config.retention_days * 86400
+        self._keep = config.max_kept
+        self._chore = Chore(
+            "event retention", self.forget, INTERVAL, failing="old events could not be removed", at_once=True
+        )
+
+    async def __aenter__(self) -> Self:
+        """Begin to look after the events."""
+        self._chore.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop."""
+        await self._chore.stop()
+
+    async def forget(self) -> int:
+        """Remove what is too old or too much; returns how many events."""
+        removed = 0
+        while some := await self._store.forget(int((time.time() - self._retention) * 1000), self._keep):
+            removed += some
+            await asyncio.sleep(PAUSE)
+        return removed

@@ -1,0 +1,167 @@
+"""One operation while this process carries it out: its state in memory, what is stored of it, and how it ends."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from msgspec import Struct, structs
+
+from virtumancer.contracts import (
+    OperationChanged,
+    OperationError,
+    OperationInfo,
+    OperationOutcome,
+    OperationProgress,
+    OperationState,
+    OperationTarget,
+)
+from virtumancer.errors import StoreUnavailable
+from virtumancer.services.audit import AuditRecord
+from virtumancer.services.events import EventBus
+from virtumancer.store import OperationsRepository, StoredOperation
+
+__all__ = ["Order", "RunningOperation", "Work", "change_of"]
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+# The progress of an operation over many VMs is stored so often at most; each outcome is stored at once.
+PROGRESS_INTERVAL = 1.0
+SUCCESSES = frozenset({"ok", "already"})
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """What is to be done, for whom: `right` on `target` is what it needs, `caller` the id of who asked.
+
+    `still_allowed` is asked when its turn comes. `take_act` hands over the record of the audit log, which the operation
+    completes from then on.
+    """
+
+    action: str
+    target: OperationTarget
+    right: str
+    caller: str
+    actor: str
+    request_id: str
+    still_allowed: Callable[[], bool]
+    take_act: Callable[[], AuditRecord | None]
+
+
+class RunningOperation:
+    """What the work of an operation reports to."""
+
+    def __init__(self, stored: StoredOperation, order: Order, store: OperationsRepository, bus: EventBus) -> None:
+        self.stored = stored
+        self.order = order
+        self.changed = asyncio.Event()
+        self.outcomes: list[OperationOutcome] = []
+        self.result: Any = None
+        self.cancelled = False
+        self._store = store
+        self._bus = bus
+        self._cancel: Callable[[], None] | None = None
+        self._written = 0.0
+
+    @property
+    def info(self) -> OperationInfo:
+        """Describe it as it is now, without its outcomes."""
+        return structs.replace(self.stored.info, cancellable=self._cancel is not None)
+
+    def cancel(self) -> bool:
+        """Cancel it, if what it does just now can be; says whether that is so."""
+        if self._cancel is None:
+            return False
+        self.cancelled = True
+        self._cancel()
+        return True
+
+    @contextmanager
+    def cancellable(self, cancel: Callable[[], None]) -> Generator[None]:
+        """Call `cancel` when somebody wants it to end, as long as the context is open."""
+        self._cancel = cancel
+        try:
+            yield
+        finally:
+            self._cancel = None
+
+    @contextmanager
+    def interruptible(self) -> Generator[None]:
+        """Cancel the task itself when somebody wants it to end, as long as the context is open."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("an operation runs in a task")
+
+        def cancel() -> None:
+            task.cancel()
+
+        with self.cancellable(cancel):
+            yield
+
+    async def begin(self) -> None:
+        """Note that its turn has come."""
+        await self._note(state=OperationState.RUNNING, started_at=datetime.now(UTC), step="begun")
+
+    async def step(self, what: str) -> None:
+        """Note what comes now, before it is done."""
+        await self._note(step=what)
+
+    async def end(self, state: OperationState, error: OperationError | None) -> None:
+        """Note how it ended; when that cannot be stored, the next start says that it was interrupted."""
+        try:
+            await self._note(state=state, error=error, result=self.result, ended_at=datetime.now(UTC))
+        except StoreUnavailable as failure:
+            log.warning("the end of an operation could not be stored", operation=self.info.id, reason=failure.message)
+
+    async def choose(self, outcomes: Sequence[OperationOutcome]) -> None:
+        """Note which VMs it is about."""
+        self.outcomes = list(outcomes)
+        await self._store.put_outcomes(self.info.id, outcomes)
+        await self._note(progress=self._progress())
+
+    async def set_outcome(self, position: int, outcome: str, detail: str = "") -> None:
+        """Note what became of one VM, or that it is its turn (`running`)."""
+        self.outcomes[position] = structs.replace(self.outcomes[position], outcome=outcome, detail=detail)
+        await self._store.set_outcome(self.info.id, position, self.outcomes[position])
+        if outcome == "running":
+            return
+        progress = self._progress()
+        if time.monotonic() - self._written > PROGRESS_INTERVAL:
+            await self._note(progress=progress)
+        else:
+            self._set(progress=progress)
+
+    def _progress(self) -> OperationProgress:
+        known = [outcome.outcome for outcome in self.outcomes if outcome.outcome not in {"not-begun", "running"}]
+        return OperationProgress(len(self.outcomes), len(known), sum(outcome not in SUCCESSES for outcome in known))
+
+    async def _note(self, **changes: Any) -> None:
+        self._set(**changes)
+        self._written = time.monotonic()
+        await self._store.update(self.stored)
+
+    def _set(self, **changes: Any) -> None:
+        self.stored = structs.replace(self.stored, info=structs.replace(self.stored.info, **changes))
+        self._bus.publish(change_of(self.stored))
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
+
+
+Work = Callable[[RunningOperation], Awaitable[None]]
+
+
+def change_of(stored: StoredOperation) -> OperationChanged:
+    """Make the event that tells of an operation."""
+    info = stored.info
+    return OperationChanged(
+        host_id=info.target.host,
+        vm_uuid=info.target.vm,
+        operation_id=info.id,
+        action=info.action,
+        state=info.state,
+        step=info.step,
+        right=stored.right,
+        caller=stored.caller,
+    )

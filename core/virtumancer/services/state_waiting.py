@@ -1,0 +1,85 @@
+"""Waits until a VM is in a power state: looks when something happened on its host, and now and then."""
+
+import asyncio
+import time
+from typing import Literal
+
+from msgspec import Struct
+
+from virtumancer.contracts import VMRef, VMState
+from virtumancer.errors import CallTimeout, HostUnavailable, StateNotReached, VMNotFound
+from virtumancer.services.action_checks import words
+from virtumancer.services.events import Change, EventBus
+from virtumancer.services.session import HostSession
+
+__all__ = ["MAX_TIMEOUT", "Awaited", "StateName", "wait_for_state"]
+
+StateName = Literal["running", "shutoff"]
+# Xen reports "no state" for a guest that runs and happens to be idle.
+STATES: dict[str, frozenset[VMState]] = {
+    "running": frozenset({VMState.RUNNING, VMState.BLOCKED, VMState.NOSTATE}),
+    "shutoff": frozenset({VMState.SHUTOFF}),
+}
+MAX_TIMEOUT = 3600.0
+# Hosts without events, and changes that have none.
+INTERVAL = 1.0
+
+
+class Awaited(Struct, frozen=True):
+    """The state to wait for, and for how many seconds at most."""
+
+    state: StateName
+    timeout: float = 60.0
+
+
+async def wait_for_state(session: HostSession, bus: EventBus, vm: VMRef, awaited: Awaited) -> VMState:
+    """Return the state once it is the one wanted. A host that is lost meanwhile may come back.
+
+    Raises `StateNotReached`, and `VMNotFound` for a VM that is gone; one without definition is gone when it is shut
+    off, which is then what was waited for.
+    """
+    until = time.monotonic() + awaited.timeout
+    happened = asyncio.Event()
+
+    def note(change: Change) -> None:
+        if change.host_id == session.host.id:
+            happened.set()
+
+    seen: VMState | None = None
+    unsubscribe = bus.subscribe(note)
+    try:
+        while True:
+            happened.clear()
+            try:
+                seen = (await session.call(lambda connection: connection.find_vm(vm.uuid))).state
+            except VMNotFound:
+                if awaited.state != "shutoff":
+                    raise
+                seen = VMState.SHUTOFF
+            except (HostUnavailable, CallTimeout):
+                seen = None
+            if seen is not None and seen in STATES[awaited.state]:
+                return seen
+            left = until - time.monotonic()
+            if left <= 0:
+                raise _not_reached(session.host.id, vm, awaited, seen)
+            await _either(happened, min(left, INTERVAL))
+    finally:
+        unsubscribe()
+
+
+async def _either(happened: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await happened.wait()
+    except TimeoutError:
+        return
+
+
+def _not_reached(host_id: str, vm: VMRef, awaited: Awaited, seen: VMState | None) -> StateNotReached:
+    state = "in a state that cannot be asked for just now" if seen is None else words(seen)
+    return StateNotReached(
+        f"it was accepted, but VM {vm.name!r} on host {host_id!r} is {state} after {awaited.timeout:g} s, and not "
+        f"{awaited.state}; it may still come to it",
+        state=None if seen is None else int(seen),
+    )

@@ -1,0 +1,140 @@
+"""Runs the `virtumancer` program as a person or a script does, also at a terminal of its own."""
+
+import asyncio
+import json
+import os
+import pty
+import sys
+import termios
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+PROGRAM = Path(sys.executable).with_name("virtumancer")
+TIMEOUT = 60.0
+
+
+class Done(NamedTuple):
+    """What a run left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        assert self.code == 0, self.err
+        return json.loads(self.out)
+
+
+class Program:
+    """The program in an environment of its own; nobody's settings, tokens or terminal."""
+
+    def __init__(self, home: Path, environment: Mapping[str, str]) -> None:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("VIRTUMANCER_", "XDG_"))}
+        self.environment = {**kept, "HOME": str(home), "COLUMNS": "120", **environment}
+        self.home = home
+
+    async def run(self, *arguments: str, typed: bytes = b"", **more: str) -> Done:
+        """Run it to its end with standard input from a pipe."""
+        process = await asyncio.create_subprocess_exec(
+            str(PROGRAM),
+            *arguments,
+            cwd=self.home,
+            env={**self.environment, **more},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(TIMEOUT):
+            out, err = await process.communicate(typed)
+        done = Done(process.returncode or 0, out.decode(), err.decode())
+        assert "Traceback" not in done.err, done.err
+        return done
+
+    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+        """Start it, to be read and ended by the test."""
+        return await asyncio.create_subprocess_exec(
+            str(PROGRAM),
+            *arguments,
+            cwd=self.home,
+            env=self.environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+    def at_terminal(self, *arguments: str) -> "Terminal":
+        """Run it at a terminal."""
+        return Terminal([str(PROGRAM), *arguments], self.environment, self.home)
+
+
+class Terminal:
+    """A program at a terminal: what it shows, and what is typed."""
+
+    def __init__(self, command: list[str], environment: Mapping[str, str], folder: Path) -> None:
+        self._command, self._environment, self._folder = command, dict(environment), folder
+        self.shown = ""
+
+    async def __aenter__(self) -> Self:
+        self._ours, theirs = pty.openpty()
+        os.set_blocking(self._ours, False)
+        self.settings = termios.tcgetattr(theirs)
+        self.process = await asyncio.create_subprocess_exec(
+            *self._command,
+            cwd=self._folder,
+            env=self._environment,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        self._theirs = theirs
+        self._news = asyncio.Event()
+        asyncio.get_running_loop().add_reader(self._ours, self._read)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        asyncio.get_running_loop().remove_reader(self._ours)
+        if self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
+        os.close(self._ours)
+        os.close(self._theirs)
+
+    @property
+    def is_as_before(self) -> bool:
+        """Whether the terminal is set as it was in the beginning."""
+        return termios.tcgetattr(self._theirs) == self.settings
+
+    def type(self, keys: str) -> None:
+        """Type something."""
+        os.write(self._ours, keys.encode())
+
+    async def shows(self, text: str) -> None:
+        """Wait until it shows this."""
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                while text not in self.shown:
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            raise AssertionError(f"it does not show {text!r} but: {self.shown[-2000:]}") from None
+
+    async def ends(self) -> int:
+        """Wait for its end, and return its exit code."""
+        async with asyncio.timeout(TIMEOUT):
+            code = await self.process.wait()
+        self._read()
+        assert "Traceback" not in self.shown, self.shown
+        return code
+
+    def _read(self) -> None:
+        with suppress(BlockingIOError, OSError):
+            while data := os.read(self._ours, 65536):
+                self.shown += data.decode(errors="replace")
+        self._news.set()
