@@ -29,6 +29,13 @@ GENERIC = {("post", f"{VM}/{{action}}"), ("get", f"{VM}/{{action}}")}
 CALLED = {"host": "a", "vm": "web", "plugin": "power"}
 
 
+class Called(dict[str, str]):
+    """The same, and an id of nothing for all others."""
+
+    def __missing__(self, _name: str) -> str:
+        return "0123456789abcdef"
+
+
 class Recording(falcon.asgi.App[Any, Any]):
     """A Falcon application that remembers what was mounted where."""
 
@@ -73,6 +80,11 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
 def check(document: dict[str, Any], schema: dict[str, Any], value: object) -> None:
     """Hold a value against a schema whose references are those of the document."""
     Draft202012Validator({**schema, "components": document["components"]}).validate(value)
+
+
+def is_text(schema: dict[str, Any]) -> bool:
+    """Whether any string fits; one may be given where several are."""
+    return schema.get("type") == "array" or (schema.get("type") == "string" and not {"enum", "format"} & set(schema))
 
 
 def success_of(operation: dict[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -274,6 +286,23 @@ async def test_real_errors_are_as_the_document_says(
 
     failures = failures_of(document, document["paths"][f"/api/v1{template}"][method])
     check(document, failures[str(answer.status_code)]["content"]["application/problem+json"]["schema"], answer.json())
+
+
+@pytest.mark.usefixtures("host")
+async def test_a_parameter_that_is_no_text_is_never_empty(document: dict[str, Any], client: httpx2.AsyncClient) -> None:
+    taken = []
+    for method, path, operation in operations(document):
+        for parameter in operation.get("parameters", ()):
+            if parameter.get("in") != "query" or operation.get("x-websocket") or is_text(parameter["schema"]):
+                continue
+            url = f"http://localhost{path.format_map(Called(CALLED))}?{parameter['name']}="
+            answer = await client.request(method, url, headers={"Accept": "application/json"})
+            taken.append((method, path, parameter["name"], answer.status_code))
+            if answer.status_code in {400, 422}:
+                assert parameter["name"] in answer.text
+
+    assert len(taken) > 10
+    assert [call for call in taken if call[-1] not in {400, 422}] == []
 
 
 @pytest.mark.usefixtures("host")

@@ -13,7 +13,7 @@ from virtumancer.http.access import access_of
 from virtumancer.http.etags import is_known
 from virtumancer.http.lists import LIST_ERRORS, LIST_QUERY, list_query
 from virtumancer.http.operations import Query, operation
-from virtumancer.http.requests import send_json, send_stream
+from virtumancer.http.requests import flag_of, send_json, send_stream
 from virtumancer.services.access import Right
 from virtumancer.services.asking import Asked
 from virtumancer.services.vm_entries import all_vms_shape
@@ -51,7 +51,7 @@ class AllVMsResource:
         a VM that is renamed while one turns pages is neither missing nor there twice. Without `limit` it is everything.
         """
         asked = all_vms_shape().understand(list_query(req))
-        fresh = req.get_param_as_bool("fresh", default=False)
+        fresh = flag_of(req, "fresh")
         vms = await self._vms.list(access_of(req), fresh=fresh)
         if asked.limit is None:
             await vms.load()

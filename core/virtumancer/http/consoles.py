@@ -23,7 +23,7 @@ from virtumancer.http.auditing import act_of
 from virtumancer.http.etags import is_known
 from virtumancer.http.lists import LINK, LIST_ERRORS, LIST_QUERY, asked_of, send_list
 from virtumancer.http.operations import ASKS_VM, SIGNED_IN, Header, Query, operation
-from virtumancer.http.requests import BodyReader, send_json, send_secret
+from virtumancer.http.requests import BodyReader, flag_of, send_json, send_secret
 from virtumancer.http.sockets import raw_socket
 from virtumancer.services.access import Right
 from virtumancer.services.audit import AuditLog
@@ -225,7 +225,7 @@ class ConsoleSocket:
         What is wrong is answered before the upgrade, or later with a close code and a reason in words.
         """
         ticket = req.get_param("ticket") or ""
-        follow = req.get_param_as_bool("follow") or False
+        follow = flag_of(req, "follow")
         async with self._audit.recorded(act_of(req, {"host": host, "vm": vm, "console": self._suffix})):
             visit = await self._consoles.visit(host, vm, self._suffix, _viewer(req), ticket, follow=follow)
             try:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, quote, urlencode
 
+import msgspec
 from falcon.asgi import Request, Response
 from msgspec import Meta
 
@@ -32,7 +33,8 @@ LINK = Header("Link", 'The next page, as `rel="next"`; not on the last one.')
 
 def list_query(req: Request) -> ListQuery:
     """Read the parameters."""
-    return ListQuery(**{name: req.get_param(name, default="") for name in ListQuery.__struct_fields__})
+    given = {name: req.get_param(name) for name in ListQuery.__struct_fields__}
+    return msgspec.convert({name: value for name, value in given.items() if value is not None}, ListQuery)
 
 
 def asked_of(req: Request, shape: ListShape) -> Asked:

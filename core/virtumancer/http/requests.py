@@ -10,14 +10,34 @@ import msgspec
 import structlog
 from falcon.asgi import Request, Response, WebSocket
 
-from virtumancer.errors import InvalidRequest, TooLarge, UnknownEncoding
+from virtumancer.errors import InvalidRequest, InvalidValue, TooLarge, UnknownEncoding
 from virtumancer.http.nesting import MAX_DEPTH, is_too_deep
 
-__all__ = ["BodyReader", "RequestLog", "holds_secret", "is_in_chunks", "send_json", "send_secret", "send_stream"]
+__all__ = [
+    "BodyReader",
+    "RequestLog",
+    "flag_of",
+    "holds_secret",
+    "is_in_chunks",
+    "send_json",
+    "send_secret",
+    "send_stream",
+]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 LOGGER = logging.getLogger(__name__)
 T = TypeVar("T")
+
+
+FLAGS = {None: False, "0": False, "1": True, "false": False, "true": True}
+
+
+def flag_of(req: Request, parameter: str) -> bool:
+    """Return what a parameter of the query says; false without it. Raises `InvalidValue` for other words."""
+    try:
+        return FLAGS[req.get_param(parameter)]
+    except KeyError:
+        raise InvalidValue("it is true or false", field=parameter) from None
 
 
 class RequestLog:

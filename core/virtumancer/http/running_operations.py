@@ -52,11 +52,11 @@ class OperationsResource:
 
         Outcomes of single VMs are left out here.
         """
-        state = req.get_param("state", default="")
-        if state and state not in set(OperationState):
+        state = req.get_param("state")
+        if state is not None and state not in set(OperationState):
             raise InvalidValue(f"{state[:80]!r} is no state; there are: {', '.join(OperationState)}", field="state")
         wanted = OperationQuery(
-            state=state,
+            state=state or "",
             host=req.get_param("host", default=""),
             vm=req.get_param("vm", default=""),
             action=req.get_param("action", default=""),

@@ -20,9 +20,9 @@ MAX_FIELDS = 100
 
 
 class ListQuery(Struct, frozen=True):
-    """What a client wrote; empty is not asked."""
+    """What a client wrote; empty is not asked, but a limit is a number when it is there."""
 
-    limit: str = ""
+    limit: str | None = None
     cursor: str = ""
     filter: str = ""
     sort: str = ""
@@ -109,8 +109,8 @@ def _names(text: str, parameter: str, most: int) -> list[str]:
     return names
 
 
-def _limit(text: str) -> int | None:
-    if not text:
+def _limit(text: str | None) -> int | None:
+    if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MAX_LIMIT):
         raise InvalidValue(f"it is a number from 1 to {MAX_LIMIT}", field="limit")
