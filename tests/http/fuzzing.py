@@ -7,6 +7,8 @@ from pathlib import Path
 
 PROGRAM = Path(sys.executable).with_name("schemathesis")
 HERE = Path(__file__).parent
+# A run asks what the run before it asked, unless one wants to look elsewhere.
+SEED = os.environ.get("FUZZ_SEED", "1")
 # At first the host of the examples and the token that calls are to stay, so that the others have something to work on.
 KEPT = tuple(f"--exclude-operation-id={name}" for name in ("removeHost", "disconnectHost", "revokeToken"))
 
@@ -27,6 +29,7 @@ async def _run(url: str, token: str, folder: Path, *flags: str) -> None:
         "--exclude-by=/x-websocket == true",
         "--generation-database=none",
         "--no-color",
+        f"--seed={SEED}",
         *flags,
         cwd=folder,
         env={**os.environ, "SCHEMATHESIS_HOOKS_FILE": str(HERE / "schemathesis_hooks.py")},

@@ -114,8 +114,8 @@ def _known_to_us(
     callers: Callers, req: Request, method: str, terms: TicketTerms | None, *, public: bool
 ) -> Caller | None:
     """Return who calls by what we gave them; a token or ticket that is not valid is no reason to ask others."""
-    header, cookie = req.get_header("Authorization"), req.cookies.get(COOKIE)
-    if header and not (_is_of_others(header) and callers.outsiders.look_at("authorization")):
+    header = req.get_header("Authorization")
+    if header and not (callers.outsiders.look_at("authorization") and _is_of_others(header)):
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthenticated("only the scheme Bearer is known: send Authorization: Bearer TOKEN")
@@ -125,6 +125,7 @@ def _known_to_us(
         if caller is None:
             raise Unauthenticated("whoever got this ticket may not call any more")
         return caller
+    cookie = req.cookies.get(COOKIE)
     return _of_cookie(callers, req, method, cookie, public=public) if cookie else None
 
 
@@ -168,7 +169,7 @@ async def permitted_vm(
     From then on the UUID counts, so that a VM which gets this name meanwhile is not meant. Raises `HostNotFound` and
     `VMNotFound` also for what may not be read, `Forbidden`. With `offline` its host need not be connected.
     """
-    if access.on_host(Right.READ, host) and access.on_host(right, host):
+    if access.on_host(right, host) and (right == Right.READ or access.on_host(Right.READ, host)):
         return vm
     if not access.within_host(Right.READ, host):
         raise _no_host(host)
