@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Iterator
 
 import pytest
@@ -18,6 +19,8 @@ def frugal() -> Iterator[None]:
     structlog.configure(processors=[*structlog.get_config()["processors"][:-1], renderer])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(asyncio.constants, "DEBUG_STACK_DEPTH", CALLERS)
+        # Futures of the C module take the whole stack, whatever that constant says: half of the time of some tests.
+        patch.setattr(traceback.extract_stack, "__defaults__", (None, CALLERS))
         yield
 
 
