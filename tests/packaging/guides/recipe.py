@@ -9,6 +9,7 @@ from pathlib import Path
 
 BLOCK = re.compile(r"^(?:`(?P<file>[^`\n]+)`:\n\n)?```(?P<language>\w+)\n(?P<code>.*?)^```$", re.M | re.S)
 MARK = "--- end of step ---"
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 def steps(page: str) -> Iterator[tuple[str, str]]:
