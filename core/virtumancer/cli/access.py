@@ -24,6 +24,7 @@ Rights = Annotated[
     tuple[str, ...], Parameter(name="--right", help="A single right, as console; several times.", negative=())
 ]
 OnHost = Annotated[str, Parameter(name="--on-host", help="Only on this host and its VMs, not on everything.")]
+OnTag = Annotated[str, Parameter(name="--on-tag", help="Only on what has this tag; with --on-host, only of that host.")]
 OnVM = Annotated[str, Parameter(name="--on-vm", help="Only on the VM of this UUID, of the host named by --on-host.")]
 
 
@@ -64,12 +65,13 @@ async def create_token(
     right: Rights = (),
     on_host: OnHost = "",
     on_vm: OnVM = "",
+    on_tag: OnTag = "",
     expires: Annotated[datetime | None, Parameter(help="Until when it is valid, as 2027-01-31T12:00.")] = None,
     json: JSONOutput = False,
     server: Server = HERE,
 ) -> None:
     """Make a token and print it, this once."""
-    grant = Grant(role, right, on_host, on_vm)
+    grant = Grant(role, right, on_host, on_vm, on_tag)
     async with connected(server) as client:
         made = await client.access.make_token(name, [grant], expires.astimezone() if expires else None)
     if json:
@@ -111,13 +113,14 @@ async def create_user(
     right: Rights = (),
     on_host: OnHost = "",
     on_vm: OnVM = "",
+    on_tag: OnTag = "",
     json: JSONOutput = False,
     server: Server = HERE,
 ) -> None:
     """Make a user; the password is asked for, or read from the first line of standard input."""
     password = _password()
     async with connected(server) as client:
-        made = await client.access.make_user(name, password, [Grant(role, right, on_host, on_vm)])
+        made = await client.access.make_user(name, password, [Grant(role, right, on_host, on_vm, on_tag)])
     if json:
         say_json(made)
     else:
@@ -145,4 +148,6 @@ def _words(grant: Grant) -> str:
     may = ", ".join([*([grant.role] if grant.role else []), *grant.rights]) or "nothing"
     if grant.vm:
         return f"{may} on VM {grant.vm} of host {grant.host}"
+    if grant.tag:
+        return f"{may} on what has the tag {grant.tag}{f' on host {grant.host}' if grant.host else ''}"
     return f"{may} on host {grant.host}" if grant.host else f"{may} on everything"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from virtumancer.client import metadata
 from virtumancer.client.transport import RESPOND_ASYNC, Outgoing, Transport, path_of
 from virtumancer.contracts import Host, HostDetail, HostInfo, HostKey, Metadata, OperationInfo, ShownHostKey
 from virtumancer.contracts.answers import HostSamples
@@ -93,22 +94,28 @@ class AsyncHosts:
         """Read the title, notes and tags that people gave a host."""
         return await self._transport.get(path_of("hosts", host, "metadata"), Metadata)
 
-    async def set_metadata(self, host: str, *, title: str = "", notes: str = "", tags: Sequence[str] = ()) -> Metadata:
-        """Write title, notes and tags of a host in place of what there was; what is left out becomes empty."""
-        body = {"title": title, "notes": notes, "tags": tuple(tags)}
-        return await self._transport.fetch(
-            Outgoing(method="PUT", path=path_of("hosts", host, "metadata"), body=body), Metadata
-        )
+    async def set_metadata(
+        self, host: str, *, title: str = "", notes: str = "", tags: Sequence[str] = (), seen: Metadata | None = None
+    ) -> Metadata:
+        """Write title, notes and tags of a host in place of what there was; what is left out becomes empty.
+
+        With `seen`, which was read before, only if nobody changed them since; else raises `PreconditionFailed`.
+        """
+        path = path_of("hosts", host, "metadata")
+        return await metadata.write(self._transport, path, title, notes, tags, seen)
 
     async def change_metadata(
-        self, host: str, *, title: str | None = None, notes: str | None = None, tags: Sequence[str] | None = None
+        self,
+        host: str,
+        *,
+        title: str | None = None,
+        notes: str | None = None,
+        tags: Sequence[str] | None = None,
+        seen: Metadata | None = None,
     ) -> Metadata:
-        """Change title, notes or all tags of a host; what is left out stays."""
-        given = {"title": title, "notes": notes, "tags": None if tags is None else tuple(tags)}
-        body = {name: value for name, value in given.items() if value is not None}
-        return await self._transport.fetch(
-            Outgoing(method="PATCH", path=path_of("hosts", host, "metadata"), body=body), Metadata
-        )
+        """Change title, notes or all tags of a host; what is left out stays. With `seen` as `set_metadata`."""
+        path = path_of("hosts", host, "metadata")
+        return await metadata.change(self._transport, path, title, notes, tags, seen)
 
 
 def _adding(host: str, uri: str, keys: Sequence[str], headers: dict[str, str] | None = None) -> Outgoing:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from virtumancer.client import metadata
 from virtumancer.client.transport import RESPOND_ASYNC, Outgoing, Transport, decoded, path_of
 from virtumancer.contracts import VM, ActionOffer, HardwareInfo, Metadata, OperationInfo, VMRow, VMStats
 from virtumancer.contracts.answers import ActionResult
@@ -68,13 +69,21 @@ class AsyncVMs:
         return await self._transport.get(path_of("hosts", host, "vms", vm, "metadata"), Metadata)
 
     async def set_metadata(
-        self, host: str, vm: str, *, title: str = "", notes: str = "", tags: Sequence[str] = ()
+        self,
+        host: str,
+        vm: str,
+        *,
+        title: str = "",
+        notes: str = "",
+        tags: Sequence[str] = (),
+        seen: Metadata | None = None,
     ) -> Metadata:
-        """Write title, notes and tags of a VM in place of what there was; what is left out becomes empty."""
-        body = {"title": title, "notes": notes, "tags": tuple(tags)}
-        return await self._transport.fetch(
-            Outgoing(method="PUT", path=path_of("hosts", host, "vms", vm, "metadata"), body=body), Metadata
-        )
+        """Write title, notes and tags of a VM in place of what there was; what is left out becomes empty.
+
+        With `seen`, which was read before, only if nobody changed them since; else raises `PreconditionFailed`.
+        """
+        path = path_of("hosts", host, "vms", vm, "metadata")
+        return await metadata.write(self._transport, path, title, notes, tags, seen)
 
     async def change_metadata(
         self,
@@ -84,13 +93,11 @@ class AsyncVMs:
         title: str | None = None,
         notes: str | None = None,
         tags: Sequence[str] | None = None,
+        seen: Metadata | None = None,
     ) -> Metadata:
-        """Change title, notes or all tags of a VM; what is left out stays."""
-        given = {"title": title, "notes": notes, "tags": None if tags is None else tuple(tags)}
-        body = {name: value for name, value in given.items() if value is not None}
-        return await self._transport.fetch(
-            Outgoing(method="PATCH", path=path_of("hosts", host, "vms", vm, "metadata"), body=body), Metadata
-        )
+        """Change title, notes or all tags of a VM; what is left out stays. With `seen` as `set_metadata`."""
+        path = path_of("hosts", host, "vms", vm, "metadata")
+        return await metadata.change(self._transport, path, title, notes, tags, seen)
 
     async def act(
         self,

@@ -13,6 +13,7 @@ from virtumancer.errors import (
     HostExists,
     HostNotFound,
     InvalidValue,
+    PreconditionFailed,
     UsageError,
     VMNotFound,
     WrongPowerState,
@@ -144,3 +145,18 @@ async def test_the_synchronous_client_does_the_same(url: str, kvm1: FakeHypervis
     kvm1.define("web01")
     (vm,) = await asyncio.to_thread(work)
     assert vm.state is VMState.RUNNING
+
+
+async def test_metadata_are_changed_only_as_they_were_seen(api: AsyncClient, kvm1: FakeHypervisor) -> None:
+    kvm1.define("web01")
+    seen = await api.vms.set_metadata("kvm1", "web01", title="Shop", tags=["prod"])
+    changed = await api.vms.change_metadata("kvm1", "web01", notes="noisy", seen=seen)
+
+    with pytest.raises(PreconditionFailed, match="read them again"):
+        await api.vms.set_metadata("kvm1", "web01", title="Bank", seen=seen)
+
+    assert await api.vms.metadata("kvm1", "web01") == changed
+    host = await api.hosts.metadata("kvm1")
+    assert (await api.hosts.set_metadata("kvm1", title="Rack 4", seen=host)).title == "Rack 4"
+    with pytest.raises(PreconditionFailed):
+        await api.hosts.change_metadata("kvm1", notes="hot", seen=host)
