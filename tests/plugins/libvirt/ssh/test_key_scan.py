@@ -151,7 +151,9 @@ async def test_what_is_no_ssh_server_is_an_error_of_ours_within_the_deadline(ser
     async def keep_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
         writer.close()
+        hung_up.set()
 
+    hung_up = asyncio.Event()
     for behaviour in (babble, keep_silent):
         async with await asyncio.start_server(behaviour, "127.0.0.1", 0) as listener:
             port = listener.sockets[0].getsockname()[1]
@@ -160,3 +162,4 @@ async def test_what_is_no_ssh_server_is_an_error_of_ours_within_the_deadline(ser
             async with asyncio.timeout(2):
                 with pytest.raises(HostUnreachable):
                     await scan_host_keys(uri, context)
+            assert behaviour is babble or await asyncio.wait_for(hung_up.wait(), 2)
