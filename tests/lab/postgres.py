@@ -96,10 +96,15 @@ class PrivatePostgres:
         quoted = name.replace('"', '""')
         self.psql(f'CREATE DATABASE "{quoted}"')
 
-    def dump(self) -> str:
-        """All databases with all that is in them, as SQL."""
-        words = [find_program("pg_dumpall"), "-h", self.host, "-p", str(self.port), "-U", self.user]
-        return run(words, 60.0).stdout
+    def drop_database(self, name: str) -> None:
+        """Drop a database, whoever is still connected to it."""
+        quoted = name.replace('"', '""')
+        self.psql(f'DROP DATABASE "{quoted}" WITH (FORCE)')
+
+    def dump(self, database: str | None = None) -> str:
+        """A database, or all of them, with all that is in them, as SQL."""
+        program = [find_program("pg_dumpall")] if database is None else [find_program("pg_dump"), "-d", database]
+        return run([*program, "-h", self.host, "-p", str(self.port), "-U", self.user], 60.0).stdout
 
     def _initialise(self) -> None:
         initdb = [find_program("initdb"), "-D", str(_INSIDE / "data"), "-A", "trust", "-U", self.user]

@@ -1,11 +1,12 @@
 """Databases for the tests of the store: a SQLite file, and a database of a real PostgreSQL server."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from tests.canaries import CANARIES
 from tests.lab.postgres import PrivatePostgres
 from virtumancer.contracts import VM, VMState
 from virtumancer.store import Database, HostsRepository, VMsRepository
@@ -17,10 +18,13 @@ def sqlite_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def postgresql_url(postgres: PrivatePostgres) -> str:
+def postgresql_url(postgres: PrivatePostgres) -> Iterator[str]:
     name = f"store_{uuid4().hex}"
     postgres.create_database(name)
-    return f"postgresql://{postgres.user}@{postgres.host}:{postgres.port}/{name}"
+    yield f"postgresql://{postgres.user}@{postgres.host}:{postgres.port}/{name}"
+    # Now, not all of them at the end: that would take a minute.
+    CANARIES.check_dump(postgres.dump(name), "PostgreSQL")
+    postgres.drop_database(name)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.lab)])
