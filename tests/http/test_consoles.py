@@ -348,6 +348,14 @@ async def test_follow_waits_for_the_next_start(ws: str, kvm1: FakeHypervisor, we
         assert await asyncio.wait_for(socket.recv(), 2) == b"back"
 
 
+@pytest.mark.usefixtures("web")
+@pytest.mark.parametrize("word", ["", "perhaps"])
+async def test_whether_to_wait_is_said_with_true_or_false(ws: str, word: str) -> None:
+    status, problem = await refusal(f"{ws}/plain?follow={word}")
+
+    assert (status, problem["fields"][0]["field"]) == (422, "follow")
+
+
 async def test_a_ticket_for_a_stopped_vm_is_good_for_waiting(
     client: httpx2.AsyncClient, url: str, kvm1: FakeHypervisor, web: str
 ) -> None:

@@ -13,6 +13,7 @@ from virtumancer.errors import (
     ConsoleNotFound,
     ConsoleRefused,
     Forbidden,
+    InvalidValue,
     StoreUnavailable,
     TooManyConsoles,
     WrongPowerState,
@@ -208,6 +209,7 @@ class ConsoleSocket:
         headers=(Header("Sec-WebSocket-Protocol", "`binary` when it was offered; none is needed."),),
         errors=(
             *ASKS_VM,
+            InvalidValue,
             ConsoleNotFound,
             ConsoleRefused,
             ConsoleBusy,
