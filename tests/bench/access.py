@@ -37,7 +37,7 @@ def measure(folder: Path) -> Iterator[Figure]:
 
 
 def _counters(folder: Path, uri: str) -> Iterator[Figure]:
-    # One process of the same program is up to 5 % quicker than another, for as long as it lives: hence several of each.
+    # Two processes of the same program need not be equally quick: hence several of each, and a control.
     times: dict[str, list[float]] = {}
     for number in range(SERVERS):
         for name, p50 in _one_of_each(folder / str(number), uri).items():
