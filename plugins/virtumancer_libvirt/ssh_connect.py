@@ -139,7 +139,7 @@ def hop_options(hop: Hop, settings: ConnectSettings, known: KnownKeys) -> dict[s
         "known_hosts": ((), (), known.revoked if known.authorities else ()),
         "username": hop.user,
         "preferred_auth": "publickey",
-        "password_auth": False,  # nosec B105
+        "password_auth": False,  # nosec B105 - a switch, not a password
         "kbdint_auth": False,
         "host_based_auth": False,
         # GSS key exchange would go round the host key.

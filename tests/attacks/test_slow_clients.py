@@ -12,6 +12,7 @@ from websockets.asyncio.client import connect
 
 from tests.attacks.certificates import self_signed
 from tests.attacks.kit import Answer, Target, address_of_this_machine, target
+from tests.lab.requirements import skip
 
 QUICK = {
     "connections.request_timeout": 1.0,
@@ -172,7 +173,7 @@ async def test_many_slow_clients_hold_up_nobody_and_the_number_is_bounded(victim
 async def test_one_address_cannot_take_all_places(tmp_path: Path) -> None:
     here = address_of_this_machine()
     if here is None:
-        pytest.skip("this machine has no address but loopback ones")
+        skip("this machine has no address but loopback ones")
     async with target(tmp_path, here, **{"connections.max_per_address": 3}) as victim:
         kept = [await victim.open() for _ in range(3)]
         await until(lambda: victim.connections == 3)

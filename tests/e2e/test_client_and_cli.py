@@ -34,8 +34,8 @@ ELSEWHERE = {
     "GET /api/v1/session": "for a page in a browser: tests/e2e/test_sign_in_page.py",
     "POST /api/v1/session": "for a page in a browser: tests/e2e/test_sign_in_page.py",
     "DELETE /api/v1/session": "for a page in a browser: tests/e2e/test_sign_in_page.py",
-    "GET /api/v1/session/oidc/start": "for a page in a browser: tests/http/test_oidc.py",
-    "GET /api/v1/session/oidc/callback": "for a page in a browser: tests/http/test_oidc.py",
+    "GET /api/v1/session/oidc/start": "for a page in a browser: tests/http/oidc/test_oidc.py",
+    "GET /api/v1/session/oidc/callback": "for a page in a browser: tests/http/oidc/test_oidc.py",
     "DELETE /api/v1/sessions/{session}": "ends the session of a browser: tests/http/test_sign_in.py",
     "PUT /api/v1/me/password": "for a user in a browser, who has no token: tests/http/test_sign_in.py",
 }

@@ -177,7 +177,7 @@ class PluginStateChanged(Struct, frozen=True):
     host_id: str = ""
 
 
-Event = (
+Occurrence = (
     HostAdded
     | HostStateChanged
     | HostKeyRefused
@@ -189,8 +189,8 @@ Event = (
     | OperationChanged
     | ConsoleChanged
     | PluginStateChanged
-    | EventsMissed
 )
+Event = Occurrence | EventsMissed
 """What a listener is told; `EventsMissed` when it was too slow for some. There may be more kinds in later versions."""
 
 

@@ -21,7 +21,7 @@ def tls_context(cert: str, key: str) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     cert_file, key_file = Path(cert).expanduser(), Path(key).expanduser()
     # Without a password OpenSSL would ask for one at the terminal, and wait.
-    context.load_cert_chain(cert_file, key_file, password="")  # nosec B106
+    context.load_cert_chain(cert_file, key_file, password="")  # nosec B106 - it is none
     _warn_of_readers(key_file)
     return context
 

@@ -125,7 +125,7 @@ class _Run:
             outcome, detail = await self._recorded(vm), ""
         except VirtumancerError as error:
             outcome, detail = error.code, error.message
-        except Exception:
+        except Exception:  # what goes wrong with one VM ends nothing for the others
             log.exception("an action of many failed", host=vm.host, vm=vm.uuid, action=self._bulk.action.name)
             outcome, detail = "internal-error", "an unexpected error happened; the log has it"
         if outcome not in {"ok", "already"} and self._bulk.on_error == "stop":

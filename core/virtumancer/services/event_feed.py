@@ -40,7 +40,7 @@ class EventFeed:
         for listener in tuple(self._listeners.values()):
             try:
                 listener(events)
-            except Exception:
+            except Exception:  # the events are committed: the other listeners are told of them
                 log.exception("a listener of the event stream failed")
 
     def after(self, position: int) -> Sequence[StoredEvent] | None:

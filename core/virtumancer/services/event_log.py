@@ -154,7 +154,7 @@ class EventLog:
         written = [gap("overflow", f"{lost} events could not be written", lost=lost), *batch] if lost else batch
         try:
             first = await self._append(written)
-        except Exception:
+        except Exception:  # whatever the store says: one that ended would write nothing any more
             log.exception("events are lost", events=len(batch))
             self._lost += len(batch)
             self._behind = True  # whether it was written is not known

@@ -6,19 +6,7 @@ from typing import Protocol
 import structlog
 from msgspec import Struct
 
-from virtumancer.contracts import (
-    ConsoleChanged,
-    HostAdded,
-    HostEventsMissed,
-    HostKeyRefused,
-    HostRemoved,
-    HostStateChanged,
-    HostVMEvent,
-    MetadataChanged,
-    OperationChanged,
-    PluginStateChanged,
-    VMsChanged,
-)
+from virtumancer.contracts.events import Occurrence
 
 __all__ = ["ActEnded", "Change", "EventBus", "LocalEventBus"]
 
@@ -39,20 +27,7 @@ class ActEnded(Struct, frozen=True, kw_only=True):
     duration: float | None
 
 
-Change = (
-    HostAdded
-    | HostStateChanged
-    | HostKeyRefused
-    | HostRemoved
-    | HostVMEvent
-    | HostEventsMissed
-    | VMsChanged
-    | MetadataChanged
-    | OperationChanged
-    | ConsoleChanged
-    | PluginStateChanged
-    | ActEnded
-)
+Change = Occurrence | ActEnded
 Listener = Callable[[Change], None]
 
 

@@ -220,7 +220,7 @@ class Operations:
             return OperationState.INTERRUPTED, interruption(running.info, "the server stopped")
         except VirtumancerError as error:
             return OperationState.FAILED, OperationError(error.code, error.message, _facts(error))
-        except Exception:
+        except Exception:  # a plugin's action may raise anything; the operation has to come to an end
             log.exception("an operation failed", operation=running.info.id, action=running.info.action)
             detail = f"an unexpected error happened; the log has it under {running.info.request_id}"
             return OperationState.FAILED, OperationError("internal-error", detail)

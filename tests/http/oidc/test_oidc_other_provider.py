@@ -12,8 +12,9 @@ from urllib.parse import urljoin
 import httpx2
 import pytest
 
-from tests.http.oidc_kit import OIDCWorld
+from tests.http.oidc.kit import OIDCWorld
 from tests.lab import free_port, wait_until
+from tests.lab.requirements import skip
 
 ALICE = {"sub": "alice", "name": "Alice A", "groups": ["vm-admins"]}
 
@@ -63,7 +64,7 @@ class OtherProvider:
 @pytest.fixture
 def provider(tmp_path: Path) -> Iterator[OtherProvider]:
     if find_spec("oidc_provider_mock") is None:  # to import it would warn of what it has yet to give up
-        pytest.skip("oidc-provider-mock is not installed")
+        skip("oidc-provider-mock is not installed")
     provider = OtherProvider(tmp_path)
     yield provider
     provider.stop()

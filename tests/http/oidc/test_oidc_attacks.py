@@ -3,13 +3,12 @@
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.http.oidc_kit import SESSION, OIDCWorld
+from tests.http.oidc.kit import SESSION, OIDCWorld
 from tests.lab import OpenIDProvider
 from tests.lab.openid import PEOPLE
 from virtumancer.app import create_app
@@ -18,24 +17,6 @@ from virtumancer.errors import ConfigError
 from virtumancer.plugins import load_plugins
 
 START = "/sign-in/?problem="
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenIDProvider]:
-    with OpenIDProvider(tmp_path_factory.mktemp("openid")) as provider:
-        yield provider
-
-
-@pytest.fixture
-def provider(running: OpenIDProvider) -> OpenIDProvider:
-    running.set()
-    return running
-
-
-@pytest.fixture
-async def world(tmp_path: Path, provider: OpenIDProvider) -> AsyncIterator[OIDCWorld]:
-    async with OIDCWorld(tmp_path, provider) as made:
-        yield made
 
 
 NOT_FOR_THIS_ATTEMPT: list[dict[str, Any]] = [

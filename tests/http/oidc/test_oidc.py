@@ -3,36 +3,16 @@
 import asyncio
 import base64
 import hashlib
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from tests.http.oidc_kit import ATTEMPT, SESSION, OIDCWorld, asked
-from tests.lab import OpenIDProvider
+from tests.http.oidc.kit import ATTEMPT, SESSION, OIDCWorld, asked
 from virtumancer.app import create_app
 from virtumancer.config import load_config
 from virtumancer.plugins import load_plugins
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenIDProvider]:
-    with OpenIDProvider(tmp_path_factory.mktemp("openid")) as provider:
-        yield provider
-
-
-@pytest.fixture
-def provider(running: OpenIDProvider) -> OpenIDProvider:
-    running.set()
-    return running
-
-
-@pytest.fixture
-async def world(tmp_path: Path, provider: OpenIDProvider) -> AsyncIterator[OIDCWorld]:
-    async with OIDCWorld(tmp_path, provider) as made:
-        yield made
 
 
 async def test_a_person_signs_in_and_has_the_rights_of_their_groups(world: OIDCWorld) -> None:
