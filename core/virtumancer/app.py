@@ -190,7 +190,9 @@ class Application:
     def _build_callers(self) -> Callers:
         tokens, users = TokensRepository(self._database), UsersRepository(self._database)
         sessions = WebSessionsRepository(self._database)
-        return Callers(tokens, users, sessions, self.config, self.plugins.authenticators, self._health)
+        return Callers(
+            tokens, users, sessions, self.config, self.plugins.authenticators, self._health, self.plugins.rights()
+        )
 
     def _build_services(self) -> tuple[HostsService, Services]:
         config, plugins = self.config, self.plugins

@@ -29,18 +29,21 @@ def check_config(*, config: ConfigFile = None) -> None:
     """
     # Loading plugins imports all they need, which `--help` should not wait for.
     from virtumancer.plugins import load_configured_plugins  # noqa: PLC0415
-    from virtumancer.services.access import GroupGrants  # noqa: PLC0415
+    from virtumancer.services.access import BUILT_IN, GroupGrants  # noqa: PLC0415
     from virtumancer.services.oidc import oidc_login  # noqa: PLC0415
 
     settings = load_config(config, os.environ, {})
     log_quietly(settings)
-    GroupGrants("access.groups", settings.access.groups)
-    GroupGrants("oidc.roles", settings.oidc.roles)
+    groups = [GroupGrants("access.groups", settings.access.groups), GroupGrants("oidc.roles", settings.oidc.roles)]
     oidc_login(settings.oidc)
     plugins = load_configured_plugins(settings.plugins)
+    known = BUILT_IN | plugins.rights()
+    misspelt = [complaint for table in groups for complaint in table.misspelt(known)]
     wrong = [f"plugin {info.name}: {info.reason}" for info in plugins.infos if info.phase == "configure"]
     if wrong:
         complain("the configuration of plugins is wrong:\n  " + "\n  ".join(wrong))
+    if misspelt:
+        complain("grants name rights that no plugin has either:\n  " + "\n  ".join(misspelt))
     _warn(plugins)
     say(describe(settings))
     failures = asyncio.run(_tested(plugins.configs))

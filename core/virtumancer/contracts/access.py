@@ -47,6 +47,8 @@ class TokenInfo(Struct, frozen=True, kw_only=True):
     expires_at: Timestamp | None
     last_used_at: Timestamp | None
     """To within a minute; null when it was never used."""
+    parent: str = ""
+    """The id of the token that it was made with, and ends with at the latest; empty when it was made otherwise."""
 
 
 class NewToken(Struct, frozen=True):

@@ -64,6 +64,11 @@ class Plugins(Struct, frozen=True):
     doubts: tuple[str, ...] = ()
     """What the configuration says of plugins that are not there: probably a misspelt name."""
 
+    def rights(self) -> frozenset[str]:
+        """Return the rights that actions and routes of the plugins need."""
+        routes = (route for routes in self.routes.values() for route in routes if isinstance(route, Route))
+        return frozenset(action.permission for _, action in self.actions.values()).union(r.permission for r in routes)
+
 
 def load_configured_plugins(config: PluginsConfig) -> Plugins:
     """Load what is installed, as far as the configuration lets it in. Raises `ConfigError` for a bad lock."""

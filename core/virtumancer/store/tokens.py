@@ -23,6 +23,8 @@ class StoredToken(Struct, frozen=True, kw_only=True):
     created_by: str
     expires_at: datetime | None = None
     last_used_at: datetime | None = None
+    parent: str | None = None
+    """The token that it was made with: it is withdrawn with it."""
 
 
 class TokensRepository:
@@ -35,9 +37,9 @@ class TokensRepository:
         """Return all tokens."""
         return await self._database.unit(_list())
 
-    async def add(self, token: StoredToken) -> None:
-        """Store a new token."""
-        await self._database.unit(_add(token))
+    async def add(self, token: StoredToken) -> bool:
+        """Store a new token; says whether its parent, if it has one, is still there."""
+        return await self._database.unit(_add(token))
 
     async def set_grants(self, id: str, grants: str) -> bool:  # noqa: A002 - as the column is called
         """Replace the grants of a token; says whether it was there."""
@@ -47,9 +49,13 @@ class TokensRepository:
         """Note when tokens were used."""
         await self._database.unit(_set_used(times))
 
-    async def remove(self, id: str) -> bool:  # noqa: A002
-        """Delete a token; says whether it was there."""
+    async def remove(self, id: str) -> frozenset[str]:  # noqa: A002
+        """Delete a token, and those made with it and with them; returns the ids of all that were there."""
         return await self._database.unit(_remove(id))
+
+    async def hand_over(self, id: str, to: str | None) -> None:  # noqa: A002
+        """Delete a token, but none made with it: those count as made with this other one, or with none."""
+        await self._database.unit(_hand_over(id, to))
 
 
 async def _list() -> tuple[StoredToken, ...]:
@@ -57,9 +63,13 @@ async def _list() -> tuple[StoredToken, ...]:
     return tuple([StoredToken(**{name: getattr(row, name) for name in StoredToken.__struct_fields__}) for row in rows])
 
 
-async def _add(token: StoredToken) -> None:
+async def _add(token: StoredToken) -> bool:
     async with in_transaction():
+        # Locked, so that it is not removed meanwhile by another process, which would not see the new one.
+        if token.parent and not await TokenModel.filter(id=token.parent).select_for_update():
+            return False
         await TokenModel.create(**structs.asdict(token))
+        return True
 
 
 async def _set_grants(token_id: str, grants: str) -> bool:
@@ -72,5 +82,18 @@ async def _set_used(times: Mapping[str, datetime]) -> None:
             await TokenModel.filter(id=token_id).update(last_used_at=at)
 
 
-async def _remove(token_id: str) -> bool:
-    return await TokenModel.filter(id=token_id).delete() > 0
+async def _remove(token_id: str) -> frozenset[str]:
+    removed = set[str]()
+    async with in_transaction():
+        ids = await TokenModel.filter(id=token_id).select_for_update().values_list("id", flat=True)
+        while ids:
+            removed |= set(ids)
+            await TokenModel.filter(id__in=ids).delete()
+            ids = await TokenModel.filter(parent__in=ids).select_for_update().values_list("id", flat=True)
+    return frozenset(removed)
+
+
+async def _hand_over(token_id: str, to: str | None) -> None:
+    async with in_transaction():
+        await TokenModel.filter(parent=token_id).update(parent=to)
+        await TokenModel.filter(id=token_id).delete()

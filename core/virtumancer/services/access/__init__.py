@@ -2,7 +2,7 @@
 
 from virtumancer.services.access.access import EVERYTHING, Access
 from virtumancer.services.access.callers import Callers
-from virtumancer.services.access.grants import ANY_RIGHT, ROLES, TAG, Grant, Right, check_tags
+from virtumancer.services.access.grants import ANY_RIGHT, BUILT_IN, ROLES, TAG, Grant, Right, check_tags
 from virtumancer.services.access.groups import GroupGrants
 from virtumancer.services.access.keeping import AccessKeeper
 from virtumancer.services.access.oidc_people import OIDCIdentity
@@ -14,6 +14,7 @@ from virtumancer.services.access.web_sessions import NewLink, NewWebSession, Web
 
 __all__ = [
     "ANY_RIGHT",
+    "BUILT_IN",
     "EVERYTHING",
     "PREFIX",
     "ROLES",

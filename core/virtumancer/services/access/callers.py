@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 
+import structlog
 from msgspec import structs
 
 from virtumancer.config import Config
@@ -9,7 +10,7 @@ from virtumancer.contracts import Authenticator
 from virtumancer.errors import Conflict, Forbidden
 from virtumancer.services.access.access import Access
 from virtumancer.services.access.authenticators import VIA, Authenticators
-from virtumancer.services.access.grants import Right
+from virtumancer.services.access.grants import BUILT_IN, Right
 from virtumancer.services.access.groups import GroupGrants
 from virtumancer.services.access.oidc_people import OIDC, OIDCPeople
 from virtumancer.services.access.passwords import Passwords
@@ -22,12 +23,17 @@ from virtumancer.store import StoredWebSession, TokensRepository, UsersRepositor
 
 __all__ = ["Callers"]
 
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
 USER = "user:"
 WEB = "web:"
 
 
 class Callers:
-    """Knows what the caller of each key may do: `web:SESSION`, `via:DIGEST` or the id of a token."""
+    """Knows what the caller of each key may do: `web:SESSION`, `via:DIGEST` or the id of a token.
+
+    `rights` are those that plugins bring, beside our own.
+    """
 
     def __init__(
         self,
@@ -37,15 +43,21 @@ class Callers:
         config: Config,
         authenticators: Mapping[str, tuple[str, Authenticator]],
         health: PluginHealth,
+        rights: Collection[str] = (),
     ) -> None:
+        known = BUILT_IN.union(rights)
         asked = config.server.auth == "token"
         roles = GroupGrants("oidc.roles", config.oidc.roles)
         groups = GroupGrants("access.groups", config.access.groups)
         self._groups = (roles, groups)
+        for table in self._groups:
+            for complaint in table.misspelt(known):
+                # No reason to stop: the plugin that has this right may be the one that failed.
+                log.warning("a grant of the configuration names an unknown right", reason=complaint)
         self.tags = Tags()
         self._people = OIDCPeople(config.oidc.issuer, roles, self.tags)
-        self.tokens = Tokens(tokens, self.tags, asked=asked)
-        self.users = Users(users, Passwords(), self.tags, self.tokens.tell, asked=asked)
+        self.tokens = Tokens(tokens, self.tags, known, asked=asked)
+        self.users = Users(users, Passwords(), self.tags, self.tokens.tell, known, asked=asked)
         self.sessions = WebSessions(sessions, self._owner, self.tokens.tell)
         self.outsiders = Authenticators(authenticators, health, groups, self.tags, self.tokens.tell)
 

@@ -1,13 +1,25 @@
 """Rights, the roles that bundle them, and grants: which rights somebody has, on what."""
 
+import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 
 from virtumancer.contracts.access import Grant
 from virtumancer.errors import InvalidValue
 
-__all__ = ["ANY_RIGHT", "ROLES", "TAG", "Grant", "Right", "check", "check_tags", "rights_of"]
+__all__ = [
+    "ANY_RIGHT",
+    "BUILT_IN",
+    "ROLES",
+    "TAG",
+    "Grant",
+    "Right",
+    "check",
+    "check_tags",
+    "rights_of",
+    "unknown_right",
+]
 
 ANY_RIGHT = "*"
 TAG = "[a-z0-9][a-z0-9._:=/-]{0,62}"
@@ -47,6 +59,10 @@ ROLES: Mapping[str, frozenset[str]] = {
 """What each role may do; an administrator has every right, those of plugins included."""
 
 
+BUILT_IN: frozenset[str] = frozenset(right.value for right in Right)
+"""The rights that are known without plugins."""
+
+
 def rights_of(grant: Grant) -> frozenset[str]:
     """Return all rights that a grant gives."""
     rights = frozenset(grant.rights)
@@ -62,10 +78,25 @@ def check_tags(tags: Iterable[str], field: str) -> None:
             raise InvalidValue(f"{tag[:80]!r} is no tag: {TAG_FORM}", field=field)
 
 
-def check(grants: tuple[Grant, ...]) -> None:
-    """Raise `InvalidValue` for a grant that gives nothing, or says on what in a way that cannot be."""
+def unknown_right(right: str, known: Collection[str]) -> str:
+    """Say that there is no such right, with the one that was probably meant; empty when there is."""
+    if right == ANY_RIGHT or right in known:
+        return ""
+    near = difflib.get_close_matches(right, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(known))}"
+    return f"there is no right {right[:80]!r}; {hint}"
+
+
+def check(grants: tuple[Grant, ...], known: Collection[str] | None = None) -> None:
+    """Raise `InvalidValue` for a grant that gives nothing, or says on what in a way that cannot be.
+
+    With `known`, all rights there are, also for a right that is none of them.
+    """
     for index, grant in enumerate(grants):
         place = f"grants[{index}]"
+        for right in grant.rights if known is not None else ():
+            if complaint := unknown_right(right, known or ()):
+                raise InvalidValue(complaint, field=f"{place}.rights")
         if not rights_of(grant):
             roles = ", ".join(ROLES)
             raise InvalidValue(f"this grant gives nothing; name a role ({roles}) or rights", field=place)

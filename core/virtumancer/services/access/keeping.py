@@ -79,14 +79,15 @@ class AccessKeeper:
         """Replace this machine's administrator token: whoever can remove its file can read the database too."""
         name = f"admin@{socket.gethostname()}"[:100]
         async with self._audit.recorded(_act("make the administrator's token", token=name)):
-            for old in self._tokens.infos():
-                if (old.name, old.created_by) == (name, SERVER.actor):
-                    await self._tokens.revoke(old.id, SERVER)
+            replaced = [old for old in self._tokens.infos() if (old.name, old.created_by) == (name, SERVER.actor)]
             made = await self._tokens.create(name, (Grant(role="admin"),), None, SERVER)
+            for old in replaced:
+                # Those that were made with it belong to people who did not lose theirs.
+                await self._tokens.hand_over(old.id, made.info.id)
             try:
                 await asyncio.to_thread(_write, self._admin_file, made.token)
             except OSError as error:
-                await self._tokens.revoke(made.info.id, SERVER)
+                await self._tokens.hand_over(made.info.id, None)
                 raise UsageError(
                     f"the administrator's token cannot be written to {self._admin_file}: {error.strerror}; "
                     "make its folder writable, or name another file with server.admin_token_file"

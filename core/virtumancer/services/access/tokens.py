@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 
 import msgspec
@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 from virtumancer.contracts.access import NewToken, TokenInfo
 from virtumancer.errors import Conflict, Forbidden, InvalidValue, NotFound, Unauthenticated
 from virtumancer.services.access.access import Access
-from virtumancer.services.access.grants import Grant, check
+from virtumancer.services.access.grants import Grant, check, rights_of
 from virtumancer.services.access.tags import Tags
 from virtumancer.store import StoredToken, TokensRepository
 
@@ -35,6 +35,8 @@ class Caller(Struct, frozen=True):
     expires_at: datetime | None = None
     grants: tuple[Grant, ...] = (Grant(role="admin"),)
     """What `access` was made of."""
+    token: str = ""
+    """The id of the token that the rights come from, also when a browser has them through a link; empty for others."""
 
 
 class _Known(Struct):
@@ -46,11 +48,13 @@ class _Known(Struct):
 class Tokens:
     """All tokens; authentication asks only the memory, which follows every change of the store.
 
-    Unless they are `asked` for none can be made or changed: whoever could now would have it later.
+    `rights` are all there are. Unless tokens are `asked` for none can be made or changed: whoever could now would have
+    it later.
     """
 
-    def __init__(self, store: TokensRepository, tags: Tags, *, asked: bool) -> None:
+    def __init__(self, store: TokensRepository, tags: Tags, rights: Collection[str], *, asked: bool) -> None:
         self._store = store
+        self._rights = rights
         self._tags = tags
         self._asked = asked
         self._known: dict[str, _Known] = {}
@@ -99,13 +103,17 @@ class Tokens:
         return _info(self._find(token_id))
 
     async def create(self, name: str, grants: tuple[Grant, ...], expires_at: datetime | None, by: Caller) -> NewToken:
-        """Make a token that may do no more than `by`. Raises `InvalidValue`, `Forbidden`, `Conflict`."""
+        """Make a token that may do no more than `by`. Raises `InvalidValue`, `Forbidden`, `Conflict`.
+
+        One that is made with a token ends no later: it expires with it at the latest, and is withdrawn with it.
+        """
         self._require_asked()
         if not name.strip() or len(name) > NAME_LENGTH or not name.isprintable():
             raise InvalidValue(f"a name has 1 to {NAME_LENGTH} printable characters", field="name")
         if expires_at is not None and expires_at <= datetime.now(UTC):
             raise InvalidValue("this time has passed", field="expires_at")
-        check_given(grants, by)
+        check_given(grants, by, self._rights)
+        expires_at = self._end_of(expires_at, by)
         token_id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
         stored = StoredToken(
             id=token_id,
@@ -115,15 +123,17 @@ class Tokens:
             created_at=datetime.now(UTC),
             created_by=by.actor,
             expires_at=expires_at,
+            parent=by.token or None,
         )
-        await self._store.add(stored)
+        if not await self._store.add(stored):
+            raise Unauthenticated("the token that this one was made with has just been withdrawn")
         self._known[token_id] = self._prepared(stored)
         return NewToken(f"{PREFIX}{token_id}_{secret}", self.info(token_id))
 
     async def change(self, token_id: str, grants: tuple[Grant, ...], by: Caller) -> TokenInfo:
         """Give a token other grants; what lives by one that is gone ends. Raises `NotFound`, `Forbidden`."""
         known = self._within(token_id, by)
-        check_given(grants, by)
+        check_given(grants, by, self._rights, known.caller.grants)
         stored = structs.replace(known.stored, grants=msgspec.json.encode(grants).decode())
         if not await self._store.set_grants(token_id, stored.grants):
             raise _not_found(token_id)
@@ -132,11 +142,22 @@ class Tokens:
         return self.info(token_id)
 
     async def revoke(self, token_id: str, by: Caller) -> None:
-        """Withdraw a token; what lives by it ends. Raises `NotFound`, `Forbidden`."""
+        """Withdraw a token and those made with it; what lives by them ends. Raises `NotFound`, `Forbidden`."""
         self._within(token_id, by)
-        if not await self._store.remove(token_id):
+        removed = await self._store.remove(token_id)
+        if token_id not in removed:
             raise _not_found(token_id)
+        for each in removed:
+            self._known.pop(each, None)
+        self.tell()
+
+    async def hand_over(self, token_id: str, to: str | None) -> None:
+        """Withdraw a token, but none made with it: those hang on this other one from now on, or on none."""
+        await self._store.hand_over(token_id, to)
         self._known.pop(token_id, None)
+        for known in self._known.values():
+            if known.stored.parent == token_id:
+                known.stored = structs.replace(known.stored, parent=to)
         self.tell()
 
     async def load(self) -> None:
@@ -174,7 +195,22 @@ class Tokens:
         grants = _GRANTS.decode(stored.grants)
         actor = f"token {stored.name} ({stored.id})"
         access = Access(grants, self._tags)
-        return _Known(stored, Caller(actor, access, stored.id, stored.expires_at, grants), used_at)
+        return _Known(stored, Caller(actor, access, stored.id, stored.expires_at, grants, stored.id), used_at)
+
+    def _end_of(self, wanted: datetime | None, by: Caller) -> datetime | None:
+        """Return when a token ends that `by` makes. Raises `InvalidValue` for a time after the end of their own."""
+        if not by.token:
+            return wanted
+        own = self._find(by.token).stored.expires_at
+        if own is None or (wanted is not None and wanted <= own):
+            return wanted
+        if wanted is None:
+            return own
+        raise InvalidValue(
+            f"the token that you use ends at {own.isoformat()}, and one made with it no later; leave this out to end "
+            "with it",
+            field="expires_at",
+        )
 
     def _require_asked(self) -> None:
         if not self._asked:
@@ -195,9 +231,12 @@ class Tokens:
         return known
 
 
-def check_given(grants: tuple[Grant, ...], by: Caller) -> None:
-    """Raise `InvalidValue` for grants that cannot be, `Forbidden` for those that `by` does not have."""
-    check(grants)
+def check_given(grants: tuple[Grant, ...], by: Caller, rights: Collection[str], before: tuple[Grant, ...] = ()) -> None:
+    """Raise `InvalidValue` for grants that cannot be, `Forbidden` for those that `by` does not have.
+
+    `rights` are all there are. Those that somebody had `before` stay: their plugin may be away for a while.
+    """
+    check(grants, frozenset(rights).union(*(rights_of(grant) for grant in before)))
     if not all(by.access.covers(grant) for grant in grants):
         raise Forbidden("you can grant only rights that you have yourself")
 
@@ -212,6 +251,7 @@ def _info(known: _Known) -> TokenInfo:
         created_by=stored.created_by,
         expires_at=stored.expires_at,
         last_used_at=known.used_at or stored.last_used_at,
+        parent=stored.parent or "",
     )
 
 

@@ -1,7 +1,7 @@
 """Users: people who sign in with a name and a password."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 
 import msgspec
@@ -31,12 +31,20 @@ class Users:
     """All users, in memory. Unless callers are `asked` none can be made; `tell` says that rights changed."""
 
     def __init__(
-        self, store: UsersRepository, passwords: Passwords, tags: Tags, tell: Callable[[], None], *, asked: bool
+        self,
+        store: UsersRepository,
+        passwords: Passwords,
+        tags: Tags,
+        tell: Callable[[], None],
+        rights: Collection[str],
+        *,
+        asked: bool,
     ) -> None:
         self._store = store
         self._tags = tags
         self._passwords = passwords
         self._tell = tell
+        self._rights = rights
         self._asked = asked
         self._known: dict[str, _Known] = {}
 
@@ -63,7 +71,7 @@ class Users:
         if not USER_NAME.fullmatch(name):
             raise InvalidValue("a name has 1 to 63 characters of a-z 0-9 . _ @ -", field="name")
         check_password(password, "password")
-        check_given(grants, by)
+        check_given(grants, by, self._rights)
         hashed = await self._passwords.hash(password)
         now = datetime.now(UTC)
         stored = StoredUser(
@@ -78,7 +86,7 @@ class Users:
         """Give a user other grants, or another password, which ends their sessions. Raises `NotFound`, `Forbidden`."""
         stored = self._within(name, by).stored
         if grants is not None:
-            check_given(grants, by)
+            check_given(grants, by, self._rights, _GRANTS.decode(stored.grants))
             stored = structs.replace(stored, grants=_text(grants))
         if password is not None:
             check_password(password, "password")

@@ -21,6 +21,7 @@ class TokenModel(Model):
     created_by = fields.TextField()
     expires_at = fields.DatetimeField(null=True)
     last_used_at = fields.DatetimeField(null=True)
+    parent: fields.Field[str | None] = fields.CharField(max_length=16, null=True)
 
     class Meta(Model.Meta):
         """Its table."""
