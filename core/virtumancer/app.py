@@ -138,6 +138,7 @@ class Application:
             await stack.enter_async_context(EventsKeeper(self._events_store, self.config.events))
             await stack.enter_async_context(self._idempotency)
             await stack.enter_async_context(AuditKeeper(self._audit, self.config.audit, shared=shared))
+            await stack.enter_async_context(self._services.sign_in.refused)
             await stack.enter_async_context(MetadataKeeper(self._services.metadata, shared=shared))
             if self.config.server.auth == "off":
                 log.warning("nobody is asked who they are (server.auth = off): everybody on this machine may do all")
@@ -190,9 +191,8 @@ class Application:
     def _build_callers(self) -> Callers:
         tokens, users = TokensRepository(self._database), UsersRepository(self._database)
         sessions = WebSessionsRepository(self._database)
-        return Callers(
-            tokens, users, sessions, self.config, self.plugins.authenticators, self._health, self.plugins.rights()
-        )
+        rights = self.plugins.rights()
+        return Callers(tokens, users, sessions, self.config, self.plugins.authenticators, self._health, rights)
 
     def _build_services(self) -> tuple[HostsService, Services]:
         config, plugins = self.config, self.plugins

@@ -20,6 +20,7 @@ from virtumancer.config import Config
 from virtumancer.errors import UsageError
 from virtumancer.http.connections import BoundedProtocol, ConnectionLimits
 from virtumancer.http.direct import DirectProtocol
+from virtumancer.http.forwarded import ForwardedClient
 from virtumancer.http.tls import tls_context
 
 __all__ = ["Server", "listen", "run", "server_settings", "url_of"]
@@ -166,11 +167,12 @@ class Server(uvicorn.Server):
 def server_settings(application: Application) -> uvicorn.Config:
     """Configure uvicorn for the application."""
     server, connections = application.config.server, application.config.connections
+    proxies = tuple(ip_network(proxy) for proxy in server.trusted_proxies)
     limits = ConnectionLimits(
         total=connections.max_total,
         # Behind a proxy everybody has its address.
         per_address=connections.max_total if server.behind_proxy else connections.max_per_address,
-        spared=tuple(ip_network(proxy) for proxy in server.trusted_proxies),
+        spared=proxies,
         request_timeout=connections.request_timeout,
         response_timeout=connections.response_timeout,
     )
@@ -178,7 +180,7 @@ def server_settings(application: Application) -> uvicorn.Config:
     http: Any = functools.partial(BoundedProtocol, limits=limits)
     ws: Any = functools.partial(DirectProtocol, response_timeout=connections.response_timeout)
     settings = uvicorn.Config(
-        application,
+        ForwardedClient(application, server.trusted_proxies, proxies) if proxies else application,
         lifespan="off",  # the context of the application is entered before, where its errors can be told apart
         http=http,
         ws=ws,
@@ -192,8 +194,7 @@ def server_settings(application: Application) -> uvicorn.Config:
         log_level="warning",  # its notices about WebSockets hold the query, where a ticket may be
         access_log=False,
         server_header=False,
-        proxy_headers=bool(server.trusted_proxies),  # by default uvicorn believes what any local client forwards
-        forwarded_allow_ips=list(server.trusted_proxies),
+        proxy_headers=False,  # by default uvicorn believes what any local client forwards
         ssl_context_factory=(lambda _config, _default: tls_context(cert, key)) if cert and key else None,
     )
     try:

@@ -285,15 +285,42 @@ def test_pauses_double_up_to_a_minute_and_many_at_once_are_no_way_round() -> Non
     for _ in range(14):
         attempts.begin("alice", "192.0.2.1")
         try:
-            attempts.begin("alice", "192.0.2.2")
+            attempts.begin("alice", "192.0.2.1")
         except TooManyAttempts as error:
             pauses.append(error.retry_after)
             now[0] += error.retry_after
     assert pauses == sorted(pauses)
     assert pauses[-1] == 60.0
 
-    attempts.begin("bob", "192.0.2.9")
-    attempts.succeeded("bob", "192.0.2.9")
+
+def test_nobody_keeps_an_account_locked_from_elsewhere() -> None:
+    attempts = Attempts(lambda: 0.0)
+    for _ in range(5):
+        attempts.begin("alice", "198.51.100.7")
+    with pytest.raises(TooManyAttempts):
+        attempts.begin("alice", "198.51.100.7")
+
+    for _ in range(63):
+        attempts.begin("alice", "192.0.2.9")
+        attempts.succeeded("alice", "192.0.2.9")
+
+
+async def test_attempts_that_are_not_heard_share_one_record_per_pause_with_their_count(world: World) -> None:
+    await _user(world, {"role": "viewer"})
+    statuses = [(await _sign_in(world, "alice", "wrong")).status_code for _ in range(60)]
+    heard, refused = statuses.count(401), statuses.count(429)
+
+    assert refused > heard
+    await world.application._services.sign_in.refused.__aexit__(None, None, None)
+    counts = await _refused_attempts(world)
+    assert sum(counts) == refused
+    assert len(counts) <= heard - 4  # each pause but the last was followed by one that was heard
+
+
+async def _refused_attempts(world: World) -> list[int]:
+    records = [record async for record in world.application._audit.records()]
+    ended = [r for r in records if r.what == "sign in with a password" and r.kind == "ended"]
+    return [int(record.target["attempts"]) for record in ended if record.outcome == "too-many-attempts"]
 
 
 def test_an_address_cannot_try_one_password_on_every_account() -> None:

@@ -1,4 +1,4 @@
-"""Slows down whoever guesses passwords: per account, and per address."""
+"""Slows down whoever guesses passwords: per account and network, and per network."""
 
 import ipaddress
 import time
@@ -9,11 +9,11 @@ from msgspec import Struct
 
 from virtumancer.errors import TooManyAttempts
 
-__all__ = ["Attempts"]
+__all__ = ["Attempts", "network_of"]
 
 FREE_PER_ACCOUNT = 5
 # Behind one address there may be a whole office.
-FREE_PER_ADDRESS = 20
+FREE_PER_NETWORK = 20
 LONGEST_PAUSE = 60.0
 FORGOTTEN_AFTER = 900.0
 REMEMBERED = 10_000
@@ -28,8 +28,9 @@ class _Count(Struct):
 class Attempts:
     """Counts attempts that did not succeed; from some number on each is followed by a pause, twice as long each time.
 
-    An attempt counts from its begin, so that many at once are no way round. Nobody is locked out for more than a
-    minute, also not by somebody else who tries their name. The account is empty while nobody knows whose it is.
+    An attempt counts from its begin, so that many at once are no way round. An account has to wait only in the network
+    that its attempts came from, so that nobody keeps somebody out from elsewhere; a network is an IPv4 address, or 64
+    bits of an IPv6 one. The account is empty while nobody knows whose it is.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -54,11 +55,11 @@ class Attempts:
                 count.until = now + min(LONGEST_PAUSE, 2.0 ** (count.failures - free))
 
     def succeeded(self, account: str, address: str) -> None:
-        """Take back that an attempt failed; the account begins anew, its address does not."""
-        *by_account, by_address = self._limits(account, address)
+        """Take back that an attempt failed; the account begins anew, its network does not."""
+        *by_account, by_network = self._limits(account, address)
         for key in by_account:
             self._counts.pop(key, None)
-        count = self._counts.get(by_address)
+        count = self._counts.get(by_network)
         if count:
             count.failures -= 1
             count.until = 0.0
@@ -74,12 +75,13 @@ class Attempts:
 
     @staticmethod
     def _limits(account: str, address: str) -> dict[str, int]:
-        by_account = {f"account {account}": FREE_PER_ACCOUNT} if account else {}
-        return by_account | {f"address {_network(address)}": FREE_PER_ADDRESS}
+        network = network_of(address)
+        by_account = {f"account {account} from {network}": FREE_PER_ACCOUNT} if account else {}
+        return by_account | {f"network {network}": FREE_PER_NETWORK}
 
 
-def _network(address: str) -> str:
-    """One IPv6 user has a whole /64."""
+def network_of(address: str) -> str:
+    """Return what counts as one place: one IPv6 user has a whole /64."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

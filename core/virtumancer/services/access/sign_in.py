@@ -7,10 +7,18 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from virtumancer.errors import Conflict, InvalidValue, SignInFailed, Unauthenticated, VirtumancerError
-from virtumancer.services.access.attempts import Attempts
+from virtumancer.errors import (
+    Conflict,
+    InvalidValue,
+    SignInFailed,
+    TooManyAttempts,
+    Unauthenticated,
+    VirtumancerError,
+)
+from virtumancer.services.access.attempts import Attempts, network_of
 from virtumancer.services.access.callers import USER, WEB, Callers
 from virtumancer.services.access.oidc_people import OIDC, OIDCIdentity
+from virtumancer.services.access.refused_attempts import RefusedAttempts
 from virtumancer.services.access.tokens import Caller
 from virtumancer.services.access.users import USER_NAME
 from virtumancer.services.access.web_sessions import NewWebSession
@@ -45,15 +53,23 @@ class SignIn:
         self._callers = callers
         self._audit = audit
         self._attempts = Attempts()
+        self._unproved = Attempts()
+        self.refused = RefusedAttempts(audit)
 
     async def by_password(self, name: str, password: str, visit: Visit) -> NewWebSession:
         """Begin a session of a user. Raises `Unauthenticated`, `TooManyAttempts`."""
         account = name if USER_NAME.fullmatch(name) else NO_NAME
         # Some type their password where the name belongs.
         recorded = account if self._callers.users.knows(account) else NO_NAME
-        async with self._audit.recorded(_act("sign in with a password", "anonymous", visit, user=recorded)):
+        act = _act("sign in with a password", "anonymous", visit, user=recorded)
+        try:
             self._attempts.begin(account, visit.address)
-            if not await self._callers.users.fit(account, password):
+            fits = await self._callers.users.fit(account, password)
+        except TooManyAttempts as error:
+            await self._note_refused(act, error, error.retry_after)
+            raise
+        async with self._audit.recorded(act):
+            if not fits:
                 raise Unauthenticated("name or password is wrong")
             self._attempts.succeeded(account, visit.address)
             return await self._callers.sessions.begin(f"{USER}{account}")
@@ -75,10 +91,27 @@ class SignIn:
             self._attempts.succeeded("", visit.address)
         except VirtumancerError as error:
             log.warning("nobody was signed in at the OpenID provider", reason=error.message)
-            async with self._audit.recorded(_act(BY_OIDC, "anonymous", visit)):
-                raise
+            await self._note_unproved(_act(BY_OIDC, "anonymous", visit), error)
+            raise
         async with self._audit.recorded(_act(BY_OIDC, identity.actor, visit)):
             return await self._begin(identity, login.session_lifetime)
+
+    async def _note_unproved(self, act: Act, error: VirtumancerError) -> None:
+        """Put on record that nobody signed in at the provider; what comes in masses only with its count."""
+        try:
+            # Anybody can send a browser back; this slows nobody down, it only says what is a mass.
+            self._unproved.begin("", act.address)
+        except TooManyAttempts as pause:
+            await self._note_refused(act, error, pause.retry_after)
+            return
+        if isinstance(error, TooManyAttempts):
+            await self._note_refused(act, error, error.retry_after)
+            return
+        await self._audit.end(await self._audit.begin(act), error.code)
+
+    async def _note_refused(self, act: Act, error: VirtumancerError, seconds: float) -> None:
+        key = "/".join((act.what, network_of(act.address), *act.target.values()))
+        await self.refused.note(key, act, error.code, seconds)
 
     async def _begin(self, identity: OIDCIdentity, lifetime: timedelta) -> NewWebSession:
         stored = msgspec.json.encode(identity).decode()
