@@ -16,6 +16,7 @@ from virtumancer.http.auditing import Auditing
 from virtumancer.http.borders import Borders
 from virtumancer.http.compression import Compression
 from virtumancer.http.etags import ETags
+from virtumancer.http.head import with_head
 from virtumancer.http.idempotent import Idempotent
 from virtumancer.http.open_answers import with_open_answers
 from virtumancer.http.own_pages import own_pages
@@ -113,7 +114,9 @@ class Application:
         self._hosts, services = self._build_services()
         self._services = services
         self._callers.on_change(lambda: services.consoles.withdraw(self._may_have))
-        self._asgi = StopAnswer(keep_segments(with_open_answers(with_raw_sockets(self._build_http(services)))))
+        self._asgi = StopAnswer(
+            with_head(keep_segments(with_open_answers(with_raw_sockets(self._build_http(services)))))
+        )
         self._opened = AsyncExitStack()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

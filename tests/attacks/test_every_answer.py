@@ -11,7 +11,7 @@ UPGRADE = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 
 REQUESTS: list[tuple[str, tuple[str, ...], int]] = [
     ("GET /api/v1/hosts HTTP/1.1", (), 200),
     ("GET /api/v1/openapi.json HTTP/1.1", (), 200),
-    ("HEAD /api/v1/health HTTP/1.1", (), 405),
+    ("HEAD /api/v1/health HTTP/1.1", (), 200),
     ("GET /sign-in HTTP/1.1", (), 308),
     ("GET /sign-in/ HTTP/1.1", (), 200),
     ("GET /sign-in/sign-in.js HTTP/1.1", (), 200),

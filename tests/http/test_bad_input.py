@@ -18,7 +18,6 @@ from virtumancer.testing import FakeHypervisor
         (b'{"id":"a"}', 422, "uri"),
         (b'{"id":1,"uri":"fake://kvm1"}', 422, "id"),
         (b'{"id":"a","uri":null}', 422, "uri"),
-        (b'{"id":"a","uri":"fake://kvm1","colour":"red"}', 422, "colour"),
         (b'{"id":"","uri":"fake://kvm1"}', 422, "id"),
         (b'{"id":"..","uri":"fake://kvm1"}', 422, "id"),
         (b'{"id":"a b","uri":"fake://kvm1"}', 422, "id"),

@@ -12,12 +12,14 @@ from virtumancer.errors import Forbidden, MisdirectedRequest
 __all__ = ["Borders"]
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+PROBES = frozenset({"/livez", "/readyz"})
 
 
 class Borders:
     """Middleware that refuses foreign Host headers, and foreign origins on sockets and unsafe methods.
 
-    A request without Origin comes from no browser page and passes.
+    A request without Origin comes from no browser page and passes. What probes ask may also be asked by address, or
+    without a name as HTTP/1.0 has it: a foreign page reaches us by its own name only.
     """
 
     def __init__(self, bind: str, allowed_hosts: Collection[str], allowed_origins: Collection[str]) -> None:
@@ -36,8 +38,11 @@ class Borders:
         self._check_origin(req)
 
     def _check_host(self, req: Request) -> None:
-        name = _host_name(req.get_header("Host") or "")
+        header = req.get_header("Host")
+        name = _host_name(header or "")
         if name in self._names or _is_loopback(name):
+            return
+        if req.path in PROBES and (header is None or _address(name)):
             return
         raise MisdirectedRequest(
             f"this server is not {name[:100]!r}; if that is a name of it, add it to server.allowed_hosts"
@@ -68,7 +73,12 @@ def _host_name(header: str) -> str:
 
 
 def _is_loopback(name: str) -> bool:
+    address = _address(name)
+    return address is not None and address.is_loopback
+
+
+def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(name).is_loopback
+        return ipaddress.ip_address(name)
     except ValueError:
-        return False
+        return None

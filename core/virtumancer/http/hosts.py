@@ -42,8 +42,11 @@ __all__ = [
 ]
 
 
-class NewHost(Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of `POST /hosts`; `host_key` approves SSH host keys by fingerprint (several with a jump host)."""
+class NewHost(Struct, frozen=True):
+    """The body of `POST /hosts`; `host_key` approves SSH host keys by fingerprint (several with a jump host).
+
+    Further keys are ignored: clients send back what they were shown.
+    """
 
     # Only for the schema: the service refuses the others, with a sentence that says more than a pattern.
     id: Annotated[str, Meta(extra_json_schema={"pattern": "^[A-Za-z0-9._-]{1,63}$"})]

@@ -15,6 +15,8 @@ from virtumancer.services.fields import Field, Kind
 __all__ = ["SORTABLE", "Order", "Position", "SortKey"]
 
 T = TypeVar("T")
+# What is nested is refused at its first bracket, however deep it is.
+Scalar = str | int | float | bool | None
 Position = tuple[Any, ...]
 """The values of the sort keys of a row."""
 
@@ -70,7 +72,7 @@ class Order:
             raise _no_cursor()
         try:
             written = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-            name, *values = msgspec.json.decode(written, type=list[Any])
+            name, *values = msgspec.json.decode(written, type=list[Scalar])
         except (binascii.Error, ValueError):  # msgspec's errors are ValueErrors
             raise _no_cursor() from None
         if name != self._name or len(values) != len(self._keys):

@@ -85,11 +85,11 @@ async def _set_used(times: Mapping[str, datetime]) -> None:
 async def _remove(token_id: str) -> frozenset[str]:
     removed = set[str]()
     async with in_transaction():
-        ids = await TokenModel.filter(id=token_id).select_for_update().values_list("id", flat=True)
+        ids = {row.id for row in await TokenModel.filter(id=token_id).select_for_update()}
         while ids:
-            removed |= set(ids)
+            removed |= ids
             await TokenModel.filter(id__in=ids).delete()
-            ids = await TokenModel.filter(parent__in=ids).select_for_update().values_list("id", flat=True)
+            ids = {row.id for row in await TokenModel.filter(parent__in=ids).select_for_update()}
     return frozenset(removed)
 
 

@@ -58,7 +58,7 @@ class Asking:
             raise SignInFailed(f"the provider refused {what}: {status} {_reason(body)}", why="refused")
         try:
             return msgspec.json.decode(body, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             # Without its cause: that holds what was read.
             raise SignInFailed(f"what the provider answered is no {what}", why="refused") from None
 
@@ -80,7 +80,7 @@ def _reason(body: bytes) -> str:
     """Return the provider's own code for what is wrong, which names no secret."""
     try:
         return ascii(msgspec.json.decode(body, type=_Refusal).error[:100])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
 
 
