@@ -166,21 +166,27 @@ class CallThread:
 
     def _serve(self, node: Node) -> None:
         while not self._closing:
-            call = self._calls.get()
-            if call is not None and not call.future.done():
-                self._current = call
-                self._make(call, node)
-                self._current = None
+            self._make(self._calls.get(), node)
         self._refuse_the_rest()
 
-    def _make(self, call: _Call, node: Node) -> None:
+    def _make(self, call: _Call | None, node: Node) -> None:
+        # Busy before the look at the future: whoever cancels a call and finds the thread free knows that it never runs.
+        self._current = call
+        if call is None or call.future.done():
+            self._current = None
+            return
         try:
             result = call.function(node)
         except Exception as error:  # noqa: BLE001 -- whatever it is, it belongs to the one who waits in `call`
             _forget_libvirt_objects(error)
-            self._settle(call.future, error=error)
+            self._answer(call, error=error)
         else:
-            self._settle(call.future, result)
+            self._answer(call, result)
+
+    def _answer(self, call: _Call, result: object = None, error: Exception | None = None) -> None:
+        """Be free, then tell: whoever has the answer may lend the thread to somebody else at once."""
+        self._current = None
+        self._settle(call.future, result, error)
 
     def _refuse_the_rest(self) -> None:
         with contextlib.suppress(queue.Empty):

@@ -14,6 +14,7 @@ from virtumancer.contracts import VM, EventsMissed, Graphics, PowerVerb, VMChang
 from virtumancer.errors import CallTimeout, HostLost, HostUnreachable, HypervisorError, WrongPowerState
 from virtumancer_libvirt.connection import LibvirtConnection
 from virtumancer_libvirt.driver import LibvirtDriver
+from virtumancer_libvirt.node import Node
 
 from .conftest import Connect
 from .counting import CountingRelay
@@ -185,6 +186,16 @@ async def test_a_sample_of_many_is_one_round_trip(connect: Connect, qemu: Privat
         relay.calls.clear()
         assert len(await host.sample(uuids)) == 20
         assert sum(relay.reads().values()) == 1
+        await host.aclose()
+
+
+async def test_slow_calls_in_turn_share_one_connection(connect: Connect, qemu: PrivateLibvirtd, tmp_path: Path) -> None:
+    async with CountingRelay(tmp_path, qemu.socket) as relay:
+        host = await connect(relay.uri)
+        before = relay.connections
+        for _ in range(200):
+            await host._pool.slow(Node.ping, timeout=5, doing="answer")
+        assert relay.connections == before + 1
         await host.aclose()
 
 
