@@ -7,7 +7,7 @@ from msgspec import Struct
 from virtumancer.contracts import Graphics
 from virtumancer_libvirt.domain_xml import Element, attribute, parse_xml, text
 
-__all__ = ["Definition", "parse_definition"]
+__all__ = ["UNREADABLE", "Definition", "parse_definition"]
 
 _KIB: dict[str, float] = {
     "b": 1 / 1024,
@@ -37,6 +37,11 @@ class Definition(Struct, frozen=True):
     max_mem: int = 0
     memory: int = 0
     vcpu: int = 0
+    readable: bool = True
+    """Whether any of this was read: what was not is unknown, and not empty."""
+
+
+UNREADABLE = Definition(readable=False)
 
 
 def parse_definition(document: str) -> Definition:

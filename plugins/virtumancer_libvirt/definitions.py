@@ -6,7 +6,7 @@ from functools import partial
 
 from virtumancer.errors import HypervisorError
 from virtumancer_libvirt.cache import DefinitionCache
-from virtumancer_libvirt.definition import Definition, parse_definition
+from virtumancer_libvirt.definition import UNREADABLE, Definition, parse_definition
 from virtumancer_libvirt.node import Node
 from virtumancer_libvirt.pool import Pool
 
@@ -27,28 +27,34 @@ class Definitions:
         self._cache = cache
         self._timeout = timeout
 
-    async def of(self, uuids: Sequence[str]) -> Mapping[str, Definition]:
-        """Return the definitions of all these VMs that still exist, and forget all others."""
+    async def of(self, uuids: Sequence[str]) -> Mapping[str, Definition | None]:
+        """Return the definition of each of these VMs, None for one that the host has no more; forget all others.
+
+        A VM that changes while others are read has the definition that it had before; the next look reads the new one.
+        """
         began = self._cache.begin()
-        missing = self._cache.missing(uuids)
+        # Taken now: events may empty the cache while what is missing is read.
+        known, missing = self._cache.known(uuids), self._cache.missing(uuids)
         batches = [missing[start : start + _BATCH] for start in range(0, len(missing), _BATCH)]
         functions = [partial(_read, uuids=batch) for batch in batches]
-        fresh: dict[str, Definition] = {}
+        fresh: dict[str, Definition | None] = {}
         for found in await self._pool.spread(functions, timeout=self._timeout, doing="describe its VMs"):
             fresh |= found
         for uuid, definition in fresh.items():
-            self._cache.store(uuid, definition, began)
+            if definition is not None:
+                self._cache.store(uuid, definition, began)
         self._cache.retain(frozenset(uuids))
-        return self._cache.known(uuids) | fresh
+        return known | fresh
 
 
-def _read(node: Node, uuids: Sequence[str]) -> dict[str, Definition]:
+def _read(node: Node, uuids: Sequence[str]) -> dict[str, Definition | None]:
     """Read and parse on the connection's thread: parsing costs more than the call."""
-    found: dict[str, Definition] = {}
-    for uuid, document in node.xmls(uuids).items():
-        try:
-            found[uuid] = parse_definition(document)
-        except HypervisorError as error:  # one odd VM must not hide all others
-            log.warning("VM %s is listed without its definition: %s", uuid, error)
-            found[uuid] = Definition()
-    return found
+    return {uuid: None if document is None else _parsed(uuid, document) for uuid, document in node.xmls(uuids).items()}
+
+
+def _parsed(uuid: str, document: str) -> Definition:
+    try:
+        return parse_definition(document)
+    except HypervisorError as error:  # one odd VM must not hide all others
+        log.warning("VM %s is listed without its definition: %s", uuid, error)
+        return UNREADABLE

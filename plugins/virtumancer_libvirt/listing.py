@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from virtumancer.contracts import VM, VMState
-from virtumancer_libvirt.definition import Definition
+from virtumancer_libvirt.definition import UNREADABLE, Definition
 from virtumancer_libvirt.node import Node, Record, as_state
 from virtumancer_libvirt.uptime import Uptimes
 
@@ -28,13 +28,13 @@ def take_snapshot(node: Node) -> Snapshot:
 
 
 def build_vms(
-    snapshot: Snapshot, definitions: Mapping[str, Definition], uptimes: Uptimes, last: Mapping[str, VM]
+    snapshot: Snapshot, definitions: Mapping[str, Definition | None], uptimes: Uptimes, last: Mapping[str, VM]
 ) -> list[VM]:
-    """Put the listing together; a VM whose definition is gone vanished meanwhile and is left out."""
+    """Put the listing together; only a VM of which the host said meanwhile that it is gone is left out."""
     return [
-        _vm(record, definitions[record.uuid], snapshot, uptimes, last.get(record.uuid))
+        _vm(record, definition, snapshot, uptimes, last.get(record.uuid))
         for record in snapshot.records
-        if record.uuid in definitions
+        if (definition := definitions.get(record.uuid, UNREADABLE)) is not None
     ]
 
 
@@ -45,6 +45,7 @@ def _vm(record: Record, definition: Definition, snapshot: Snapshot, uptimes: Upt
     vcpu: int = values.get("vcpu.current") or (last.vcpu if last else definition.vcpu)
     # The CPU time of a VM that does not run may be nonsense where the host has no cgroups.
     cpu_time: int = values.get("cpu.time", last.cpu_time if last else 0) if active else 0
+    described = last if last and not definition.readable else definition
     return VM(
         id=max(0, record.id),
         name=record.name,
@@ -56,13 +57,13 @@ def _vm(record: Record, definition: Definition, snapshot: Snapshot, uptimes: Upt
         uptime=uptimes.of(uuid, record.name) if active else -1,
         persistent=uuid not in snapshot.transient,
         autostart=uuid in snapshot.autostart,
-        graphics=definition.graphics,
+        graphics=described.graphics,
         uuid=uuid,
-        description=definition.description,
+        description=described.description,
         vcpu_count=vcpu,
         memory_bytes=max_mem * 1024,
-        cpu_model=definition.cpu_model,
-        cpu_topology_json=definition.cpu_topology_json,
+        cpu_model=described.cpu_model,
+        cpu_topology_json=described.cpu_topology_json,
     )
 
 

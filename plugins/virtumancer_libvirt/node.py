@@ -148,15 +148,16 @@ class Node:
         with self._translated(doing):
             return call(self._domain(uuid))
 
-    def xmls(self, uuids: Sequence[str]) -> dict[str, str]:
-        """Return the XML of many VMs at one round trip each; a VM that is gone is left out."""
-        found: dict[str, str] = {}
+    def xmls(self, uuids: Sequence[str]) -> dict[str, str | None]:
+        """Return the XML of many VMs at one round trip each, None for one that the host has no more."""
+        found: dict[str, str | None] = {}
         self._handles(uuids)
         for uuid in uuids:
             try:
                 found[uuid] = self.xml(uuid)
             except VMNotFound:
                 log.debug("VM %s went while host %s was looked at", uuid, self._label)
+                found[uuid] = None
         return found
 
     def device_bytes(self, uuid: str, device: str, *, nic: bool) -> tuple[int, int] | None:

@@ -49,6 +49,35 @@ class Plain(ConsoleTransport):
         return (await connection.open_console(vm.uuid, self.kind)).stream
 
 
+class Clinging(ByteStream):
+    """A stream that takes its time to close."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+
+    async def read(self, limit: int = 65536) -> bytes:
+        return await self._stream.read(limit)
+
+    async def write(self, data: bytes) -> None:
+        await self._stream.write(data)
+
+    async def close(self) -> None:
+        await asyncio.sleep(0.3)
+        await self._stream.close()
+
+
+class Slow(Plain):
+    """Its viewers take their time to leave."""
+
+    kind = "slow"
+    suffix = "slow"
+
+    async def open(
+        self, connection: HostConnection, vm: VMRef, session: ConsoleSession, head: ChannelHead | None = None
+    ) -> ByteStream:
+        return Clinging(await super().open(connection, vm, session, head))
+
+
 class Many(MultiChannelTransport):
     """Heads are `key:name;`; a session admits the key `k-` + its id."""
 
@@ -73,7 +102,7 @@ class Many(MultiChannelTransport):
 @pytest.fixture
 async def application(tmp_path: Path, kvm1: FakeHypervisor) -> AsyncIterator[Application]:
     transports = ModuleType("transports")
-    transports.virtumancer_console_transports = hookimpl(lambda: [Plain, Many])  # type: ignore[attr-defined]
+    transports.virtumancer_console_transports = hookimpl(lambda: [Plain, Slow, Many])  # type: ignore[attr-defined]
     flags = {
         "database.url": f"sqlite://{tmp_path}/v.db",
         "server.allowed_origins": [ORIGIN],
@@ -302,6 +331,20 @@ async def test_a_second_viewer_shares_is_refused_or_takes_over(client: httpx2.As
         async with connect(base + await ticket(client, on_busy="takeover")):
             assert await close_of(first) == (4423, "somebody else took this console over")
             assert len((await client.get("/consoles")).json()) == 1
+
+
+async def test_of_many_who_take_a_console_over_at_once_one_has_it(
+    client: httpx2.AsyncClient, kvm1: FakeHypervisor, web: str, url: str, ws: str
+) -> None:
+    kvm1.consoles[web] = (ConsoleOffer("slow", True),)
+    paths = [await ticket(client, kind="slow", on_busy="takeover") for _ in range(3)]
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(connect(f"{ws}/slow"))
+        await asyncio.gather(*(stack.enter_async_context(connect(url.replace("http", "ws") + path)) for path in paths))
+        async with asyncio.timeout(5):
+            while len((await client.get("/consoles")).json()) > 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert len((await client.get("/consoles")).json()) == 1
 
 
 async def test_too_many_sessions_are_refused(ws: str) -> None:

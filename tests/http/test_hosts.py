@@ -4,8 +4,9 @@ import asyncio
 
 import httpx2
 
+from virtumancer.app import Application
 from virtumancer.contracts import HostKey
-from virtumancer.errors import HostKeyUnknown, HostUnreachable
+from virtumancer.errors import HostKeyUnknown, HostNotFound, HostUnreachable
 from virtumancer.testing import FakeHypervisor
 
 
@@ -58,3 +59,48 @@ async def test_what_is_approved_while_an_attempt_is_under_way_counts_for_the_nex
     kvm1.faults.release("connect")
     assert (await first).json()["code"] == "host-key-unknown"
     assert (await second).json()["state"] == "connected"
+
+
+async def started(kvm1: FakeHypervisor, call: str, before: int) -> None:
+    while kvm1.faults.calls[call] == before:  # noqa: ASYNC110 - a counter
+        await asyncio.sleep(0)
+
+
+async def test_a_host_removed_while_it_is_being_connected_is_dialled_no_more(
+    client: httpx2.AsyncClient, kvm1: FakeHypervisor
+) -> None:
+    await client.post("/hosts", json={"id": "a", "uri": kvm1.uri})
+    await client.post("/hosts/a/disconnect")
+    kvm1.faults.hang("connect")
+    before = kvm1.faults.calls["connect"]
+    first = asyncio.create_task(client.post("/hosts/a/connect"))
+    await started(kvm1, "connect", before)
+    second = asyncio.create_task(client.post("/hosts/a/connect", json={"host_key": f"SHA256:{'A' * 43}"}))
+    await asyncio.sleep(0.05)  # it waits for the attempt under way
+    assert (await client.delete("/hosts/a")).status_code == 204
+    assert (await first).status_code == 503
+    assert (await second).status_code == 503
+    kvm1.faults.release("connect")
+    await asyncio.sleep(0.3)
+    assert kvm1.faults.calls["connect"] == before + 1
+    assert kvm1.connections == []
+
+
+async def test_of_two_who_remove_a_host_one_is_told_that_it_is_not_there(
+    client: httpx2.AsyncClient, application: Application, kvm1: FakeHypervisor
+) -> None:
+    await client.post("/hosts", json={"id": "a", "uri": kvm1.uri})
+    outcomes = await asyncio.gather(*(application._hosts.remove("a") for _ in range(2)), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [type(None), HostNotFound]
+
+
+async def test_a_host_that_is_disconnected_and_connected_at_once_is_what_is_stored_of_it(
+    client: httpx2.AsyncClient, application: Application, kvm1: FakeHypervisor
+) -> None:
+    await client.post("/hosts", json={"id": "a", "uri": kvm1.uri})
+    for _ in range(5):
+        await asyncio.gather(client.post("/hosts/a/disconnect"), client.post("/hosts/a/connect"))
+        state = (await client.get("/hosts/a")).json()["state"]
+        stored = await application._hosts._store.get("a")
+        assert stored is not None
+        assert (state, len(kvm1.connections)) == (("stopped", 0) if stored.disconnected else ("connected", 1))

@@ -349,3 +349,20 @@ async def test_a_host_that_was_just_added_has_its_vms_in_the_list(
     assert (await client.post("/hosts", json={"id": "late", "uri": kvm1.uri})).status_code == 201
     listed = (await client.get("/vms", params={"filter": 'host = "late"'})).json()
     assert ("web01", "cache") in [(vm["name"], vm["source"]) for vm in listed["items"]]
+
+
+async def test_a_host_that_tells_of_some_of_its_vms_only_keeps_the_others_and_is_stale(
+    client: httpx2.AsyncClient, kvm1: FakeHypervisor
+) -> None:
+    before = {vm["uuid"]: vm["db_id"] for vm in (await client.get("/hosts/a/vms")).json()}
+    kvm1.faults.partial("list_vms", 3)
+
+    partial = {vm["uuid"]: vm["db_id"] for vm in (await client.get("/hosts/a/vms")).json()}
+    (stale,) = (await ask(client))["stale_hosts"]
+    kvm1.faults.partial("list_vms", 0)
+    whole = {vm["uuid"]: vm["db_id"] for vm in (await client.get("/hosts/a/vms")).json()}
+
+    assert partial == whole == before
+    assert (stale["host"], stale["code"]) == ("a", "")
+    assert "did not tell of all its VMs" in stale["detail"]
+    assert (await ask(client))["stale_hosts"] == []

@@ -1,6 +1,8 @@
 """Operations and idempotency keys in the store, on both databases; several processes share one of them."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -103,7 +105,7 @@ async def test_what_has_ended_is_not_interrupted(operations: OperationsRepositor
     await operations.add(operation("a"))
     await operations.update(at_its_end(operation("a")))
     assert not await operations.interrupt(at_its_end(operation("a")))
-    assert await operations.open_of_others(["two"]) == ()
+    assert await operations.unended() == ()
 
 
 @pytest.mark.lab
@@ -129,6 +131,33 @@ async def test_a_start_leaves_the_operations_of_other_processes_alone_until_they
                 assert await living.living(0.01) == frozenset()  # by the clock of the database
                 await living.remove(one.own)
                 assert await keeper.mark_interrupted() == 1
+
+
+class _Overtaken(ProcessesRepository):
+    """Lets something happen right behind each look at who lives."""
+
+    happens: Callable[[], Awaitable[object]]
+
+    async def living(self, within: float) -> frozenset[str]:
+        found = await super().living(within)
+        await self.happens()
+        return found
+
+
+@pytest.mark.lab
+async def test_a_process_that_begins_while_others_look_who_lives_keeps_its_operations(postgresql_url: str) -> None:
+    async with Database(postgresql_url) as database, AsyncExitStack() as stack:
+        store, processes = OperationsRepository(database), _Overtaken(database)
+
+        async def begin() -> None:
+            one = await stack.enter_async_context(Processes(ProcessesRepository(database), shared=True))
+            await store.add(operation(f"of {one.own}"[:16], owner=one.own))
+
+        processes.happens = begin
+        two = Processes(processes, shared=True)
+        keeper = OperationsKeeper(store, two, LocalEventBus(), OperationsConfig(), shared=True)
+        assert await keeper.mark_interrupted() == 0
+        assert [found.info.state for found in await store.page(OperationQuery(), 9)] == ["running"]
 
 
 def key(request_id: str, digest: str = "digest", created_at: datetime = NOON) -> StoredKey:

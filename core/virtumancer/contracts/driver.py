@@ -17,6 +17,7 @@ __all__ = [
     "ConnectSettings",
     "HostConnection",
     "HostDriver",
+    "PartialListing",
     "SupportsEvents",
     "SupportsHostKeyScan",
     "abilities_of",
@@ -43,6 +44,13 @@ class ConnectContext(Struct, frozen=True):
     host_keys: HostKeyPolicy
 
 
+class PartialListing(list[VM]):
+    """What `HostConnection.list_vms` returns when the host could tell of some of its VMs only. Since 1.3.
+
+    Nothing is taken for gone because it is not in here; it stays as it was last seen.
+    """
+
+
 class HostConnection(ABC):
     """A live connection to one host.
 
@@ -57,7 +65,10 @@ class HostConnection(ABC):
 
     @abstractmethod
     async def list_vms(self) -> Sequence[VM]:
-        """List all VMs, active and inactive, at a cost of round trips that does not grow with their number."""
+        """List all VMs, active and inactive, at a cost of round trips that does not grow with their number.
+
+        A VM that is not in it is gone, and its row is deleted, unless it is a `PartialListing`.
+        """
 
     @abstractmethod
     async def find_vm(self, name_or_uuid: str) -> VMRef:

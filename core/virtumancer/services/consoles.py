@@ -243,13 +243,20 @@ class ConsolesService:
             )
 
     async def _send_away(self, host_id: str, vm: VMRef, kind: str) -> None:
+        """Return when nobody has the console, or those who have it were told to leave."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVING):
+                # Somebody may have come while others were leaving.
+                while others := self._told_to_leave(host_id, vm, kind):
+                    for session in others:
+                        await session.left.wait()
+        self._told_to_leave(host_id, vm, kind)
+
+    def _told_to_leave(self, host_id: str, vm: VMRef, kind: str) -> list[LiveSession]:
         others = self.sessions.of(host_id, vm.uuid, kind)
         for session in others:
             session.end(CloseCode.TAKEN_OVER, "somebody else took this console over")
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LEAVING):
-                for session in others:
-                    await session.left.wait()
+        return others
 
     async def _require_offer(self, host: HostSession, vm: VMRef, kind: str) -> None:
         found = {offer.kind: offer for offer in await self._offers(host, vm)}

@@ -61,6 +61,7 @@ class HostsService:
         self._watchers = watchers
         self._sessions: dict[str, HostSession] = {}
         self._adding: set[str] = set()
+        self._removing: set[str] = set()
 
     async def start(self, declared: Mapping[Host, frozenset[str]]) -> None:
         """Take in the declared hosts, each with its approved fingerprints, and begin all sessions."""
@@ -103,6 +104,10 @@ class HostsService:
         except KeyError:
             raise _not_found(host_id) from None
 
+    def has(self, session: HostSession) -> bool:
+        """Say whether this is the session of a host that is there: after a wait it may be that of a removed one."""
+        return self._sessions.get(session.host.id) is session
+
     def ids(self) -> tuple[str, ...]:
         """Name all hosts, in no order."""
         return tuple(self._sessions)
@@ -119,7 +124,7 @@ class HostsService:
         """Raise `InvalidValue` and `HostExists` for a host that cannot be added, whether or not it can be reached."""
         _check(host)
         self._dialler.entry_for(host)
-        if host.id in self._sessions or host.id in self._adding:
+        if host.id in self._sessions or host.id in self._adding or host.id in self._removing:
             raise HostExists(f"host {host.id!r} exists already; choose another id, or delete that host first")
 
     async def add(self, host: Host, approved: Collection[str] = ()) -> Host:
@@ -146,24 +151,39 @@ class HostsService:
     async def remove(self, host_id: str) -> None:
         """Disconnect a host and delete it with everything that hangs on it."""
         session = self.session(host_id)
-        await self._store.remove(host_id)
-        self._sessions.pop(host_id, None)
-        await session.stop("deleted")
+        async with session.switching:
+            self._require(session)
+            await self._store.remove(host_id)
+            self._sessions.pop(host_id, None)
+            # Until the old session has ended it could write its VMs into the rows of a new host of this id.
+            self._removing.add(host_id)
+            try:
+                await session.stop("deleted")
+            finally:
+                self._removing.discard(host_id)
         self._bus.publish(HostRemoved(host_id))
 
     async def connect(self, host_id: str, approved: Collection[str] = ()) -> HostDetail:
         """Connect now, and from now on; raises what the attempt failed with."""
         session = self.session(host_id)
-        await self._store.set_disconnected(host_id, False)
+        async with session.switching:
+            self._require(session)
+            await self._store.set_disconnected(host_id, False)
         await session.connect(approved)
         return await self.detail(host_id)
 
     async def disconnect(self, host_id: str) -> HostDetail:
         """Disconnect until the user connects it again, also across a restart."""
         session = self.session(host_id)
-        await self._store.set_disconnected(host_id, True)
-        await session.stop("disconnected by the user")
+        async with session.switching:
+            self._require(session)
+            await self._store.set_disconnected(host_id, True)
+            await session.stop("disconnected by the user")
         return await self.detail(host_id)
+
+    def _require(self, session: HostSession) -> None:
+        if not self.has(session):
+            raise _not_found(session.host.id)
 
     def _new_session(self, host: Host, approved: frozenset[str] = frozenset()) -> HostSession:
         session = HostSession(host, self._dialler, self._vms, self._bus, self._timing, self._watchers, approved)

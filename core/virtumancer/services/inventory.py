@@ -10,7 +10,7 @@ from functools import cached_property
 import msgspec
 from msgspec import Struct, structs
 
-from virtumancer.contracts import VM
+from virtumancer.contracts import VM, PartialListing
 from virtumancer.errors import VirtumancerError
 from virtumancer.store import VMIdentity, VMsRepository
 
@@ -31,12 +31,16 @@ class Listing:
 
 
 class Seen:
-    """The VMs of a host by UUID as they were last seen, and when; `tag` tells this look from any other."""
+    """The VMs of a host by UUID as they were last seen, and when; `tag` tells this look from any other.
 
-    def __init__(self, vms: Mapping[str, VM], observed_at: datetime, generation: int) -> None:
+    In one that is not `complete`, the VMs that the host did not tell of are as an earlier look saw them.
+    """
+
+    def __init__(self, vms: Mapping[str, VM], observed_at: datetime, generation: int, *, complete: bool) -> None:
         self.vms = vms
         self.observed_at = observed_at
         self.generation = generation
+        self.complete = complete
         self.tag = secrets.token_hex(8)
 
     @cached_property
@@ -56,8 +60,9 @@ class _Difference(Struct):
 class Inventory:
     """Fetches the VMs of a host, keeps the stored rows in step, and says when something is new.
 
-    `fetch` makes the bulk call. Callers that arrive while a fetch is under way share it, unless `touch` was called
-    after it began: then they share the next one, so that nobody reads the state before a change already made.
+    `fetch` makes the bulk call; there is one at a time. Callers that arrive while it is under way share it, unless
+    `touch` was called after it began: then they share the next one, so that nobody reads the state before a change
+    already made.
     """
 
     def __init__(
@@ -74,7 +79,7 @@ class Inventory:
         self._generation = 0
         self._running: tuple[int, asyncio.Task[Listing]] | None = None
         self._next: tuple[int, asyncio.Task[Listing]] | None = None
-        self._known: dict[str, VM] | None = None
+        self._rows: dict[str, VM] | None = None
         self._uuids: dict[str, str] = {}
         self.seen: Seen | None = None
         """The last look that succeeded; None until the first one."""
@@ -96,9 +101,9 @@ class Inventory:
 
     def identify(self, name: str) -> VMIdentity | None:
         """Return the VM that had this name, or else this UUID, at the last look."""
-        known = self._known or {}
         uuid = self._uuids.get(name, name)
-        return VMIdentity(uuid, known[uuid].name) if uuid in known else None
+        vm = self.seen.vms.get(uuid) if self.seen else None
+        return VMIdentity(uuid, vm.name) if vm else None
 
     async def refresh(self) -> Listing:
         """Look at the host now; when this returns, the stored rows are in step."""
@@ -109,11 +114,11 @@ class Inventory:
         for shared in (self._running, self._next):
             if shared and shared[0] == self._generation and not shared[1].done():
                 return shared[1]
-        before = self._running[1] if self._running and not self._running[1].done() else None
-        if before and self._next and not self._next[1].done():
-            # The waiting one has not looked yet: it will see this change too.
+        if self._next and not self._next[1].done():
+            # The waiting one has not looked yet, be the one before it done or not: it will see this change too.
             self._next = (self._generation, self._next[1])
             return self._next[1]
+        before = self._running[1] if self._running and not self._running[1].done() else None
         task = asyncio.create_task(self._refresh(before), name=f"refresh {self._host_id}")
         task.add_done_callback(_retrieve)
         if before:
@@ -135,28 +140,30 @@ class Inventory:
             self._running, self._next = self._next, None
         generation, began = self._generation, datetime.now(UTC)
         try:
-            found = await self._sync(await self._fetch())
+            told = await self._fetch()
+            found = await self._sync(told)
         except VirtumancerError as error:
             self.failure = error
             raise
         self.failure = None
-        self.seen = Seen(found, began, generation)
+        self.seen = Seen(found, began, generation, complete=not isinstance(told, PartialListing))
         vms = tuple(found.values())
         self._uuids = {vm.name: vm.uuid for vm in vms}
         return Listing(vms, msgspec.json.encode(vms))
 
-    async def _sync(self, seen: Sequence[VM]) -> dict[str, VM]:
-        """Bring the rows in step with a complete look; a look that failed never gets here, so it deletes nothing."""
-        if self._known is None:
-            self._known = await self._store.known(self._host_id)
-        known = self._known
-        found = {vm.uuid: _with_row(vm, known.get(vm.uuid)) for vm in seen}
-        difference = _compare(known, found)
+    async def _sync(self, told: Sequence[VM]) -> dict[str, VM]:
+        """Bring the rows in step; a look that failed never gets here, and one that is not complete deletes nothing."""
+        rows = await self._store.known(self._host_id) if self._rows is None else self._rows
+        found = {vm.uuid: _with_row(vm, rows.get(vm.uuid)) for vm in told}
+        if isinstance(told, PartialListing):
+            found = rows | found
+        difference = _compare(rows, found)
         if difference.changed or difference.gone:
+            self._rows = None  # writing may fail or be cancelled: until it is done nobody knows what is stored
             ids = await self._store.apply(self._host_id, difference.changed, difference.gone)
             for uuid, db_id in ids.items():
                 found[uuid] = structs.replace(found[uuid], db_id=db_id)
-        self._known = found
+        self._rows = found
         if difference.news:
             self._on_news()
         return found

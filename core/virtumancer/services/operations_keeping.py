@@ -66,7 +66,10 @@ class OperationsKeeper:
 
     async def mark_interrupted(self) -> int:
         """End the operations of processes that are gone; returns how many."""
-        left = await self._store.open_of_others(await self._processes.living())
+        unended = await self._store.unended()
+        # Asked afterwards: a process that has begun since lives, and so do its operations.
+        living = await self._processes.living()
+        left = [stored for stored in unended if stored.owner not in living]
         for stored in left:
             info = structs.replace(
                 stored.info,

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -33,6 +33,7 @@ from virtumancer.errors import (
 from virtumancer.services.dialling import GRACE, Dialler
 from virtumancer.services.events import EventBus
 from virtumancer.services.inventory import Inventory
+from virtumancer.services.session_outcome import SessionOutcome
 from virtumancer.services.session_status import SessionStatus
 from virtumancer.services.session_timing import SessionTiming
 from virtumancer.services.watch import HostWatch, Watcher
@@ -74,8 +75,11 @@ class HostSession:
         self._watchers = watchers
         self._connection: HostConnection | None = None
         self._task: asyncio.Task[None] | None = None
+        self._stops = 0
+        self._stopping = False
+        self.switching = asyncio.Lock()  # whoever changes what is stored of connecting, until the session followed
         self._wake = asyncio.Event()
-        self._settled: asyncio.Future[None] | None = None
+        self._outcome = SessionOutcome()
         self._always_approved = approved
         self._approved: frozenset[str] = frozenset()
         self._idle = asyncio.Event()
@@ -121,12 +125,15 @@ class HostSession:
 
         An attempt that is under way does not know what is approved only now: then the next one counts.
         """
+        stops = self._stops
         if approved:
             await self._idle.wait()
+        if self._stopping or self._stops != stops:  # its host may be removed by now, and nobody would end it again
+            raise self._status.unavailable()
         if self._connection:
             return
         self._approved = frozenset(approved)
-        settled = self._outcome()
+        settled = self._outcome.future()
         if self._task is None:
             self.start()
         self._wake.set()
@@ -135,7 +142,7 @@ class HostSession:
     async def settle(self) -> None:
         """Wait until the attempt under way succeeded or failed; raises nothing."""
         if self._status.state is HostState.CONNECTING:
-            await asyncio.wait({self._outcome()}, timeout=self._dialler.settings.connect_timeout + GRACE)
+            await asyncio.wait({self._outcome.future()}, timeout=self._dialler.settings.connect_timeout + GRACE)
 
     async def first_look(self, timeout: float) -> None:
         """Wait until the VMs were looked at once, for so many seconds at most; raises nothing."""
@@ -144,6 +151,16 @@ class HostSession:
 
     async def stop(self, reason: str) -> None:
         """Disconnect and stay so."""
+        self._stops += 1
+        self._stopping = True
+        try:
+            await self._end()
+        finally:
+            self._stopping = False
+        self._status.set(HostState.STOPPED, reason)
+        self._outcome.resolve(HostUnavailable(f"host {self.host.id!r} was disconnected: {reason}"))
+
+    async def _end(self) -> None:
         task, self._task = self._task, None
         if task:
             task.cancel()
@@ -151,8 +168,6 @@ class HostSession:
             if stuck:  # code that swallows its cancellation must not hold up a shutdown
                 log.error("a session does not end", host=self.host.id, plugin=self._dialler.plugin_of(self.host))
         await self.inventory.aclose()
-        self._status.set(HostState.STOPPED, reason)
-        self._resolve(HostUnavailable(f"host {self.host.id!r} was disconnected: {reason}"))
 
     async def call(self, use: Callable[[HostConnection], Awaitable[T]]) -> T:
         """Use the connection; raises `HostUnavailable` when there is none."""
@@ -189,7 +204,7 @@ class HostSession:
             failures = 1 if settled else failures + 1
             connection = None
             self._status.set(HostState.LOST, lost, "host-lost")
-            self._resolve(self._status.unavailable())
+            self._outcome.resolve(self._status.unavailable())
             # A host that drops everybody at once (a restart) should not be dialled by everybody at once.
             await self._wait_to_retry(failures)
 
@@ -208,12 +223,12 @@ class HostSession:
         except VirtumancerError as error:
             refused = isinstance(error, REFUSALS)
             self._status.set(HostState.REFUSED if refused else HostState.LOST, error.message, error.code)
-            self._resolve(error)
+            self._outcome.resolve(error)
         except Exception as error:  # a failing store must not end the session for good
             log.exception("connecting failed", host=self.host.id)
             failure = HostUnavailable(f"connecting to host {self.host.id!r} failed: {type(error).__name__}: {error}")
             self._status.set(HostState.LOST, failure.message, failure.code)
-            self._resolve(failure)
+            self._outcome.resolve(failure)
         return None
 
     async def _wait_to_retry(self, failures: int) -> None:
@@ -236,7 +251,7 @@ class HostSession:
             self.inventory.touch()  # what is known is from before
             self._connection = connection
             self.show_trouble(watch.trouble)
-            self._resolve(None)
+            self._outcome.resolve(None)
             return await watch.until_lost()
         except VirtumancerError as error:
             return error.message
@@ -275,26 +290,11 @@ class HostSession:
         """Tell everybody that something about this host's VMs changed."""
         self._bus.publish(VMsChanged(self.host.id))
 
-    async def _list_vms(self) -> list[VM]:
-        return list(await self.call(lambda connection: connection.list_vms()))
+    async def _list_vms(self) -> Sequence[VM]:
+        return await self.call(lambda connection: connection.list_vms())
 
     def _vms_news(self) -> None:
         if self._watch:
             self._watch.news()
         else:
             self.announce()
-
-    def _outcome(self) -> asyncio.Future[None]:
-        if self._settled is None:
-            self._settled = asyncio.get_running_loop().create_future()
-        return self._settled
-
-    def _resolve(self, error: VirtumancerError | None) -> None:
-        settled, self._settled = self._settled, None
-        if settled is None or settled.done():
-            return
-        if error:
-            settled.set_exception(error)
-            settled.exception()  # whoever waits gets it; nobody may be waiting any more
-        else:
-            settled.set_result(None)

@@ -54,7 +54,7 @@ class AllVMs:
                     failure=failure,
                 )
                 for session, failure in zip(sessions, looks, strict=True)
-                if session.host.id in self._hosts.ids()
+                if self._hosts.has(session)
             ],
             f"{self._tag} {self._metadata.revision}",
         )
@@ -207,4 +207,6 @@ def _trouble(session: HostSession, failure: VirtumancerError | None) -> StaleHos
         return StaleHost(session.host.id, failure.code, failure.message)
     if inventory.behind:
         return StaleHost(session.host.id, "", "what changed there has not been looked at yet")
+    if inventory.seen and not inventory.seen.complete:
+        return StaleHost(session.host.id, "", "the host did not tell of all its VMs; the others are as last seen")
     return None

@@ -1,6 +1,6 @@
 """Operations and, for those over many VMs, what became of each."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -66,9 +66,9 @@ class OperationsRepository:
         """Return operations without their outcomes, newest first, those behind this time and id."""
         return await self._database.unit(_page(wanted, limit, after))
 
-    async def open_of_others(self, living: Collection[str]) -> tuple[StoredOperation, ...]:
-        """Return the operations without end whose process is none of these, without their outcomes."""
-        return await self._database.unit(_open_of_others(living))
+    async def unended(self) -> tuple[StoredOperation, ...]:
+        """Return the operations that have not ended, of whatever process, without their outcomes."""
+        return await self._database.unit(_unended())
 
     async def put_outcomes(self, operation_id: str, outcomes: Sequence[OperationOutcome]) -> None:
         """Store the outcomes of an operation, all of them."""
@@ -117,8 +117,8 @@ async def _page(wanted: OperationQuery, limit: int, after: tuple[datetime, str] 
     return tuple([_stored(row) for row in await rows.order_by("-created_at", "-id").limit(limit)])
 
 
-async def _open_of_others(living: Collection[str]) -> tuple[StoredOperation, ...]:
-    rows = await OperationModel.filter(ended_at__isnull=True).exclude(owner__in=list(living)).order_by("created_at")
+async def _unended() -> tuple[StoredOperation, ...]:
+    rows = await OperationModel.filter(ended_at__isnull=True).order_by("created_at")
     return tuple([_stored(row) for row in rows])
 
 

@@ -20,6 +20,7 @@ from virtumancer.contracts import (
     HostConnection,
     HostDriver,
     HostInfo,
+    PartialListing,
     PowerVerb,
     Screenshot,
     ShownHostKey,
@@ -136,7 +137,8 @@ class FakeConnection(HostConnection, SupportsEvents, SupportsConsoles, SupportsS
     async def list_vms(self) -> Sequence[VM]:
         await self._meet("list_vms")
         vms = tuple(self._hypervisor.vms.values())
-        return vms[self._hypervisor.faults.left_out("list_vms") :]
+        left_out = self._hypervisor.faults.left_out("list_vms")
+        return PartialListing(vms[left_out:]) if left_out else vms
 
     async def find_vm(self, name_or_uuid: str) -> VMRef:
         await self._meet("find_vm")

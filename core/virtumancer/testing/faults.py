@@ -41,7 +41,7 @@ class Faults:
         self._dropping[call] = after
 
     def partial(self, call: str, left_out: int = 1) -> None:
-        """Make `list_vms` or `sample` leave out so many VMs, as a host does that is busy; 0 ends that."""
+        """Make `list_vms` or `sample` leave out so many VMs, as a host does that is busy, and say so; 0 ends that."""
         self._partial[call] = left_out
 
     def left_out(self, call: str) -> int:

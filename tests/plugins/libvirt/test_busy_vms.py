@@ -78,11 +78,6 @@ def test_a_state_newer_than_us_is_none() -> None:
     assert listed(FULL | {"state.state": 42}).state is VMState.NOSTATE
 
 
-def test_a_vm_without_a_definition_went_meanwhile() -> None:
-    snapshot = Snapshot([Record("u", "web01", 7, FULL)], frozenset(), frozenset())
-    assert build_vms(snapshot, {}, Uptimes(), {}) == []
-
-
 def test_counters_are_told_by_device() -> None:
     stats = sampled(FULL)
     assert stats.disk_stats == (DeviceCounters("vda", 10, 20), DeviceCounters("sda", 0, 0))
