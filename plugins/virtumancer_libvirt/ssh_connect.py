@@ -12,6 +12,7 @@ from virtumancer.errors import AuthenticationFailed, HostUnreachable, Hypervisor
 from virtumancer_libvirt.dial import dial
 from virtumancer_libvirt.host_keys import HostKeyJudge, KnownKeys, load_known_keys
 from virtumancer_libvirt.identities import Identities, load_files
+from virtumancer_libvirt.prompt import PromptTunnel
 from virtumancer_libvirt.ssh_config import Hop
 
 __all__ = ["HopConnector", "hop_options"]
@@ -118,7 +119,7 @@ class HopConnector:
             return await asyncssh.connect(hop.host, hop.port, tunnel=self._connections[-1], **options)
         tcp = await dial(hop, self._settings.connect_timeout)
         try:
-            return await asyncssh.connect(hop.host, hop.port, sock=tcp, **options)
+            return await asyncssh.connect(hop.host, hop.port, tunnel=PromptTunnel(tcp), **options)
         except BaseException:
             # Cancelled before the handshake began, nobody else has it yet; closing it twice does no harm.
             tcp.close()
