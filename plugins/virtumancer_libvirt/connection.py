@@ -29,12 +29,13 @@ from virtumancer.contracts import (
 from virtumancer.errors import CallTimeout, HostLost, HostUnreachable, HypervisorError, VirtumancerError, VMNotFound
 from virtumancer_libvirt.ages import AgeReader
 from virtumancer_libvirt.cache import DefinitionCache
+from virtumancer_libvirt.chunks import chunks_of
 from virtumancer_libvirt.consoles import Consoles
 from virtumancer_libvirt.definitions import Definitions
 from virtumancer_libvirt.events import EVENT_KINDS, EventHub, Mailbox, RawEvent, change_of
 from virtumancer_libvirt.hardware import parse_hardware
 from virtumancer_libvirt.lifeline import Lifeline
-from virtumancer_libvirt.listing import build_vms, take_snapshot
+from virtumancer_libvirt.listing import Snapshot, build_vms, read_records, take_overview
 from virtumancer_libvirt.node import Node
 from virtumancer_libvirt.pool import Pool
 from virtumancer_libvirt.reach import Reach
@@ -101,12 +102,15 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
         return await self._quick(Node.host_info, "describe itself")
 
     async def list_vms(self) -> Sequence[VM]:
-        """List all VMs in three round trips, and one for each definition that is new or changed."""
+        """List all VMs in three round trips, one for each hundred, and one for each definition that changed."""
         async with self._listing:
             # Beside the listing: over a long line a first look is the sum of the round trips that wait in turn.
             self._want_ages()
-            snapshot = await self._quick(take_snapshot, "list its VMs")
-            definitions = await self._watched(self._definitions.of([record.uuid for record in snapshot.records]))
+            overview = await self._quick(take_overview, "list its VMs")
+            definitions = await self._watched(self._definitions.of(overview.uuids))
+            chunks = chunks_of(overview.uuids, definitions)
+            records = await self._quick(partial(read_records, chunks=chunks), "list its VMs")
+            snapshot = Snapshot(records, overview.transient, overview.autostart)
             if self._loading_ages:
                 await asyncio.wait({self._loading_ages}, timeout=_AGES_PATIENCE)
             vms = build_vms(snapshot, definitions, self._uptimes, self._last)
@@ -126,9 +130,11 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
         return await self._quick(lambda node: parse_hardware(node.xml(uuid)), f"describe VM {uuid}")
 
     async def sample(self, uuids: Sequence[str]) -> Mapping[str, VMStats]:
-        """Read the counters of these VMs in one bulk call."""
-        last = {uuid: self._samples[uuid] for uuid in uuids if uuid in self._samples}
-        samples = await self._quick(lambda node: read_stats(node, uuids, last), "sample its VMs")
+        """Read the counters of these VMs in one bulk call for each hundred."""
+        samples: dict[str, VMStats] = {}
+        for chunk in chunks_of(uuids, self._cache.known(uuids)):
+            last = {uuid: self._samples[uuid] for uuid in chunk.uuids if uuid in self._samples}
+            samples |= await self._quick(partial(read_stats, chunk=chunk, last=last), "sample its VMs")
         self._samples.update(samples)
         return samples
 

@@ -37,6 +37,12 @@ class Definition(Struct, frozen=True):
     max_mem: int = 0
     memory: int = 0
     vcpu: int = 0
+    max_vcpus: int = 0
+    vcpus_fixed: bool = False
+    """Whether the number of vCPUs stays as it is until an event tells of a change.
+
+    There is none when vCPUs are plugged in or out, nor when another number is stored for a VM that is off.
+    """
     readable: bool = True
     """Whether any of this was read: what was not is unknown, and not empty."""
 
@@ -58,7 +64,15 @@ def parse_definition(document: str) -> Definition:
         max_mem=max_mem,
         memory=_kibibytes(domain.find("currentMemory")) or max_mem,
         vcpu=_number(attribute(vcpu, "current")) or _number(text(domain, "vcpu")),
+        max_vcpus=_number(text(domain, "vcpu")),
+        vcpus_fixed=_has_fixed_vcpus(domain),
     )
+
+
+def _has_fixed_vcpus(domain: Element) -> bool:
+    """Say whether a VM runs, which is when its XML has an id, with vCPUs that can be neither plugged in nor out."""
+    may_change = domain.find("vcpu[@current]") is not None or domain.find("vcpus/vcpu[@hotpluggable='yes']") is not None
+    return domain.get("id") is not None and not may_change
 
 
 def _topology(topology: Element | None) -> str:

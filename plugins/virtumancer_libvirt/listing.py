@@ -1,15 +1,24 @@
-"""All VMs of a host as the API shows them, put together from three bulk calls and what is known about each."""
+"""All VMs of a host as the API shows them, put together from bulk calls and what is known about each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
 from virtumancer.contracts import VM, VMState
+from virtumancer_libvirt.chunks import Chunk
 from virtumancer_libvirt.definition import UNREADABLE, Definition
-from virtumancer_libvirt.node import Node, Record, as_state
+from virtumancer_libvirt.node import LISTED, VCPUS, Node, Record, as_state
 from virtumancer_libvirt.uptime import Uptimes
 
-__all__ = ["Snapshot", "build_vms", "take_snapshot"]
+__all__ = ["Overview", "Snapshot", "build_vms", "read_records", "take_overview"]
+
+
+class Overview(Struct, frozen=True):
+    """Which VMs a host has, which of them are transient, and which start with it."""
+
+    uuids: list[str]
+    transient: frozenset[str]
+    autostart: frozenset[str]
 
 
 class Snapshot(Struct, frozen=True):
@@ -20,11 +29,20 @@ class Snapshot(Struct, frozen=True):
     autostart: frozenset[str]
 
 
-def take_snapshot(node: Node) -> Snapshot:
-    """Make the three round trips of a listing."""
-    records = node.all_records()
+def take_overview(node: Node) -> Overview:
+    """Make the three round trips of a listing that tell which VMs there are."""
+    uuids = node.uuids()
     transient, autostart = node.transient_and_autostart()
-    return Snapshot(records=records, transient=transient, autostart=autostart)
+    return Overview(uuids=uuids, transient=transient, autostart=autostart)
+
+
+def read_records(node: Node, chunks: Sequence[Chunk]) -> list[Record]:
+    """Make one round trip for each chunk."""
+    return [
+        record
+        for chunk in chunks
+        for record in node.records_of(chunk.uuids, LISTED | (VCPUS if chunk.counts_vcpus else 0))
+    ]
 
 
 def build_vms(
@@ -42,7 +60,8 @@ def _vm(record: Record, definition: Definition, snapshot: Snapshot, uptimes: Upt
     """A value that a busy VM did not tell is the last known one, or else the configured one."""
     values, uuid, active = record.values, record.uuid, record.id >= 0
     max_mem: int = values.get("balloon.maximum") or (last.max_mem if last else definition.max_mem)
-    vcpu: int = values.get("vcpu.current") or (last.vcpu if last else definition.vcpu)
+    configured = last.vcpu if last and not definition.vcpus_fixed else definition.vcpu
+    vcpu: int = values.get("vcpu.current") or configured
     # The CPU time of a VM that does not run may be nonsense where the host has no cgroups.
     cpu_time: int = values.get("cpu.time", last.cpu_time if last else 0) if active else 0
     described = last if last and not definition.readable else definition

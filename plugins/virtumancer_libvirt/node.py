@@ -14,21 +14,18 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from virtumancer.contracts import HostInfo, PowerVerb, VMRef, VMState
-from virtumancer.errors import VMNotFound, WrongPowerState
+from virtumancer.errors import HypervisorError, VMNotFound, WrongPowerState
 from virtumancer_libvirt.api import libvirt, open_raw, reason_of, translated
 
-__all__ = ["LISTED", "SAMPLED", "Node", "Record", "as_state"]
+__all__ = ["LISTED", "SAMPLED", "VCPUS", "Node", "Record", "as_state"]
 
 log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
-LISTED: int = (
-    libvirt.VIR_DOMAIN_STATS_STATE
-    | libvirt.VIR_DOMAIN_STATS_CPU_TOTAL
-    | libvirt.VIR_DOMAIN_STATS_BALLOON
-    | libvirt.VIR_DOMAIN_STATS_VCPU
-)
+LISTED: int = libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_BALLOON
+VCPUS: int = libvirt.VIR_DOMAIN_STATS_VCPU
+"""Tells about each vCPU of a running VM, where all that we want is their number: asked for only where it has to be."""
 SAMPLED: int = LISTED | libvirt.VIR_DOMAIN_STATS_INTERFACE | libvirt.VIR_DOMAIN_STATS_BLOCK
 
 _NOT_THERE = frozenset(
@@ -102,22 +99,21 @@ class Node:
         with self._translated("answer"):
             self._raw.getLibVersion()
 
-    def all_records(self) -> list[Record]:
-        """Describe all VMs in one call, or in one per VM where the hypervisor has no bulk statistics."""
-        pairs = self._bulk("list its VMs", lambda flags: self._raw.getAllDomainStats(LISTED, flags))
-        if pairs is None:
-            with self._translated("list its VMs"):
-                pairs = [(domain, dict[str, Any]()) for domain in self._raw.listAllDomains(0)]
-        records = self._records(pairs)
-        self._domains = {record.uuid: domain for record, (domain, _values) in zip(records, pairs, strict=True)}
-        return self._completed(records)
+    def uuids(self) -> list[str]:
+        """Name all VMs in one call."""
+        with self._translated("list its VMs"):
+            self._domains = {domain.UUIDString(): domain for domain in self._raw.listAllDomains(0)}
+        return list(self._domains)
 
-    def records_of(self, uuids: Sequence[str]) -> list[Record]:
-        """Read the counters of these VMs in one call; a VM that is gone is left out."""
+    def records_of(self, uuids: Sequence[str], groups: int) -> list[Record]:
+        """Read these groups of statistics in one call; a VM that is gone is left out.
+
+        So few at once that the reply stays far below the limit of libvirt's protocol, which ends the connection.
+        """
         handles = self._handles(uuids)
         pairs: list[tuple[Any, dict[str, Any]]] | None = None
         if handles:
-            pairs = self._bulk("sample its VMs", lambda flags: self._raw.domainListGetStats(handles, SAMPLED, flags))
+            pairs = self._bulk("read its VMs", lambda flags: self._raw.domainListGetStats(handles, groups, flags))
         return self._completed(self._records([(handle, {}) for handle in handles] if pairs is None else pairs))
 
     def transient_and_autostart(self) -> tuple[frozenset[str], frozenset[str]]:
@@ -149,7 +145,10 @@ class Node:
             return call(self._domain(uuid))
 
     def xmls(self, uuids: Sequence[str]) -> dict[str, str | None]:
-        """Return the XML of many VMs at one round trip each, None for one that the host has no more."""
+        """Return the XML of many VMs at one round trip each, None for one that the host has no more.
+
+        What cannot be read is empty.
+        """
         found: dict[str, str | None] = {}
         self._handles(uuids)
         for uuid in uuids:
@@ -158,6 +157,9 @@ class Node:
             except VMNotFound:
                 log.debug("VM %s went while host %s was looked at", uuid, self._label)
                 found[uuid] = None
+            except HypervisorError as error:  # as an XML over the 4 MiB of libvirt's protocol, which hides no other VM
+                log.warning("VM %s of host %s has no XML for us: %s", uuid, self._label, error)
+                found[uuid] = ""
         return found
 
     def device_bytes(self, uuid: str, device: str, *, nic: bool) -> tuple[int, int] | None:
@@ -283,8 +285,7 @@ class Node:
 
     def _handles(self, uuids: Sequence[str]) -> list[Any]:
         if not self._domains.keys() >= set(uuids):
-            with self._translated("list its VMs"):
-                self._domains = {domain.UUIDString(): domain for domain in self._raw.listAllDomains(0)}
+            self.uuids()
         return [self._domains[uuid] for uuid in uuids if uuid in self._domains]
 
     def _domain(self, uuid: str) -> Any:

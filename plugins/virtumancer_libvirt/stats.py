@@ -4,22 +4,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from virtumancer.contracts import DeviceCounters, VMStats
+from virtumancer_libvirt.chunks import Chunk
 from virtumancer_libvirt.hardware import parse_hardware
-from virtumancer_libvirt.node import Node, Record, as_state
+from virtumancer_libvirt.node import SAMPLED, VCPUS, Node, Record, as_state
 
 __all__ = ["read_stats"]
 
 
-def read_stats(node: Node, uuids: Sequence[str], last: Mapping[str, VMStats]) -> dict[str, VMStats]:
+def read_stats(node: Node, chunk: Chunk, last: Mapping[str, VMStats]) -> dict[str, VMStats]:
     """Sample these VMs in one bulk call, plus one per device where the hypervisor's bulk call knows no devices."""
-    return {record.uuid: _stats(node, record, last.get(record.uuid)) for record in node.records_of(uuids)}
+    records = node.records_of(chunk.uuids, SAMPLED | (VCPUS if chunk.counts_vcpus else 0))
+    return {
+        record.uuid: _stats(node, record, chunk.vcpus.get(record.uuid), last.get(record.uuid)) for record in records
+    }
 
 
-def _stats(node: Node, record: Record, last: VMStats | None) -> VMStats:
+def _stats(node: Node, record: Record, vcpus: int | None, last: VMStats | None) -> VMStats:
     values, active = record.values, record.id >= 0
     state = as_state(values.get("state.state", 0))
     max_mem: int = values.get("balloon.maximum", last.max_mem if last else 0)
-    vcpu: int = values.get("vcpu.current", last.vcpu if last else 0)
+    if vcpus is None:
+        vcpus = last.vcpu if last else 0
+    vcpu: int = values.get("vcpu.current", vcpus)
     if not active:
         return VMStats(state=state, memory=0, max_mem=max_mem, vcpu=vcpu, cpu_time=0)
     disks, nics = _devices(node, record, last)

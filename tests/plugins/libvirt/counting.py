@@ -9,6 +9,7 @@ from typing import Self
 
 REMOTE_PROGRAM = 0x20008086
 CALL = 0
+REPLY = 1
 PROCEDURES = {
     2: "ConnectClose",
     14: "DomainGetXMLDesc",
@@ -22,12 +23,16 @@ PROCEDURES = {
 
 
 class CountingRelay:
-    """Listens on `socket` and passes everything on to `target`; `calls` counts what clients asked for."""
+    """Listens on `socket` and passes everything on to `target`; `calls` counts what clients asked for.
+
+    `largest` are the bytes of the largest reply to each.
+    """
 
     def __init__(self, folder: Path, target: Path) -> None:
         self.socket = folder / "relay-sock"
         self.uri = f"qemu+unix:///system?socket={self.socket}"
         self.calls: Counter[str] = Counter()
+        self.largest: Counter[str] = Counter()
         self.connections = 0
         self._target = target
         self._tasks: set[asyncio.Task[None]] = set()
@@ -55,28 +60,39 @@ class CountingRelay:
         self._tasks.add(task)
         self.connections += 1
         back, forth = await asyncio.open_unix_connection(self._target)
-        answers = asyncio.create_task(_copy(back, writer))
+        answers = asyncio.create_task(self._copy(back, writer))
         try:
-            while True:
-                size = await reader.readexactly(4)
-                body = await reader.readexactly(struct.unpack(">I", size)[0] - 4)
-                self._count(body)
-                forth.write(size + body)
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            while packet := await _packet(reader):
+                self._count(packet)
+                forth.write(packet)
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
             answers.cancel()
             await asyncio.wait({answers})
-        finally:
             forth.close()
             writer.close()
             self._tasks.discard(task)
 
-    def _count(self, body: bytes) -> None:
-        program, _version, procedure, kind = struct.unpack(">IIII", body[:16])
+    def _count(self, packet: bytes) -> None:
+        size, program, _version, procedure, kind = struct.unpack(">5I", packet[:20])
+        name = PROCEDURES.get(procedure, str(procedure))
         if program == REMOTE_PROGRAM and kind == CALL:
-            self.calls[PROCEDURES.get(procedure, str(procedure))] += 1
+            self.calls[name] += 1
+        elif program == REMOTE_PROGRAM and kind == REPLY:
+            self.largest[name] = max(self.largest[name], size)
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while packet := await _packet(reader):
+            self._count(packet)
+            writer.write(packet)
+        writer.close()
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-    writer.close()
+async def _packet(reader: asyncio.StreamReader) -> bytes:
+    """The next packet with its length before it; nothing at the end."""
+    try:
+        size = await reader.readexactly(4)
+        return size + await reader.readexactly(struct.unpack(">I", size)[0] - 4)
+    except asyncio.IncompleteReadError:
+        return b""

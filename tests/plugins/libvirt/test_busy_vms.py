@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from virtumancer.contracts import VM, DeviceCounters, VMState, VMStats
+from virtumancer_libvirt.chunks import Chunk
 from virtumancer_libvirt.definition import Definition
 from virtumancer_libvirt.listing import Snapshot, build_vms
 from virtumancer_libvirt.node import Node, Record
@@ -43,12 +44,12 @@ class Wire:
     def __init__(self, values: dict[str, Any]) -> None:
         self._values = values
 
-    def records_of(self, uuids: Sequence[str]) -> list[Record]:
+    def records_of(self, uuids: Sequence[str], groups: int) -> list[Record]:
         return [Record(uuid, "web01", 7, self._values) for uuid in uuids]
 
 
 def sampled(values: dict[str, Any], last: VMStats | None = None) -> VMStats:
-    return read_stats(cast("Node", Wire(values)), ["u"], {} if last is None else {"u": last})["u"]
+    return read_stats(cast("Node", Wire(values)), Chunk(("u",)), {} if last is None else {"u": last})["u"]
 
 
 def test_what_was_told_is_listed() -> None:

@@ -87,6 +87,7 @@ def test_a_definition_holds_what_the_listing_shows() -> None:
         max_mem=2097152,
         memory=1048576,
         vcpu=3,
+        max_vcpus=4,
     )
 
 

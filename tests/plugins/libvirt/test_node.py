@@ -56,7 +56,7 @@ def test_a_vm_that_is_not_there(node: Node) -> None:
 
 def test_a_closed_node_can_be_asked_nothing_and_holds_nothing(node: Node) -> None:
     other = Node("test:///default", "kvm1", keepalive=False)
-    other.all_records()
+    other.uuids()
     other.close()
     assert (other._raw, other._domains) == (None, {})
 

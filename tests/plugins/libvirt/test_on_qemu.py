@@ -21,7 +21,7 @@ from .counting import CountingRelay
 
 pytestmark = pytest.mark.lab
 
-LISTING = {"ConnectGetAllDomainStats": 1, "ConnectListAllDomains": 2}
+LISTING = {"ConnectGetAllDomainStats": 1, "ConnectListAllDomains": 3}
 
 
 @pytest.fixture
@@ -133,9 +133,9 @@ async def test_what_virsh_does_is_heard(host: LibvirtConnection, qemu: PrivateLi
     assert (event.name, event.change) == ("heard", VMChange.DEFINED)
 
 
-@pytest.mark.parametrize("number", [5, 50])
-async def test_a_listing_takes_three_round_trips_however_many_vms(
-    connect: Connect, qemu: PrivateLibvirtd, tmp_path: Path, number: int
+@pytest.mark.parametrize(("number", "chunks"), [(5, 1), (100, 1), (201, 3)])
+async def test_a_listing_takes_three_round_trips_and_one_for_each_hundred_vms(
+    connect: Connect, qemu: PrivateLibvirtd, tmp_path: Path, number: int, chunks: int
 ) -> None:
     qemu.define(*(plain_definition(f"vm{one}") for one in range(number)))
     async with CountingRelay(tmp_path, qemu.socket) as relay:
@@ -143,8 +143,51 @@ async def test_a_listing_takes_three_round_trips_however_many_vms(
         await host.list_vms()
         relay.calls.clear()
         assert len(await host.list_vms()) == number
-        assert relay.reads() == LISTING
+        assert relay.reads() == LISTING | {"ConnectGetAllDomainStats": chunks}
         await host.aclose()
+
+
+async def test_replies_do_not_grow_with_the_vcpus_of_running_guests(
+    connect: Connect, qemu: PrivateLibvirtd, tmp_path: Path
+) -> None:
+    qemu.define(firmware_guest("broad", vcpus=24))
+    qemu.virsh("start", "broad")
+    async with CountingRelay(tmp_path, qemu.socket) as relay:
+        host = await connect(relay.uri)
+        [vm] = await host.list_vms()
+        stats = (await host.sample([vm.uuid]))[vm.uuid]
+        assert (vm.vcpu, vm.vcpu_count, stats.vcpu) == (24, 24, 24)
+        assert 0 < relay.largest["ConnectGetAllDomainStats"] < 2048, "each vCPU takes 200 bytes and more"
+        await host.aclose()
+
+
+async def test_the_number_of_vcpus_follows_what_is_plugged_in_and_what_is_stored(
+    host: LibvirtConnection, qemu: PrivateLibvirtd
+) -> None:
+    growing = firmware_guest("growing", vcpus=4).replace("<vcpu>4<", "<vcpu current='1'>4<")
+    qemu.define(growing, plain_definition("resting", vcpus=3))
+    qemu.virsh("start", "growing")
+    before = {vm.name: vm.vcpu for vm in await host.list_vms()}
+    qemu.virsh("setvcpus", "growing", "2", "--live")
+    qemu.virsh("setvcpus", "resting", "2", "--config")
+    after = {vm.name: vm for vm in await host.list_vms()}
+    assert before == {"growing": 1, "resting": 3}
+    assert {name: vm.vcpu for name, vm in after.items()} == {"growing": 2, "resting": 2}
+    sampled = await host.sample([vm.uuid for vm in after.values()])
+    assert {name: sampled[vm.uuid].vcpu for name, vm in after.items()} == {"growing": 2, "resting": 2}
+
+
+async def test_a_guest_whose_xml_is_too_long_for_a_reply_hides_no_other(
+    host: LibvirtConnection, qemu: PrivateLibvirtd
+) -> None:
+    # libvirt writes five bytes for each of these, and a text of its protocol may have 4 MiB.
+    long = f"<description><![CDATA[{'&' * 900_000}]]></description></domain>"
+    qemu.define(plain_definition("long").replace("</domain>", long), plain_definition("other"))
+    vms = {vm.name: vm for vm in await host.list_vms()}
+    assert sorted(vms) == ["long", "other"]
+    assert (vms["long"].state, vms["long"].max_mem, vms["long"].vcpu) == (VMState.SHUTOFF, 65536, 1)
+    with pytest.raises(HypervisorError, match="message payload"):
+        await host.hardware(vms["long"].uuid)
 
 
 async def test_only_the_definition_that_changed_is_read_again(
