@@ -3,8 +3,9 @@
 import re
 from collections.abc import Mapping, Sequence
 from typing import cast
+from urllib.parse import unquote
 
-__all__ = ["MASK", "is_secret_key", "mask_data", "mask_text", "mask_url"]
+__all__ = ["MASK", "holds_secret", "is_secret_key", "mask_data", "mask_text", "mask_url"]
 
 MASK = "***"
 
@@ -35,6 +36,11 @@ def mask_text(text: str) -> str:
 def mask_url(url: str) -> str:
     """Replace the password of one URL, whatever characters it holds."""
     return mask_text(re.sub(_USER + r".*@", rf"\1{MASK}@", url, flags=re.DOTALL))
+
+
+def holds_secret(url: str) -> bool:
+    """Say whether a URL holds a password, as it is written or as its reader will decode it."""
+    return any(mask_url(one) != one for one in (url, unquote(url)))
 
 
 def mask_data(value: object, key: str = "") -> object:

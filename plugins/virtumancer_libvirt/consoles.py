@@ -78,7 +78,7 @@ class Consoles:
             raise _no_such(devices, "serial")
         if reason := self._why_no_serial(devices):
             raise HypervisorError(f"The serial console of VM {devices.name} cannot be opened: {reason}.")
-        stream, name = await self._reach.dial_daemon(), self._name_at_the_daemon()
+        stream, name = await self._reach.dial_daemon(), self._uri.at_the_daemon
         try:
             async with asyncio.timeout(self._timeout):
                 return ConsoleConnection(await open_serial(stream, name, uuid, safe=self._uri.driver == "qemu"))
@@ -194,10 +194,6 @@ class Consoles:
         if devices.serial != "pty":
             return f"it is connected to a {devices.serial}; libvirt opens one of type pty only"
         return self._reach.why_no_serial()
-
-    def _name_at_the_daemon(self) -> str:
-        """Return the URI as the daemon knows it: without the way to it."""
-        return self._uri.params.get("name") or f"{self._uri.driver}://{self._uri.path or '/'}"
 
 
 def _if_running(devices: ConsoleDevices) -> ConsoleDevices:

@@ -13,6 +13,7 @@ from virtumancer_libvirt.api import start_event_loop
 from virtumancer_libvirt.config import LibvirtConfig
 from virtumancer_libvirt.connection import LibvirtConnection
 from virtumancer_libvirt.events import EventHub
+from virtumancer_libvirt.hypervisors import DAEMON_PATHS, WEB_SERVICES
 from virtumancer_libvirt.lifeline import Lifeline
 from virtumancer_libvirt.node import Node
 from virtumancer_libvirt.pool import Pool
@@ -27,28 +28,11 @@ __all__ = ["LibvirtDriver"]
 
 LOGIN_GRACE = 1.0
 
-_WEB_SERVICES = frozenset({"esx", "gsx", "hyperv", "vpx"})
-"""Hypervisors that libvirt's client reaches by their own web service: there is no daemon to reach by SSH."""
-
 
 class LibvirtDriver(HostDriver, SupportsHostKeyScan):
     """Connects to every hypervisor that libvirt knows."""
 
-    schemes = _WEB_SERVICES | {
-        "bhyve",
-        "ch",
-        "lxc",
-        "openvz",
-        "parallels",
-        "qemu",
-        "test",
-        "vbox",
-        "vmwarefusion",
-        "vmwareplayer",
-        "vmwarews",
-        "vz",
-        "xen",
-    }
+    schemes = WEB_SERVICES | DAEMON_PATHS.keys()
 
     def __init__(self, config: LibvirtConfig | None = None) -> None:
         self._config = config or LibvirtConfig()
@@ -143,13 +127,13 @@ def _checked(text: str, config: LibvirtConfig) -> LibvirtURI:
             field="uri",
         )
     opened = (uri, uri.inner) if uri.inner else (uri,)
-    if not config.local_files and any(one.driver == "test" and one.path != "/default" for one in opened):
+    if not config.local_files and any(one.driver == "test" and one.path not in DAEMON_PATHS["test"] for one in opened):
         raise InvalidValue(
             "this URI would read a file of the machine that libvirt runs on; use test:///default, or let the operator "
             "set [plugins.libvirt] local_files = true",
             field="uri",
         )
-    if uri.is_ssh and uri.driver in _WEB_SERVICES:
+    if uri.is_ssh and uri.driver in WEB_SERVICES:
         message = f"{uri.driver} has a web service and no libvirt daemon to reach by SSH; use {uri.driver}://host/"
         raise InvalidValue(message, field="uri")
     return uri

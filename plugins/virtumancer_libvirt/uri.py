@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from virtumancer.errors import InvalidValue
 from virtumancer_libvirt.daemons import Mode, daemon_sockets
+from virtumancer_libvirt.hypervisors import WEB_SERVICES, check_path
 from virtumancer_libvirt.uri_params import KEPT_FOR_LIBVIRT, check_params, parse_params
 
 __all__ = ["LibvirtURI", "SSHTarget", "Transport", "parse"]
@@ -23,6 +24,8 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9.-]*(\+[A-Za-z0-9]+)?")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@+\\-]{0,254}\$?")
 _PATH = re.compile(r"/?|/[A-Za-z0-9._~/%+,:=-]+")
+_ZONE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,14}")
+"""An interface's name; anything else in an address would be written out into the rest of the URI."""
 _LONGEST = 2048
 
 
@@ -43,7 +46,10 @@ class SSHTarget(Struct, frozen=True):
 
 
 class LibvirtURI(Struct, frozen=True):
-    """A URI that passed every check; `str()` of it is the URI in canonical form and holds no secret."""
+    """A URI that passed every check; `str()` of it is the URI in canonical form and holds no secret.
+
+    Every part is held decoded, once, as libvirt decodes it: what was checked is what libvirt opens.
+    """
 
     driver: str
     transport: Transport = ""
@@ -85,7 +91,12 @@ class LibvirtURI(Struct, frozen=True):
     def local_uri(self, socket: str) -> str:
         """Return the URI to open when the daemon's socket is forwarded to this local one."""
         kept = {name: value for name, value in self.params.items() if name in KEPT_FOR_LIBVIRT}
-        return f"{self.driver}+unix://{self.path}?{_query({'socket': socket} | kept)}"
+        return f"{self.driver}+unix://{_path(self.path)}?{_query({'socket': socket} | kept)}"
+
+    @property
+    def at_the_daemon(self) -> str:
+        """The URI as the daemon knows it: without the way to it."""
+        return self.params.get("name") or f"{self.driver}://{_path(self.path or '/')}"
 
     def socket_candidates(self, runtime_dirs: Sequence[str] = ()) -> tuple[str, ...]:
         """Return the sockets its daemon may listen on, likeliest first.
@@ -103,11 +114,15 @@ class LibvirtURI(Struct, frozen=True):
         host = f"[{self.host.replace('%', '%25')}]" if ":" in self.host else self.host
         port = f":{self.port}" if self.port else ""
         query = f"?{_query(self.params)}" if self.params else ""
-        return f"{scheme}://{user}{host}{port}{self.path}{query}"
+        return f"{scheme}://{user}{host}{port}{_path(self.path)}{query}"
 
 
 def _query(params: Mapping[str, str]) -> str:
     return "&".join(f"{quote(name, safe='')}={quote(value, safe='/:,')}" for name, value in params.items())
+
+
+def _path(path: str) -> str:
+    return quote(path, safe="/+,:=")
 
 
 def parse(text: str) -> LibvirtURI:
@@ -122,7 +137,7 @@ def parse(text: str) -> LibvirtURI:
     authority, slash, path = place.partition("/")
     user, host, port = _authority(authority)
     params = parse_params(query)
-    uri = LibvirtURI(driver, transport, user, host, port, slash + path, params)
+    uri = LibvirtURI(driver, transport, user, host, port, _decoded_path(slash + path), params)
     _check_place(uri)
     check_params(params, ssh=uri.is_ssh)
     _check_inner(uri)
@@ -190,23 +205,32 @@ def _split_port(place: str) -> tuple[str, int | None]:
 
 def _host(text: str) -> str:
     if text.startswith("["):
+        address, percent, zone = unquote(text[1:-1]).partition("%")
         try:
-            return str(ipaddress.IPv6Address(unquote(text[1:-1])))
+            plain = str(ipaddress.IPv6Address(address))
         except ValueError as error:
             raise _refuse("the address in brackets in uri is not an IPv6 address") from error
-    if text and not _HOST.fullmatch(text):
+        if percent and not _ZONE.fullmatch(zone):
+            raise _refuse("the zone of the IPv6 address in uri is no interface; write it as in [fe80::1%25eth0]")
+        return plain + percent + zone
+    host = unquote(text)
+    if host and not _HOST.fullmatch(host):
         raise _refuse("the host in uri is neither a host name nor an IP address; write an IDN in its xn-- form")
-    return text
+    return host
+
+
+def _decoded_path(text: str) -> str:
+    path = unquote(text)
+    if not _PATH.fullmatch(text) or not path.isprintable() or "\ufffd" in path:
+        raise _refuse("the path in uri cannot be read; it is /system or /session for most hypervisors")
+    return path
 
 
 def _check_place(uri: LibvirtURI) -> None:
-    if not _PATH.fullmatch(uri.path):
-        raise _refuse("the path in uri cannot be read; it is /system or /session for most hypervisors")
-    if uri.path == "/embed":
-        raise _refuse("/embed runs the hypervisor's driver inside this program and is refused; use /system or /session")
+    check_path(uri.driver, uri.path)
+    if uri.driver in WEB_SERVICES and not uri.host:
+        raise _refuse(f"{uri.driver} needs a host, as in {uri.driver}://esx1/")
     if uri.transport in {"ssh", "tcp", "tls"} and not uri.host:
         raise _refuse(f"+{uri.transport} needs a host, as in {uri.driver}+{uri.transport}://kvm1/system")
     if uri.transport == "unix" and uri.host:
         raise _refuse(f"+unix is for this machine and takes no host; use {uri.driver}+ssh for another one")
-    if uri.is_ssh and uri.driver == "qemu" and uri.path not in {"/system", "/session"}:
-        raise _refuse("the path of a qemu URI is /system or /session, as in qemu+ssh://root@kvm1/system")

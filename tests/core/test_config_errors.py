@@ -58,6 +58,8 @@ def complaint(text: str, environ: Mapping[str, str] | None = None, flags: Mappin
         ('[[hosts]]\nid = "a\\n"\n', "hosts[0].id: must be 1 to 63 characters"),
         ("[[hosts]]\nid = 'a'\nuri = 'kvm1'\n", "v.toml:3: hosts[0].uri: must be a URI such as"),
         ("[[hosts]]\nid = 'a'\nuri = 'q://u:pw@h/s'\n", "hosts[0].uri: holds a password"),
+        ("[[hosts]]\nid = 'a'\nuri = 'q://u%3Apw@h/s'\n", "hosts[0].uri: holds a password"),
+        ("[[hosts]]\nid = 'a'\nuri = 'q://h/s?passw%6frd=x'\n", "hosts[0].uri: holds a password"),
         ("[[hosts]]\nid = 'a'\nurl = 'q:///s'\n", "v.toml:3: hosts[0].url: is not a known key; did you mean uri?"),
         ("[[hosts]]\nid='a'\nuri='q:///'\nhost_key='MD5:a'", 'must be a fingerprint as "ssh-keygen -l" prints it'),
         (

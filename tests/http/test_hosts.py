@@ -3,6 +3,7 @@
 import asyncio
 
 import httpx2
+import pytest
 
 from virtumancer.app import Application
 from virtumancer.contracts import HostKey
@@ -29,6 +30,16 @@ async def test_a_host_that_does_not_answer_is_not_stored(client: httpx2.AsyncCli
     assert answer.status_code == 502
     assert answer.json()["code"] == "host-unreachable"
     assert answer.json()["detail"] == "nobody home"
+    assert (await client.get("/hosts")).json() == []
+
+
+@pytest.mark.parametrize(
+    "uri", ["fake://me:pw@kvm1/", "fake://me%3apw@kvm1/", "fake://kvm1/?password=pw", "fake://kvm1/?p%61ssword=pw"]
+)
+async def test_a_password_in_a_uri_is_refused_for_every_driver(client: httpx2.AsyncClient, uri: str) -> None:
+    answer = await client.post("/hosts", json={"id": "a", "uri": uri})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid-value")
+    assert "pw" not in answer.text
     assert (await client.get("/hosts")).json() == []
 
 

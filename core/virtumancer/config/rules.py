@@ -8,7 +8,7 @@ from virtumancer.config.addresses import is_loopback
 from virtumancer.config.problems import Problems
 from virtumancer.config.sign_in_rules import check_oidc
 from virtumancer.config.tables import Config
-from virtumancer.masking import mask_url
+from virtumancer.masking import holds_secret
 
 __all__ = ["check_rules"]
 
@@ -82,6 +82,6 @@ def _check_hosts(config: Config, origins: Mapping[str, str], problems: Problems)
         return
     for index, host in enumerate(config.hosts):
         # It would stand in the database and in answers: the URI of a host is no secret.
-        if mask_url(host.uri) != host.uri:
+        if holds_secret(host.uri):
             path = f"hosts[{index}].uri"
             problems.add(origins.get(path, origins.get("hosts", "")), path, "holds a password; use an SSH key instead")

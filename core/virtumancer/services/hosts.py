@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 
 from virtumancer.contracts import Host, HostAdded, HostDetail, HostInfo, HostRemoved, HostState, Metadata
 from virtumancer.errors import HostExists, HostNotFound, InvalidValue, VirtumancerError
-from virtumancer.masking import mask_url
+from virtumancer.masking import holds_secret
 from virtumancer.services.dialling import Dialler
 from virtumancer.services.events import EventBus
 from virtumancer.services.metadata import MetadataService
@@ -209,7 +209,7 @@ def check_uri(uri: str) -> None:
             field="uri",
         )
     # It would stand in the database and in answers, whatever the driver thinks of it.
-    if mask_url(uri) != uri:
+    if holds_secret(uri):
         raise InvalidValue("the URI holds a password, which is refused; use a key or an agent", field="uri")
 
 

@@ -10,18 +10,30 @@ from virtumancer.plugins import load_configured_plugins
 from virtumancer_libvirt.config import LibvirtConfig
 from virtumancer_libvirt.driver import LibvirtDriver
 
+BY_THE_OPERATOR = [
+    "test:///etc/passwd",
+    "test:///srv/node.xml",
+    "test:///default/../x",
+    "test:////default",
+    "TEST:///x",
+    "test+unix:///etc/x.xml",
+]
+ROUND_ABOUT = [
+    "qemu+unix:///system?name=test:///etc/x.xml",
+    "qemu+unix:///system?name=test:///default",
+    "qemu+unix:///system?name=qemu:///embed",
+    "qemu+unix:///system?name=qemu:///embed%3Froot=/x",
+    "qemu+unix:///system?name=qemu%2Btcp://elsewhere/system",
+    "qemu+unix:///system?name=qemu:///system%3Fname=test:///x",
+    "test+unix:///default?name=test:///etc/x.xml",
+    "qemu+tls://kvm1/system?no_sanity=1",
+    "qemu+tls://kvm1/system?tls_priority=NORMAL:%2BNULL",
+    "qemu+tls://kvm1/system?known_hosts_verify=ignore",
+    "esx://h/?authfile=/etc/shadow",
+]
 
-@pytest.mark.parametrize(
-    "uri",
-    [
-        "test:///etc/passwd",
-        "test:///srv/node.xml",
-        "test:///default/../x",
-        "test:////default",
-        "TEST:///x",
-        "test+unix:///etc/x.xml",
-    ],
-)
+
+@pytest.mark.parametrize("uri", BY_THE_OPERATOR)
 def test_a_file_of_the_manager_is_read_only_when_the_operator_says_so(uri: str) -> None:
     with pytest.raises(InvalidValue, match="local_files = true") as refused:
         LibvirtDriver().check_uri(uri)
@@ -55,22 +67,7 @@ def test_the_table_is_read_from_the_configuration(tmp_path: Path) -> None:
         driver.check_uri("test:///default")
 
 
-@pytest.mark.parametrize(
-    "uri",
-    [
-        "qemu+unix:///system?name=test:///etc/x.xml",
-        "qemu+unix:///system?name=test:///default",
-        "qemu+unix:///system?name=qemu:///embed",
-        "qemu+unix:///system?name=qemu:///embed%3Froot=/x",
-        "qemu+unix:///system?name=qemu%2Btcp://elsewhere/system",
-        "qemu+unix:///system?name=qemu:///system%3Fname=test:///x",
-        "test+unix:///default?name=test:///etc/x.xml",
-        "qemu+tls://kvm1/system?no_sanity=1",
-        "qemu+tls://kvm1/system?tls_priority=NORMAL:%2BNULL",
-        "qemu+tls://kvm1/system?known_hosts_verify=ignore",
-        "esx://h/?authfile=/etc/shadow",
-    ],
-)
+@pytest.mark.parametrize("uri", ROUND_ABOUT)
 def test_no_way_round_leads_to_what_is_refused(uri: str) -> None:
     with pytest.raises(InvalidValue) as refused:
         LibvirtDriver().check_uri(uri)
