@@ -9,15 +9,27 @@ from virtumancer.contracts import VERSION, PluginInfo, PluginState
 from virtumancer.errors import ConfigError, UsageError
 from virtumancer.plugins.candidates import Candidate
 from virtumancer.plugins.lock import LockedPlugin, PluginLock, lock_of, read_lock, write_lock
+from virtumancer.plugins.provenance import Fingerprints
+
+WITHOUT_FILES = """contracts = "1.1"
+[plugins.power]
+module = "virtumancer_power"
+distribution = "virtumancer"
+version = "1.0"
+"""
 
 
 def info(name: str, state: PluginState = PluginState.ACTIVE, version: str = "1.0") -> PluginInfo:
     return PluginInfo(name=name, module=f"virtumancer_{name}", distribution="virtumancer", version=version, state=state)
 
 
+def candidate(name: str, module: str = "", distribution: str = "virtumancer", version: str = "1.0") -> Candidate:
+    return Candidate(name, module or f"virtumancer_{name}", distribution, version)
+
+
 @pytest.fixture
 def lock() -> PluginLock:
-    return lock_of([info("power"), info("spice", PluginState.DISABLED)])
+    return lock_of([info("power"), info("spice", PluginState.DISABLED)], [candidate("power"), candidate("spice")])
 
 
 def test_what_is_written_is_read_again(lock: PluginLock, tmp_path: Path) -> None:
@@ -26,24 +38,24 @@ def test_what_is_written_is_read_again(lock: PluginLock, tmp_path: Path) -> None
 
     assert read_lock(str(file)) == lock
     assert lock.contracts == VERSION
-    assert lock.plugins == {"power": LockedPlugin("virtumancer_power", "virtumancer", "1.0")}
+    assert lock.plugins == {"power": LockedPlugin("virtumancer_power", "virtumancer", "1.0", "")}
 
 
 def test_a_locked_plugin_is_let_in(lock: PluginLock) -> None:
-    assert not lock.refusal(Candidate("power", "virtumancer_power", "virtumancer", "1.0"))
+    assert not lock.refusal(candidate("power"), Fingerprints())
 
 
 @pytest.mark.parametrize(
-    ("candidate", "reason"),
+    ("other", "reason"),
     [
-        (Candidate("spice", "virtumancer_spice", "virtumancer", "1.0"), "not in the lock"),
-        (Candidate("power", "virtumancer_power", "virtumancer", "1.1"), "the lock has .* 1.0, installed is .* 1.1"),
-        (Candidate("power", "evil_power", "virtumancer", "1.0"), "installed is evil_power"),
-        (Candidate("power", "virtumancer_power", "evil", "1.0"), "of evil 1.0"),
+        (candidate("spice"), "not in the lock"),
+        (candidate("power", version="1.1"), "the lock has .* 1.0, installed is .* 1.1"),
+        (candidate("power", "evil_power"), "installed is evil_power"),
+        (candidate("power", distribution="evil"), "of evil 1.0"),
     ],
 )
-def test_another_plugin_is_not_let_in(lock: PluginLock, candidate: Candidate, reason: str) -> None:
-    assert re.search(reason, lock.refusal(candidate))
+def test_another_plugin_is_not_let_in(lock: PluginLock, other: Candidate, reason: str) -> None:
+    assert re.search(reason, lock.refusal(other, Fingerprints()))
 
 
 def test_what_is_missing_is_known(lock: PluginLock) -> None:
@@ -54,10 +66,10 @@ def test_what_is_missing_is_known(lock: PluginLock) -> None:
 @pytest.mark.parametrize("state", [PluginState.FAILED, PluginState.ABSENT, PluginState.INCOMPATIBLE])
 def test_a_set_with_a_broken_plugin_is_not_frozen(state: PluginState) -> None:
     with pytest.raises(UsageError, match=f"'vnc' is {state.value}"):
-        lock_of([info("power"), info("vnc", state)])
+        lock_of([info("power"), info("vnc", state)], [candidate("power"), candidate("vnc")])
 
 
-@pytest.mark.parametrize("content", ["", "contracts = 1\n", "contracts = '1.1'\nplugins = 3\n", "\x00"])
+@pytest.mark.parametrize("content", ["", "contracts = 1\n", "contracts = '1.1'\nplugins = 3\n", "\x00", WITHOUT_FILES])
 def test_a_file_that_is_no_lock_is_named(tmp_path: Path, content: str) -> None:
     file = tmp_path / "plugins.lock"
     file.write_text(content)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from virtumancer.cli.plugin_new import new
 from virtumancer.errors import UsageError
 from virtumancer.scaffold import KINDS, Kind, write_package
 
@@ -52,6 +53,13 @@ def test_a_new_package_is_found_as_a_plugin(kind: Kind, tmp_path: Path) -> None:
 def test_a_name_that_cannot_be_used_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no name for a plugin"):
         write_package(name, "action", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["libvirt", "power", "vnc"])
+def test_the_name_of_a_built_in_plugin_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"{name!r} is the name of a built-in plugin"):
+        new(name, kind="driver", folder=tmp_path)
     assert not list(tmp_path.iterdir())
 
 

@@ -19,7 +19,9 @@ def new(
     folder: Annotated[Path, Parameter(help="Where the package's folder is made.")] = Path(),
 ) -> None:
     """Write a package for a new plugin: it works, and its tests pass."""
-    package = write_package(name, kind, folder)
+    from virtumancer.plugins.candidates import built_in_names  # noqa: PLC0415 - `--help` should not wait for it
+
+    package = write_package(name, kind, folder, taken=built_in_names())
     files = sorted(path.relative_to(folder) for path in package.rglob("*") if path.is_file())
     steps = [f"  cd {package}", "  pip install -e '.[test]'", "  pytest", "  virtumancer plugins"]
     say("\n".join([f"Wrote {package}:", *(f"  {path}" for path in files), "Try it:", *steps]))

@@ -26,6 +26,7 @@ def plugins(
     """List the plugins: state, what they provide, and why one is not used."""
     # Loading plugins imports all they need, which `--help` should not wait for.
     from virtumancer.plugins import load_configured_plugins  # noqa: PLC0415
+    from virtumancer.plugins.candidates import find_candidates  # noqa: PLC0415
     from virtumancer.plugins.lock import lock_of, write_lock  # noqa: PLC0415
 
     settings = load_config(config, os.environ, {})
@@ -37,7 +38,7 @@ def plugins(
     for doubt in loaded.doubts:
         sys.stderr.write(f"virtumancer: warning: {doubt}\n")
     if lock:
-        say(write_lock(lock_of(infos)))
+        say(write_lock(lock_of(infos, find_candidates({}))))
         return
     if json:
         say(msgspec.json.format(msgspec.json.encode(infos)).decode())

@@ -1,14 +1,18 @@
-"""Which plugins there are, and which of them the configuration lets in."""
+"""Which plugins there are, by their entry points; nothing of them is imported."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
+from pathlib import Path
 from types import ModuleType
 
 from msgspec import Struct
+from packaging.utils import canonicalize_name
 
+import virtumancer
 from virtumancer.config import did_you_mean
+from virtumancer.plugins.provenance import places
 
-__all__ = ["GROUP", "Candidate", "doubts", "find_candidates", "left_out"]
+__all__ = ["GROUP", "Candidate", "built_in_names", "doubts", "find_candidates"]
 
 GROUP = "virtumancer.plugins"
 BUILT_IN = "virtumancer"
@@ -23,6 +27,13 @@ class Candidate(Struct, frozen=True):
     version: str = ""
     extras: tuple[str, ...] = ()
     plugin: ModuleType | None = None
+    entry: metadata.EntryPoint | None = None
+    built_in: bool = False
+
+    @property
+    def origin(self) -> str:
+        """Module, distribution and version in words."""
+        return f"{self.module} of {self.distribution or 'no distribution'} {self.version}".rstrip()
 
 
 def find_candidates(extra: Mapping[str, ModuleType]) -> list[Candidate]:
@@ -31,29 +42,52 @@ def find_candidates(extra: Mapping[str, ModuleType]) -> list[Candidate]:
     One that is handed over takes the place of the same module where that is installed.
     """
     modules = {plugin.__name__ for plugin in extra.values()}
-    installed = [_from_entry_point(entry) for entry in metadata.entry_points(group=GROUP)]
-    found = [candidate for candidate in installed if candidate.module not in modules]
+    found = [candidate for candidate in _installed() if candidate.module not in modules]
     found += [Candidate(name=name, module=plugin.__name__, plugin=plugin) for name, plugin in extra.items()]
-    return sorted(found, key=lambda c: (c.distribution != BUILT_IN, c.name))
+    return sorted(found, key=lambda c: (not c.built_in, c.name))
 
 
-def _from_entry_point(entry: metadata.EntryPoint) -> Candidate:
+def built_in_names() -> frozenset[str]:
+    """Return the names of the built-in plugins, in the form that is the same for all ways to spell them."""
+    return frozenset(canonicalize_name(entry.name) for entry in _own_entries())
+
+
+def _installed() -> Iterator[Candidate]:
+    """Yield each entry point once; ours too when another distribution of our name hides them from Python."""
+    own = _own_entries()
+    ours = {(entry.name, entry.value) for entry in own}
+    seen: set[Candidate] = set()
+    for entry in (*metadata.entry_points(group=GROUP), *own):
+        candidate = _from_entry_point(entry, ours)
+        key = Candidate(candidate.name, candidate.module, candidate.distribution, candidate.version)
+        if key not in seen:
+            seen.add(key)
+            yield candidate
+
+
+def _own_entries() -> tuple[metadata.EntryPoint, ...]:
+    """Return the entry points of the distribution that holds this very program, whoever else bears its name."""
+    here = Path(virtumancer.__file__).parent.resolve()
+    for distribution in metadata.distributions(name=BUILT_IN):
+        if here in places(distribution, BUILT_IN):
+            return tuple(distribution.entry_points.select(group=GROUP))
+    return ()
+
+
+def _from_entry_point(entry: metadata.EntryPoint, ours: set[tuple[str, str]]) -> Candidate:
     distribution = entry.dist
     if distribution is None:
-        return Candidate(name=entry.name, module=entry.value)
-    extras: list[str] = distribution.metadata.get_all("Provides-Extra") or []
-    return Candidate(entry.name, entry.value, distribution.name, distribution.version, tuple(extras))
+        return Candidate(name=entry.name, module=entry.value, entry=entry)
+    name, version = _said(distribution, "Name"), _said(distribution, "Version")
+    built_in = canonicalize_name("".join(name)) == BUILT_IN and (entry.name, entry.value) in ours
+    extras = _said(distribution, "Provides-Extra")
+    return Candidate(entry.name, entry.value, "".join(name), "".join(version), extras, entry=entry, built_in=built_in)
 
 
-def left_out(candidate: Candidate, disabled: Collection[str], allowed: Collection[str], safe_mode: bool) -> str:
-    """Say why a plugin is not to be loaded; empty when it is."""
-    if candidate.name in disabled:
-        return "disabled in the configuration (plugins.disabled)"
-    if allowed and candidate.name not in allowed:
-        return "not in plugins.allowed of the configuration"
-    if safe_mode and candidate.distribution != BUILT_IN:
-        return "safe mode: only built-in plugins are loaded"
-    return ""
+def _said(distribution: metadata.Distribution, key: str) -> tuple[str, ...]:
+    """Return what a distribution says of itself; it may have forgotten its own name."""
+    said: list[str] = distribution.metadata.get_all(key) or []
+    return tuple(said)
 
 
 def doubts(

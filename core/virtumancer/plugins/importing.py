@@ -1,9 +1,10 @@
 """Imports a plugin through stevedore, one at a time so that no neighbour's failure is in the way."""
 
+from importlib.metadata import EntryPoint
 from types import ModuleType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
-from stevedore import named
+from stevedore import ExtensionManager
 
 from virtumancer.contracts import PluginState
 from virtumancer.plugins.candidates import GROUP, Candidate
@@ -11,33 +12,41 @@ from virtumancer.plugins.refusal import PluginRefused, described
 
 __all__ = ["import_plugin"]
 
+if TYPE_CHECKING:
+    Manager = ExtensionManager[Any]
+else:  # not generic in every version that will do
+    Manager = ExtensionManager
+
+
+class _One(Manager):
+    """Loads the entry point that it is given, and no other of its name."""
+
+    def __init__(self, entry: EntryPoint, errors: list[BaseException]) -> None:
+        self._entry = entry
+
+        def failed(_manager: object, _entry: object, error: BaseException) -> None:
+            errors.append(error)
+
+        super().__init__(GROUP, on_load_failure_callback=failed)
+
+    def list_entry_points(self) -> list[EntryPoint]:
+        return [self._entry]
+
 
 def import_plugin(candidate: Candidate) -> ModuleType:
     """Return the module that an entry point names. Raises `PluginRefused` with what is in the way and the cure."""
+    if candidate.entry is None:
+        raise PluginRefused("resolve", f"{candidate.name} = {candidate.module} is no entry point")
     errors: list[BaseException] = []
+    plugins: list[Any] = []
     try:
-        extensions = _extensions(candidate.name, errors)
+        plugins = [extension.plugin for extension in _One(candidate.entry, errors)]
     except AssertionError as error:  # the one exception that stevedore does not hand to its call-back
         errors.append(error)
-        extensions = []
     if errors:
         raise _refusal(candidate, errors[0]) from errors[0]
-    for extension in extensions:
-        if extension.entry_point.value == candidate.module:
-            return cast("ModuleType", extension.plugin)
-    raise PluginRefused("resolve", f"the entry point {candidate.name} = {candidate.module} could not be found again")
-
-
-def _extensions(name: str, errors: list[BaseException]) -> list[Any]:
-    """Border to stevedore, which has no types."""
-
-    def failed(_manager: object, _entry: object, error: BaseException) -> None:
-        errors.append(error)
-
-    manager_class: Any = named.NamedExtensionManager
-    # It remembers entry points per process, and would not see what was installed since.
-    manager_class.ENTRY_POINT_CACHE.pop(GROUP, None)
-    return list(manager_class(GROUP, [name], on_load_failure_callback=failed, on_missing_entrypoints_callback=None))
+    plugin: ModuleType = plugins[0]
+    return plugin
 
 
 def _refusal(candidate: Candidate, error: BaseException) -> PluginRefused:

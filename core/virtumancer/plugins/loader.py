@@ -22,8 +22,9 @@ from virtumancer.contracts import (
     StatsCollector,
     VMAction,
 )
-from virtumancer.plugins.candidates import Candidate, doubts, find_candidates, left_out
+from virtumancer.plugins.candidates import Candidate, doubts, find_candidates
 from virtumancer.plugins.intake import Provided, take_in
+from virtumancer.plugins.judging import Rules, judge
 from virtumancer.plugins.lock import PluginLock, read_lock
 from virtumancer.plugins.refusal import PluginRefused
 from virtumancer.plugins.route_checks import shown
@@ -95,20 +96,18 @@ def load_plugins(
     """Load every installed plugin, and the `extra` ones handed over by name; `tables` are their configurations.
 
     Not imported are the `disabled` ones, those that are not `allowed` unless that is empty, in `safe_mode` all that are
-    not built in, and those that differ from the `lock`. A plugin that cannot be used stops nobody: it is listed with
-    its state, phase and reason. One that takes longer than `load_timeout` seconds is given up.
+    not built in, those that differ from the `lock`, and those whose name is not theirs alone. A plugin that cannot be
+    used stops nobody: it is listed with its state, phase and reason. One that takes longer than `load_timeout` seconds
+    is given up.
     """
     tables = tables or {}
     candidates = find_candidates(extra or {})
     loader = _Loader(tables, load_timeout, doubts(candidates, disabled, allowed, tables))
-    for candidate in candidates:
-        if reason := left_out(candidate, disabled, allowed, safe_mode):
-            loader.note(candidate, PluginState.DISABLED, reason=reason)
-        elif lock and (reason := lock.refusal(candidate)):
-            state = PluginState.FAILED if candidate.name in lock.plugins else PluginState.DISABLED
-            loader.note(candidate, state, "resolve" if state is PluginState.FAILED else "", reason)
+    for verdict in judge(candidates, Rules(disabled, allowed, safe_mode, lock)):
+        if verdict.loaded:
+            loader.load(verdict.candidate)
         else:
-            loader.load(candidate)
+            loader.refuse(verdict.candidate, PluginRefused(verdict.phase, verdict.reason, verdict.state))
     if lock:
         loader.note_missing(lock, candidates)
     return loader.result()
@@ -121,7 +120,6 @@ class _Loader:
         self._tables = tables
         self._timeout = timeout
         self._doubts = found
-        self._seen: Counter[str] = Counter()
         self._infos: dict[str, PluginInfo] = {}
         self._drivers: dict[str, DriverEntry] = {}
         self._actions: dict[str, tuple[str, VMAction]] = {}
@@ -137,14 +135,18 @@ class _Loader:
 
     def load(self, candidate: Candidate) -> None:
         try:
-            self._refuse_second_of_name(candidate)
             provided = take_in(candidate, self._tables.get(candidate.name, {}), self._timeout)
             self._adopt(candidate.name, provided)
         except PluginRefused as refusal:
-            log.warning("plugin not usable", plugin=candidate.name, phase=refusal.phase, reason=refusal.reason)
-            self.note(candidate, refusal.state, refusal.phase, refusal.reason)
+            self.refuse(candidate, refusal)
         else:
             self.note(candidate, PluginState.ACTIVE, provided=provided)
+
+    def refuse(self, candidate: Candidate, refusal: PluginRefused) -> None:
+        """Note a plugin that is not used, and tell unless that was asked for."""
+        if refusal.state is not PluginState.DISABLED:
+            log.warning("plugin not usable", plugin=candidate.name, phase=refusal.phase, reason=refusal.reason)
+        self.note(candidate, refusal.state, refusal.phase, refusal.reason)
 
     def note(
         self,
@@ -188,16 +190,6 @@ class _Loader:
             self._configs,
             self._doubts,
         )
-
-    def _refuse_second_of_name(self, candidate: Candidate) -> None:
-        self._seen[candidate.name] += 1
-        if self._seen[candidate.name] > 1:
-            first = self._infos[candidate.name]
-            raise PluginRefused(
-                "resolve",
-                f"two plugins are named {candidate.name!r}: {first.module} of {first.distribution or '?'} is used, "
-                f"{candidate.module} of {candidate.distribution or '?'} is not; remove or rename one",
-            )
 
     def _adopt(self, name: str, provided: Provided) -> None:
         """Take everything over, or nothing when one name is taken already."""

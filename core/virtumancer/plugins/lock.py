@@ -10,6 +10,7 @@ from msgspec import Struct
 from virtumancer.contracts import VERSION, PluginInfo, PluginState
 from virtumancer.errors import ConfigError, UsageError
 from virtumancer.plugins.candidates import Candidate
+from virtumancer.plugins.provenance import Fingerprints
 
 __all__ = ["LockedPlugin", "PluginLock", "lock_of", "read_lock", "write_lock"]
 
@@ -22,6 +23,8 @@ class LockedPlugin(Struct, frozen=True, forbid_unknown_fields=True):
     module: str
     distribution: str
     version: str
+    files: str
+    """Hash of what the distribution brought; empty for a plugin without one."""
 
 
 class PluginLock(Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,14 +33,19 @@ class PluginLock(Struct, frozen=True, forbid_unknown_fields=True):
     contracts: str
     plugins: dict[str, LockedPlugin]
 
-    def refusal(self, candidate: Candidate) -> str:
+    def refusal(self, candidate: Candidate, prints: Fingerprints) -> str:
         """Say why a plugin is not the one that was locked; empty when it is."""
         locked = self.plugins.get(candidate.name)
         if locked is None:
             return f"not in the lock (plugins.lock); to let it in, {AGAIN}"
-        found = LockedPlugin(candidate.module, candidate.distribution, candidate.version)
-        if found != locked:
-            return f"the lock has {_words(locked)}, installed is {_words(found)}; install that one, or {AGAIN}"
+        if (candidate.module, candidate.distribution, candidate.version) != (
+            locked.module,
+            locked.distribution,
+            locked.version,
+        ):
+            return f"the lock has {_words(locked)}, installed is {candidate.origin}; install that one, or {AGAIN}"
+        if prints.of(candidate.entry) != locked.files:
+            return f"the files of {candidate.origin} are not those that were locked; install it again, or {AGAIN}"
         return ""
 
     def missing(self, names: Sequence[str]) -> Mapping[str, LockedPlugin]:
@@ -45,7 +53,7 @@ class PluginLock(Struct, frozen=True, forbid_unknown_fields=True):
         return {name: plugin for name, plugin in self.plugins.items() if name not in names}
 
 
-def lock_of(infos: Sequence[PluginInfo]) -> PluginLock:
+def lock_of(infos: Sequence[PluginInfo], candidates: Sequence[Candidate]) -> PluginLock:
     """Freeze the set of plugins that are in use. Raises `UsageError` when one is neither in use nor left out."""
     broken = [info for info in infos if info.state not in (PluginState.ACTIVE, PluginState.DISABLED)]
     if broken:
@@ -54,8 +62,16 @@ def lock_of(infos: Sequence[PluginInfo]) -> PluginLock:
             f"plugin {first.name!r} is {first.state.value} ({first.reason}); "
             "a set is frozen when each of its plugins works or is named in plugins.disabled"
         )
-    active = [info for info in infos if info.state is PluginState.ACTIVE]
-    return PluginLock(VERSION, {i.name: LockedPlugin(i.module, i.distribution, i.version) for i in active})
+    active = {(i.name, i.module, i.distribution, i.version) for i in infos if i.state is PluginState.ACTIVE}
+    prints = Fingerprints()
+    return PluginLock(
+        VERSION,
+        {
+            c.name: LockedPlugin(c.module, c.distribution, c.version, prints.of(c.entry))
+            for c in candidates
+            if (c.name, c.module, c.distribution, c.version) in active
+        },
+    )
 
 
 def write_lock(lock: PluginLock) -> str:

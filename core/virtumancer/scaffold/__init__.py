@@ -1,7 +1,7 @@
 """Writes the package of a new plugin that works, with tests that pass: what `virtumancer plugin new` does."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
@@ -18,15 +18,17 @@ NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 SUFFIX = ".tmpl"
 
 
-def write_package(name: str, kind: Kind, folder: Path) -> Path:
+def write_package(name: str, kind: Kind, folder: Path, taken: Collection[str] = ()) -> Path:
     """Write the package `virtumancer-<name>` into `folder` and return where it is; nothing is overwritten.
 
-    Raises `UsageError` for a name that cannot be used, or when the place is taken.
+    Raises `UsageError` for a name that cannot be used or is `taken`, or when the place is.
     """
     if not NAME.fullmatch(name) or len(name) > 40:
         raise UsageError(
             f"{name[:80]!r} is no name for a plugin: use lower-case letters, digits and single hyphens, as in my-plugin"
         )
+    if name in taken:
+        raise UsageError(f"{name!r} is the name of a built-in plugin; two of one name are both refused, choose another")
     package = folder / f"virtumancer-{name}"
     if package.exists():
         raise UsageError(f"{package} exists already; choose another name, or another folder with --folder")
