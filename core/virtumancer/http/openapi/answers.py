@@ -74,6 +74,12 @@ class ProblemAnswers:
 
     def __init__(self) -> None:
         self.responses: dict[str, Any] = {}
+        self._codes: dict[HTTPStatus, set[str]] = {}
+
+    @property
+    def schemas(self) -> dict[str, Any]:
+        """A component for each status, with all codes that it may have: one class for each in a generated client."""
+        return {_class_of(status): _problem_of(status, codes) for status, codes in sorted(self._codes.items())}
 
     def for_errors(self, kinds: Iterable[type[VirtumancerError]], others: Iterable[str]) -> dict[str, Any]:
         """Return references to the answers for these errors, by status."""
@@ -93,6 +99,7 @@ class ProblemAnswers:
 
     def _refer(self, status: HTTPStatus, codes: dict[str, str]) -> dict[str, Any]:
         name = component_name(".".join((str(int(status)), *sorted(codes))))
+        self._codes.setdefault(status, set()).update(codes)
         if name not in self.responses:
             self.responses[name] = _problem(status, dict(sorted(codes.items())))
         return {"$ref": f"#/components/responses/{name}"}
@@ -103,11 +110,21 @@ def _statuses(kind: type[VirtumancerError]) -> set[HTTPStatus]:
     return {status, *CONSOLE_STATUS.values()} if kind is errors.ConsoleRefused else {status}
 
 
+def _class_of(status: HTTPStatus) -> str:
+    return f"Problem{int(status)}"
+
+
+def _problem_of(status: HTTPStatus, codes: Iterable[str]) -> dict[str, Any]:
+    # An enum of one: generators merge it with the type beside it, and give up on a const.
+    restricted = {"properties": {"status": {"enum": [int(status)]}, "code": {"enum": sorted(codes)}}}
+    return {"allOf": [{"$ref": f"{REF}Problem"}, restricted], "description": f"{status.phrase}."}
+
+
 def _problem(status: HTTPStatus, codes: dict[str, str]) -> dict[str, Any]:
     code = next(iter(codes))
-    restricted = {"properties": {"status": {"const": int(status)}, "code": {"enum": list(codes)}}}
     media = {
-        "schema": {"allOf": [{"$ref": f"{REF}Problem"}, restricted]},
+        # A generator takes the reference, a validator also what stands beside it.
+        "schema": {"$ref": REF + _class_of(status), "properties": {"code": {"enum": list(codes)}}},
         "example": {
             "type": f"urn:virtumancer:problem:{code}",
             "title": status.phrase,

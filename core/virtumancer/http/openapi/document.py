@@ -64,7 +64,7 @@ def build_document(table: Mapping[str, object], plugins: Plugins) -> dict[str, A
         "tags": [{"name": name, "description": description} for name, description in TAGS.items()],
         "paths": paths,
         "components": {
-            "schemas": components.schemas,
+            "schemas": components.schemas | problems.schemas,
             "responses": problems.responses,
             "parameters": {name: {"name": name, "in": "path", "required": True} | p for name, p in PARAMETERS.items()}
             | REQUEST_HEADERS,
