@@ -193,6 +193,6 @@ async def test_what_has_expired_is_taken_anew(keys: IdempotencyRepository) -> No
 async def test_a_caller_has_so_many_keys(keys: IdempotencyRepository) -> None:
     await keys.take(key("first"), LONG_AGO, 1)
     assert await keys.take(key("second", digest="other"), LONG_AGO, 1) == NOON
-    await keys.free("digest")
+    await keys.free(key("first"))
     assert isinstance(await keys.take(key("second", digest="other"), LONG_AGO, 1), StoredKey)
     assert await keys.forget(NOON + timedelta(days=1)) == 1

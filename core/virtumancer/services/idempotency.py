@@ -125,7 +125,7 @@ class Idempotency:
     async def free(self, key: StoredKey) -> None:
         """Forget the key of a request that was refused before anything was done, and may be tried again."""
         try:
-            await self._store.free(key.digest)
+            await self._store.free(key)
         except StoreUnavailable as error:
             log.warning("an Idempotency-Key could not be given up", reason=error.message)
         finally:

@@ -12,7 +12,7 @@ from virtumancer.store.processes import ProcessesRepository
 from virtumancer.store.tickets import ConsoleTicketsRepository, StoredTicket
 from virtumancer.store.tokens import StoredToken, TokensRepository
 from virtumancer.store.unit import unit
-from virtumancer.store.users import StoredUser, UsersRepository
+from virtumancer.store.users import StoredUser, UserColumns, UsersRepository
 from virtumancer.store.vms import StoredVM, VMIdentity, VMsRepository
 from virtumancer.store.web_sessions import StoredWebSession, WebSessionsRepository
 
@@ -44,6 +44,7 @@ __all__ = [
     "StoredVM",
     "StoredWebSession",
     "TokensRepository",
+    "UserColumns",
     "UsersRepository",
     "VMIdentity",
     "VMsRepository",

@@ -46,9 +46,9 @@ class IdempotencyRepository:
         """Store the answer of a key."""
         await self._database.unit(_answer(key))
 
-    async def free(self, digest: str) -> None:
-        """Forget a key whose request has done nothing."""
-        await self._database.unit(_free(digest))
+    async def free(self, key: StoredKey) -> None:
+        """Forget a key whose request has done nothing, unless another request has it by now."""
+        await self._database.unit(_free(key))
 
     async def forget(self, before: datetime) -> int:
         """Delete the keys from before this time; returns how many."""
@@ -75,8 +75,8 @@ async def _answer(key: StoredKey) -> None:
     await rows.update(status=key.status, headers=key.headers, body=key.body)
 
 
-async def _free(digest: str) -> None:
-    await IdempotencyKeyModel.filter(digest=digest).delete()
+async def _free(key: StoredKey) -> None:
+    await IdempotencyKeyModel.filter(digest=key.digest, request_id=key.request_id).delete()
 
 
 async def _forget(before: datetime) -> int:

@@ -49,8 +49,8 @@ class OperationsRepository:
         await self._database.unit(_add(operation))
 
     async def update(self, operation: StoredOperation) -> bool:
-        """Store what changed; says whether the operation was there."""
-        return await self._database.unit(_update(operation))
+        """Store what changed, unless it would open an operation again that has ended; says whether it was stored."""
+        return await self._database.unit(_update(operation, only_open=operation.info.ended_at is None))
 
     async def interrupt(self, operation: StoredOperation) -> bool:
         """Store the end of an operation unless it has ended meanwhile; says whether this was it."""

@@ -28,7 +28,7 @@ class StoredToken(Struct, frozen=True, kw_only=True):
 
 
 class TokensRepository:
-    """Keeps tokens until they are withdrawn."""
+    """Keeps tokens until they are withdrawn. A row has several writers: each sets the column that is its own."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -41,17 +41,23 @@ class TokensRepository:
         """Store a new token; says whether its parent, if it has one, is still there."""
         return await self._database.unit(_add(token))
 
-    async def set_grants(self, id: str, grants: str) -> bool:  # noqa: A002 - as the column is called
-        """Replace the grants of a token; says whether it was there."""
-        return await self._database.unit(_set_grants(id, grants))
+    async def set_grants(self, id: str, grants: str, seen: str) -> StoredToken | None:  # noqa: A002 - as the column is
+        """Replace the grants of a token that still has those that were `seen`.
+
+        Returns the token as it is now; None when it is not there, or has others.
+        """
+        return await self._database.unit(_set_grants(id, grants, seen))
 
     async def set_used(self, times: Mapping[str, datetime]) -> None:
         """Note when tokens were used."""
         await self._database.unit(_set_used(times))
 
-    async def remove(self, id: str) -> frozenset[str]:  # noqa: A002
-        """Delete a token, and those made with it and with them; returns the ids of all that were there."""
-        return await self._database.unit(_remove(id))
+    async def remove(self, id: str, seen: str) -> frozenset[str]:  # noqa: A002
+        """Delete a token that still has the grants that were `seen`, those made with it, and those made with them.
+
+        Returns the ids of all that were there; none when the token is not, or has other grants.
+        """
+        return await self._database.unit(_remove(id, seen))
 
     async def hand_over(self, id: str, to: str | None) -> None:  # noqa: A002
         """Delete a token, but none made with it: those count as made with this other one, or with none."""
@@ -59,8 +65,7 @@ class TokensRepository:
 
 
 async def _list() -> tuple[StoredToken, ...]:
-    rows = await TokenModel.all().order_by("created_at")
-    return tuple([StoredToken(**{name: getattr(row, name) for name in StoredToken.__struct_fields__}) for row in rows])
+    return tuple([_stored(row) for row in await TokenModel.all().order_by("created_at")])
 
 
 async def _add(token: StoredToken) -> bool:
@@ -72,8 +77,11 @@ async def _add(token: StoredToken) -> bool:
         return True
 
 
-async def _set_grants(token_id: str, grants: str) -> bool:
-    return await TokenModel.filter(id=token_id).update(grants=grants) > 0
+async def _set_grants(token_id: str, grants: str, seen: str) -> StoredToken | None:
+    async with in_transaction():
+        if not await TokenModel.filter(id=token_id, grants=seen).update(grants=grants):
+            return None
+        return _stored(await TokenModel.get(id=token_id))
 
 
 async def _set_used(times: Mapping[str, datetime]) -> None:
@@ -82,10 +90,10 @@ async def _set_used(times: Mapping[str, datetime]) -> None:
             await TokenModel.filter(id=token_id).update(last_used_at=at)
 
 
-async def _remove(token_id: str) -> frozenset[str]:
+async def _remove(token_id: str, seen: str) -> frozenset[str]:
     removed = set[str]()
     async with in_transaction():
-        ids = {row.id for row in await TokenModel.filter(id=token_id).select_for_update()}
+        ids = {row.id for row in await TokenModel.filter(id=token_id, grants=seen).select_for_update()}
         while ids:
             removed |= ids
             await TokenModel.filter(id__in=ids).delete()
@@ -97,3 +105,7 @@ async def _hand_over(token_id: str, to: str | None) -> None:
     async with in_transaction():
         await TokenModel.filter(parent=token_id).update(parent=to)
         await TokenModel.filter(id=token_id).delete()
+
+
+def _stored(row: TokenModel) -> StoredToken:
+    return StoredToken(**{name: getattr(row, name) for name in StoredToken.__struct_fields__})

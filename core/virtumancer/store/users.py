@@ -1,14 +1,16 @@
 """Users, by the hashes of their passwords."""
 
 from datetime import datetime
+from typing import Any
 
 from msgspec import Struct, structs
 from tortoise.transactions import in_transaction
 
 from virtumancer.store.database import Database
+from virtumancer.store.keys import may_be_key
 from virtumancer.store.models import UserModel
 
-__all__ = ["StoredUser", "UsersRepository"]
+__all__ = ["StoredUser", "UserColumns", "UsersRepository"]
 
 
 class StoredUser(Struct, frozen=True, kw_only=True):
@@ -22,8 +24,16 @@ class StoredUser(Struct, frozen=True, kw_only=True):
     created_by: str
 
 
+class UserColumns(Struct, frozen=True, kw_only=True):
+    """Some columns of a user; what is None is none of them."""
+
+    password: str | None = None
+    password_at: datetime | None = None
+    grants: str | None = None
+
+
 class UsersRepository:
-    """Keeps users until they are removed."""
+    """Keeps users until they are removed. A row has several writers: each names the columns that are its own."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -36,18 +46,24 @@ class UsersRepository:
         """Store a new user; False when there is one of this name."""
         return await self._database.unit(_add(user))
 
-    async def replace(self, user: StoredUser) -> bool:
-        """Replace password and grants of a user; says whether it was there."""
-        return await self._database.unit(_replace(user))
+    async def find(self, name: str) -> StoredUser | None:
+        """Return one user."""
+        return await self._database.unit(_find(name))
 
-    async def remove(self, name: str) -> bool:
-        """Delete a user; says whether it was there."""
-        return await self._database.unit(_remove(name))
+    async def change(self, name: str, wanted: UserColumns, seen: UserColumns) -> StoredUser | None:
+        """Set columns of a user whose columns still are as they were `seen`, and no others.
+
+        Returns the user as it is now; None when it is not there, or not as it was.
+        """
+        return await self._database.unit(_change(name, wanted, seen))
+
+    async def remove(self, name: str, seen: UserColumns) -> bool:
+        """Delete a user whose columns still are as they were `seen`; says whether that was so."""
+        return await self._database.unit(_remove(name, seen))
 
 
 async def _list() -> tuple[StoredUser, ...]:
-    rows = await UserModel.all().order_by("name")
-    return tuple([StoredUser(**{name: getattr(row, name) for name in StoredUser.__struct_fields__}) for row in rows])
+    return tuple([_stored(row) for row in await UserModel.all().order_by("name")])
 
 
 async def _add(user: StoredUser) -> bool:
@@ -58,10 +74,25 @@ async def _add(user: StoredUser) -> bool:
         return True
 
 
-async def _replace(user: StoredUser) -> bool:
-    changed = {"password": user.password, "password_at": user.password_at, "grants": user.grants}
-    return await UserModel.filter(name=user.name).update(**changed) > 0
+async def _find(name: str) -> StoredUser | None:
+    row = await UserModel.get_or_none(name=name) if may_be_key(name, 63) else None
+    return None if row is None else _stored(row)
 
 
-async def _remove(name: str) -> bool:
-    return await UserModel.filter(name=name).delete() > 0
+async def _change(name: str, wanted: UserColumns, seen: UserColumns) -> StoredUser | None:
+    async with in_transaction():
+        if not await UserModel.filter(name=name, **_given(seen)).update(**_given(wanted)):
+            return None
+        return _stored(await UserModel.get(name=name))
+
+
+async def _remove(name: str, seen: UserColumns) -> bool:
+    return await UserModel.filter(name=name, **_given(seen)).delete() > 0
+
+
+def _given(columns: UserColumns) -> dict[str, Any]:
+    return {name: value for name, value in structs.asdict(columns).items() if value is not None}
+
+
+def _stored(row: UserModel) -> StoredUser:
+    return StoredUser(**{name: getattr(row, name) for name in StoredUser.__struct_fields__})

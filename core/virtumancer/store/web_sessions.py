@@ -14,7 +14,7 @@ __all__ = ["StoredWebSession", "WebSessionsRepository"]
 class StoredWebSession(Struct, frozen=True, kw_only=True):
     """A session of `owner`; while `pending` it is a link that nobody has followed yet.
 
-    `identity` is what a provider said of them, empty for those whom we know ourselves.
+    `identity` is what a provider said of them, or what was proved of the password; empty for who has a token.
     """
 
     id: str

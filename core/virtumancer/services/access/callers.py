@@ -123,7 +123,7 @@ class Callers:
 
     def _owner(self, stored: StoredWebSession) -> Caller | None:
         if stored.owner.startswith(USER):
-            return self.users.caller(stored.owner.removeprefix(USER), stored.created_at)
+            return self.users.caller(stored.owner.removeprefix(USER), stored.created_at, stored.identity)
         if stored.owner.startswith(OIDC):
             return self._people.caller(stored.identity)
         return self.tokens.caller(stored.owner)

@@ -20,7 +20,7 @@ from virtumancer.services.access.callers import USER, WEB, Callers
 from virtumancer.services.access.oidc_people import OIDC, OIDCIdentity
 from virtumancer.services.access.refused_attempts import RefusedAttempts
 from virtumancer.services.access.tokens import Caller
-from virtumancer.services.access.users import USER_NAME
+from virtumancer.services.access.users import USER_NAME, proof_of
 from virtumancer.services.access.web_sessions import NewWebSession
 from virtumancer.services.audit import Act, AuditLog
 
@@ -64,15 +64,15 @@ class SignIn:
         act = _act("sign in with a password", "anonymous", visit, user=recorded)
         try:
             self._attempts.begin(account, visit.address)
-            fits = await self._callers.users.fit(account, password)
+            proved = await self._callers.users.fit(account, password)
         except TooManyAttempts as error:
             await self._note_refused(act, error, error.retry_after)
             raise
         async with self._audit.recorded(act):
-            if not fits:
+            if proved is None:
                 raise Unauthenticated("name or password is wrong")
             self._attempts.succeeded(account, visit.address)
-            return await self._callers.sessions.begin(f"{USER}{account}")
+            return await self._callers.sessions.begin(f"{USER}{account}", proof_of(proved))
 
     async def by_link(self, secret: str, visit: Visit) -> NewWebSession:
         """Begin the session of a link. Raises `Unauthenticated`."""
@@ -126,10 +126,11 @@ class SignIn:
         if kind != "user":
             raise Conflict("this caller has no password: it did not sign in as a user")
         self._attempts.begin(name, address)
-        if not await self._callers.users.fit(name, current):
+        proved = await self._callers.users.fit(name, current)
+        if proved is None:
             raise InvalidValue("this is not the current password", field="current")
         self._attempts.succeeded(name, address)
-        await self._callers.users.set_own(name, new)
+        await self._callers.users.set_own(proved, new)
 
     async def out(self, caller: Caller) -> None:
         """End the caller's session."""

@@ -1,5 +1,6 @@
 """API tokens: given out once, stored as a hash, known in memory, withdrawn at once."""
 
+import asyncio
 import hashlib
 import hmac
 import secrets
@@ -23,6 +24,8 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 PREFIX = "vmt_"
 NAME_LENGTH = 100
+# So often a change is tried that another process has forestalled.
+TRIES = 5
 _GRANTS = msgspec.json.Decoder(tuple[Grant, ...])
 
 
@@ -59,6 +62,8 @@ class Tokens:
         self._asked = asked
         self._known: dict[str, _Known] = {}
         self._listeners: dict[object, Callable[[], None]] = {}
+        # Memory follows the store in one order: what is read meanwhile brings back nothing that was withdrawn.
+        self._lock = asyncio.Lock()
 
     def authenticate(self, token: str) -> Caller:
         """Return who has this token. Raises `Unauthenticated`, which does not say what is wrong with it."""
@@ -125,52 +130,69 @@ class Tokens:
             expires_at=expires_at,
             parent=by.token or None,
         )
-        if not await self._store.add(stored):
-            raise Unauthenticated("the token that this one was made with has just been withdrawn")
-        self._known[token_id] = self._prepared(stored)
+        async with self._lock:
+            if not await self._store.add(stored):
+                raise Unauthenticated("the token that this one was made with has just been withdrawn")
+            self._known[token_id] = self._prepared(stored)
         return NewToken(f"{PREFIX}{token_id}_{secret}", self.info(token_id))
 
     async def change(self, token_id: str, grants: tuple[Grant, ...], by: Caller) -> TokenInfo:
-        """Give a token other grants; what lives by one that is gone ends. Raises `NotFound`, `Forbidden`."""
-        known = self._within(token_id, by)
-        check_given(grants, by, self._rights, known.caller.grants)
-        stored = structs.replace(known.stored, grants=msgspec.json.encode(grants).decode())
-        if not await self._store.set_grants(token_id, stored.grants):
-            raise _not_found(token_id)
-        self._known[token_id] = self._prepared(stored, known.used_at)
-        self.tell()
-        return self.info(token_id)
+        """Give a token other grants; what lives by one that is gone ends.
+
+        Raises `NotFound`, `Forbidden`, `Conflict`.
+        """
+        text = msgspec.json.encode(grants).decode()
+        async with self._lock:
+            for _ in range(TRIES):
+                known = self._within(token_id, by)
+                check_given(grants, by, self._rights, known.caller.grants)
+                if stored := await self._store.set_grants(token_id, text, known.stored.grants):
+                    self._known[token_id] = self._prepared(stored, known.used_at)
+                    self.tell()
+                    return self.info(token_id)
+                await self._load()
+        raise _forestalled(token_id)
 
     async def revoke(self, token_id: str, by: Caller) -> None:
-        """Withdraw a token and those made with it; what lives by them ends. Raises `NotFound`, `Forbidden`."""
-        self._within(token_id, by)
-        removed = await self._store.remove(token_id)
-        if token_id not in removed:
-            raise _not_found(token_id)
-        for each in removed:
-            self._known.pop(each, None)
-        self.tell()
+        """Withdraw a token and those made with it; what lives by them ends.
+
+        Raises `NotFound`, `Forbidden`, `Conflict`.
+        """
+        async with self._lock:
+            for _ in range(TRIES):
+                if removed := await self._store.remove(token_id, self._within(token_id, by).stored.grants):
+                    for each in removed:
+                        self._known.pop(each, None)
+                    self.tell()
+                    return
+                await self._load()
+        raise _forestalled(token_id)
 
     async def hand_over(self, token_id: str, to: str | None) -> None:
         """Withdraw a token, but none made with it: those hang on this other one from now on, or on none."""
-        await self._store.hand_over(token_id, to)
-        self._known.pop(token_id, None)
-        for known in self._known.values():
-            if known.stored.parent == token_id:
-                known.stored = structs.replace(known.stored, parent=to)
-        self.tell()
+        async with self._lock:
+            await self._store.hand_over(token_id, to)
+            self._known.pop(token_id, None)
+            for known in self._known.values():
+                if known.stored.parent == token_id:
+                    known.stored = structs.replace(known.stored, parent=to)
+            self.tell()
 
     async def load(self) -> None:
         """Bring the memory in step with the store, which other processes may have changed."""
+        async with self._lock:
+            await self._load()
+
+    async def _load(self) -> None:
         rows = {stored.id: stored for stored in await self._store.list()}
         before, self._known = self._known, {}
         for token_id, stored in rows.items():
             old = before.get(token_id)
-            self._known[token_id] = (
-                old
-                if old and old.stored.grants == stored.grants
-                else self._prepared(stored, old.used_at if old else None)
-            )
+            if old and old.stored.grants == stored.grants:
+                old.stored = stored  # another process may have noted a use
+                self._known[token_id] = old
+            else:
+                self._known[token_id] = self._prepared(stored, old.used_at if old else None)
         if any(self._known.get(token_id) is not old for token_id, old in before.items()):
             self.tell()
 
@@ -266,3 +288,7 @@ def digest_of(secret: str) -> str:
 
 def _not_found(token_id: str) -> NotFound:
     return NotFound(f"there is no token {token_id[:80]!r}")
+
+
+def _forestalled(token_id: str) -> Conflict:
+    return Conflict(f"token {token_id[:80]!r} is being changed by others; look at it, and try again")

@@ -1,5 +1,6 @@
 """Users: people who sign in with a name and a password."""
 
+import asyncio
 import re
 from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
@@ -14,12 +15,14 @@ from virtumancer.services.access.grants import Grant
 from virtumancer.services.access.passwords import LONGEST, Passwords, check_password
 from virtumancer.services.access.tags import Tags
 from virtumancer.services.access.tokens import Caller, check_given
-from virtumancer.store import StoredUser, UsersRepository
+from virtumancer.store import StoredUser, UserColumns, UsersRepository
 
-__all__ = ["USER_NAME", "UserInfo", "Users"]
+__all__ = ["USER_NAME", "UserInfo", "Users", "proof_of"]
 
 USER_NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,62}")
 _GRANTS = msgspec.json.Decoder(tuple[Grant, ...])
+# So often a change is tried that another process has forestalled.
+TRIES = 5
 
 
 class _Known(Struct, frozen=True):
@@ -47,11 +50,19 @@ class Users:
         self._rights = rights
         self._asked = asked
         self._known: dict[str, _Known] = {}
+        # Memory follows the store in one order: what is read meanwhile brings back nothing that was withdrawn.
+        self._lock = asyncio.Lock()
 
-    def caller(self, name: str, since: datetime) -> Caller | None:
-        """Return what a user may do who proved at this time who they are; None when that does not count any more."""
+    def caller(self, name: str, since: datetime, proof: str) -> Caller | None:
+        """Return what a user may do who signed in at this time with this proof; None when it does not count any more.
+
+        Sessions of older versions have no proof: for those the time decides, which a clock that was wrong can spoil.
+        """
         known = self._known.get(name)
-        return None if known is None or known.stored.password_at > since else known.caller
+        if known is None:
+            return None
+        counts = proof == proof_of(known.stored) if proof else known.stored.password_at <= since
+        return known.caller if counts else None
 
     def knows(self, name: str) -> bool:
         """Whether there is such a user."""
@@ -77,58 +88,86 @@ class Users:
         stored = StoredUser(
             name=name, password=hashed, password_at=now, grants=_text(grants), created_at=now, created_by=by.actor
         )
-        if not await self._store.add(stored):
-            raise Conflict(f"there is a user {name!r} already")
-        self._known[name] = self._prepared(stored)
-        return self.info(name)
+        async with self._lock:
+            if not await self._store.add(stored):
+                raise Conflict(f"there is a user {name!r} already")
+            self._note(stored)
+            return self.info(name)
 
     async def change(self, name: str, grants: tuple[Grant, ...] | None, password: str | None, by: Caller) -> UserInfo:
-        """Give a user other grants, or another password, which ends their sessions. Raises `NotFound`, `Forbidden`."""
-        stored = self._within(name, by).stored
-        if grants is not None:
-            check_given(grants, by, self._rights, _GRANTS.decode(stored.grants))
-            stored = structs.replace(stored, grants=_text(grants))
-        if password is not None:
-            check_password(password, "password")
-            hashed = await self._passwords.hash(password)
-            stored = structs.replace(stored, password=hashed, password_at=datetime.now(UTC))
-        await self._replace(stored)
-        return self.info(name)
+        """Give a user other grants, or another password, which ends their sessions.
 
-    async def set_own(self, name: str, password: str) -> None:
-        """Set the password of who has just proved to be this user; their sessions end. Raises `InvalidValue`."""
-        check_password(password, "new")
-        hashed = await self._passwords.hash(password)
-        await self._replace(structs.replace(self._find(name).stored, password=hashed, password_at=datetime.now(UTC)))
+        What is None stays, whoever changes it meanwhile. Raises `NotFound`, `Forbidden`, `Conflict`.
+        """
+        known = self._within(name, by)
+        if grants is not None:
+            check_given(grants, by, self._rights, known.caller.grants)
+        wanted = UserColumns(grants=None if grants is None else _text(grants))
+        if password is not None:
+            wanted = structs.replace(await self._new_password(password, "password"), grants=wanted.grants)
+        if wanted == UserColumns():
+            return self.info(name)
+        async with self._lock:
+            for _ in range(TRIES):
+                # The user may have got rights meanwhile that `by` does not have.
+                seen = UserColumns(grants=self._within(name, by).stored.grants)
+                if stored := await self._store.change(name, wanted, seen):
+                    self._note(stored)
+                    self._tell()
+                    return self.info(name)
+                await self._load()
+        raise _forestalled(name)
+
+    async def set_own(self, proved: StoredUser, password: str) -> None:
+        """Set the password of who has just `fit` this user; their sessions end. Raises `InvalidValue`, `Conflict`."""
+        wanted = await self._new_password(password, "new")
+        async with self._lock:
+            stored = await self._store.change(proved.name, wanted, UserColumns(password=proved.password))
+            if stored is None:  # what was proved does not count any more
+                raise Conflict("the password, or the user, was changed by somebody else meanwhile; sign in again")
+            self._note(stored)
+            self._tell()
 
     async def remove(self, name: str, by: Caller) -> None:
-        """Remove a user; what lives by their rights ends. Raises `NotFound`, `Forbidden`."""
-        self._within(name, by)
-        if not await self._store.remove(name):
-            raise _not_found(name)
-        self._known.pop(name, None)
-        self._tell()
+        """Remove a user; what lives by their rights ends. Raises `NotFound`, `Forbidden`, `Conflict`."""
+        async with self._lock:
+            for _ in range(TRIES):
+                if await self._store.remove(name, UserColumns(grants=self._within(name, by).stored.grants)):
+                    self._known.pop(name, None)
+                    self._tell()
+                    return
+                await self._load()
+        raise _forestalled(name)
 
-    async def fit(self, name: str, password: str) -> bool:
-        """Say whether this is the password of this user; it takes as long when there is no such user."""
-        known = self._known.get(name)
-        return await self._passwords.fit(known.stored.password if known else None, password[: LONGEST + 1])
+    async def fit(self, name: str, password: str) -> StoredUser | None:
+        """Return the user of this name if this is the password; it takes as long when there is no such user."""
+        known = await self._store.find(name)
+        if not await self._passwords.fit(known.password if known else None, password[: LONGEST + 1]):
+            return None
+        # Comparing takes a while; another process may have set another one.
+        now = await self._store.find(name)
+        return now if known and now and now.password == known.password else None
 
     async def load(self) -> None:
         """Bring the memory in step with the store, which other processes may have changed."""
-        before = self._known
-        self._known = {}
-        for stored in await self._store.list():
-            old = before.get(stored.name)
-            self._known[stored.name] = old if old and old.stored == stored else self._prepared(stored)
+        async with self._lock:
+            await self._load()
+
+    async def _load(self) -> None:
+        stored = await self._store.list()
+        before, self._known = self._known, {}
+        for user in stored:
+            old = before.get(user.name)
+            self._known[user.name] = old if old and old.stored == user else self._prepared(user)
         if any(self._known.get(name) is not old for name, old in before.items()):
             self._tell()
 
-    async def _replace(self, stored: StoredUser) -> None:
-        if not await self._store.replace(stored):
-            raise _not_found(stored.name)
+    async def _new_password(self, password: str, field: str) -> UserColumns:
+        check_password(password, field)
+        return UserColumns(password=await self._passwords.hash(password), password_at=datetime.now(UTC))
+
+    def _note(self, stored: StoredUser) -> None:
         self._known[stored.name] = self._prepared(stored)
-        self._tell()
 
     def grants(self) -> Iterator[Grant]:
         """Yield the grants of all users."""
@@ -159,6 +198,11 @@ class Users:
         return known
 
 
+def proof_of(user: StoredUser) -> str:
+    """Return what a session keeps of the password that it began with; another password has another one."""
+    return user.password_at.astimezone(UTC).isoformat()
+
+
 def _info(known: _Known) -> UserInfo:
     stored = known.stored
     return UserInfo(
@@ -176,3 +220,7 @@ def _text(grants: tuple[Grant, ...]) -> str:
 
 def _not_found(name: str) -> NotFound:
     return NotFound(f"there is no user {name[:80]!r}")
+
+
+def _forestalled(name: str) -> Conflict:
+    return Conflict(f"user {name[:80]!r} is being changed by others; look at it, and try again")

@@ -1,5 +1,6 @@
 """Sessions of browsers, and links that begin one: each has a secret of its own, stored as a hash."""
 
+import asyncio
 import hmac
 import secrets
 from collections.abc import Callable
@@ -37,6 +38,8 @@ class WebSessions:
         self._owner = owner
         self._tell = tell
         self._known: dict[str, StoredWebSession] = {}
+        # Memory follows the store in one order: what is read meanwhile brings back no session that was ended.
+        self._lock = asyncio.Lock()
 
     def authenticate(self, secret: str) -> Caller:
         """Return who has this session. Raises `Unauthenticated`."""
@@ -60,16 +63,17 @@ class WebSessions:
     async def make_link(self, owner: str) -> NewLink:
         """Make a link for the owner of this key."""
         secret, stored = _made(owner, LINK_LIFETIME, pending=True)
-        await self._store.add(stored)
-        self._known[stored.id] = stored
+        await self._add(stored)
         return NewLink(f"/sign-in/#{secret}", stored.expires_at)
 
     async def follow_link(self, secret: str) -> NewWebSession:
         """Begin the session of a link, which works no second time. Raises `Unauthenticated`."""
         link = self._find(secret, pending=True)
-        if not await self._store.take_link(link.id):
+        async with self._lock:
+            taken = await self._store.take_link(link.id)
+            self._known.pop(link.id, None)
+        if not taken:
             raise _not_valid()
-        self._known.pop(link.id, None)
         return await self.begin(link.owner)
 
     async def begin(self, owner: str, identity: str = "", lifetime: timedelta = LIFETIME) -> NewWebSession:
@@ -78,14 +82,14 @@ class WebSessions:
         caller = self._caller(stored)
         if caller is None:
             raise _not_valid()
-        await self._store.add(stored)
-        self._known[stored.id] = stored
+        await self._add(stored)
         return NewWebSession(secret, caller.actor, stored.expires_at)
 
     async def end(self, session_id: str) -> None:
         """End a session, and what lives by it."""
-        await self._store.remove(session_id)
-        self._known.pop(session_id, None)
+        async with self._lock:
+            await self._store.remove(session_id)
+            self._known.pop(session_id, None)
         self._tell()
 
     def infos(self) -> tuple[WebSessionInfo, ...]:
@@ -109,10 +113,16 @@ class WebSessions:
 
     async def load(self) -> None:
         """Bring the memory in step with the store, which other processes may have changed."""
-        before, now = self._known, datetime.now(UTC)
-        self._known = {stored.id: stored for stored in await self._store.list() if stored.expires_at > now}
+        async with self._lock:
+            rows, now = await self._store.list(), datetime.now(UTC)
+            before, self._known = self._known, {stored.id: stored for stored in rows if stored.expires_at > now}
         if before.keys() - self._known.keys():
             self._tell()
+
+    async def _add(self, stored: StoredWebSession) -> None:
+        async with self._lock:
+            await self._store.add(stored)
+            self._known[stored.id] = stored
 
     def _find(self, secret: str, *, pending: bool) -> StoredWebSession:
         stored = self._known.get(secret.partition("_")[0])
