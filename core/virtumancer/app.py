@@ -153,11 +153,9 @@ class Application:
             if self._oidc:
                 stack.push_async_callback(self._oidc.aclose)
             services = self._services
-            await stack.enter_async_context(
-                OperationsKeeper(
-                    self._operations_store, self._processes, self._bus, self.config.operations, shared=shared
-                )
-            )
+            operations = self._operations_store, self._processes, self._bus, self.config.operations
+            keeper = OperationsKeeper(*operations, at_work=services.operations.is_at_work)
+            await stack.enter_async_context(keeper)
             await stack.enter_async_context(Listening(self.plugins.listeners, self._bus, services.plugins))
             stack.push_async_callback(self._hosts.aclose)
             stack.push_async_callback(self._services.live_stats.aclose)

@@ -118,9 +118,7 @@ async def test_a_start_leaves_the_operations_of_other_processes_alone_until_they
             await store.add(operation("of one", owner=one.own))
             await store.add(operation("of nobody", owner="gone"))
             async with Processes(living, shared=True) as two:
-                keeper = OperationsKeeper(
-                    OperationsRepository(second), two, LocalEventBus(), OperationsConfig(), shared=True
-                )
+                keeper = OperationsKeeper(OperationsRepository(second), two, LocalEventBus(), OperationsConfig())
                 assert await two.living() == {one.own, two.own}
                 assert await keeper.mark_interrupted() == 1
                 states = {found.info.id: found.info.state for found in await store.page(OperationQuery(), 9)}

@@ -2,18 +2,14 @@
 
 from typing import Any
 
-import structlog
 from falcon.asgi import Request, Response
 
-from virtumancer.errors import StoreUnavailable
 from virtumancer.http.access import caller_of
 from virtumancer.http.borders import SAFE_METHODS
 from virtumancer.http.problems import request_id
 from virtumancer.services.audit import Act, AuditLog, AuditRecord
 
 __all__ = ["Auditing", "act_of", "take_act"]
-
-log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
 def act_of(req: Request, params: dict[str, str]) -> Act:
@@ -52,10 +48,5 @@ class Auditing:
     async def process_response(self, req: Request, resp: Response, resource: Any, req_succeeded: bool) -> None:
         """Write what came of it."""
         begun: AuditRecord | None = getattr(req.context, "act", None)
-        if begun is None:
-            return
-        try:
+        if begun is not None:
             await self._audit.end(begun, getattr(req.context, "problem_code", "") or "ok")
-        except StoreUnavailable as error:
-            # It was done, and its begin is on record; the next start marks it as interrupted.
-            log.warning("the end of an act could not be written down", act=begun.number, reason=error.message)

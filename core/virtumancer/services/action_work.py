@@ -30,7 +30,7 @@ def operation_of_action(actions: ActionsService, prepared: PreparedAction, await
         already = result.already
         running.result = msgspec.to_builtins(result)
         if awaited:
-            await running.step(f"waiting until it is {awaited.state}")
+            await running.remark(f"waiting until it is {awaited.state}")
             with running.interruptible():
                 result = await actions.wait(again, awaited)
             running.result = {**msgspec.to_builtins(result), "already": already}

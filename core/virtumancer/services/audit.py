@@ -1,5 +1,6 @@
 """The audit log: every change is on record before it is made, and completed after it."""
 
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,9 @@ from virtumancer.store import AuditRepository, ChainEnds, StoredRecord, digest_o
 __all__ = ["Act", "AuditLog", "AuditRecord", "Damage", "RecordKind", "verify"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+# So many ends of acts may wait for the store.
+WAITING = 10_000
 
 
 class Act(Struct, frozen=True, kw_only=True):
@@ -38,12 +42,14 @@ class Damage(Struct, frozen=True):
 class AuditLog:
     """Writes acts down. What cannot be written down is not done: `begin` raises `StoreUnavailable`.
 
+    An act that was done has an end, also when that can be written only later: `write_waiting` does.
     `tell` is called with each act that came to its end.
     """
 
     def __init__(self, store: AuditRepository, tell: Callable[[ActEnded], None] = lambda _: None) -> None:
         self._store = store
         self._tell = tell
+        self._waiting: deque[AuditRecord] = deque()
 
     async def begin(self, act: Act) -> AuditRecord:
         """Note an act before it is done."""
@@ -63,13 +69,21 @@ class AuditLog:
         return structs.replace(record, number=number, act=number)
 
     async def end(self, begun: AuditRecord, outcome: str, kind: RecordKind = RecordKind.ENDED) -> None:
-        """Note what came of it."""
+        """Note what came of it; what the store does not take just now waits until it does."""
         at = datetime.now(UTC)
         # Of what was interrupted nobody knows when it ended; and a clock may have been set back.
         lasted = None if kind is RecordKind.INTERRUPTED else max(0.0, round((at - begun.at).total_seconds(), 3))
         record = structs.replace(begun, at=at, kind=kind, outcome=outcome, duration=lasted)
-        await self._store.append(at, lambda n: _document(structs.replace(record, number=n)), begun.number)
-        self._tell(_ended(record))
+        try:
+            await self._write_end(record)
+        except StoreUnavailable as error:
+            self._wait(record, error)
+
+    async def write_waiting(self) -> None:
+        """Write the ends that could not be written when they came. Raises `StoreUnavailable`."""
+        while self._waiting:
+            await self._write_end(self._waiting[0], again=True)
+            self._waiting.popleft()
 
     @asynccontextmanager
     async def recorded(self, act: Act) -> AsyncGenerator[None]:
@@ -85,20 +99,30 @@ class AuditLog:
             outcome = "broken-off"
             raise
         finally:
-            try:
-                await self.end(begun, outcome)
-            except StoreUnavailable as error:
-                # Its begin is on record; the next start marks it as interrupted.
-                log.warning("the end of an act could not be written down", act=begun.number, reason=error.message)
+            await self.end(begun, outcome)
 
-    async def note_interrupted(self, age: timedelta = timedelta()) -> int:
-        """Complete the acts older than `age` that nobody completed; returns how many."""
-        unfinished = await self._store.unfinished(datetime.now(UTC) - age)
+    async def note_interrupted(self, age: timedelta | None = None) -> int:
+        """Complete the acts, of any age or older than this, that nobody completed; returns how many."""
+        unfinished = await self._store.unfinished(datetime.now(UTC) - age if age else None)
         for stored in unfinished:
             begun = msgspec.json.decode(stored.document, type=AuditRecord)
             await self.end(begun, "interrupted", RecordKind.INTERRUPTED)
             log.warning("an act was interrupted", what=begun.what, target=begun.target, actor=begun.actor)
         return len(unfinished)
+
+    async def _write_end(self, record: AuditRecord, *, again: bool = False) -> None:
+        await self._store.append(
+            record.at, lambda n: _document(structs.replace(record, number=n)), record.act, again=again
+        )
+        self._tell(_ended(record))
+
+    def _wait(self, record: AuditRecord, error: StoreUnavailable) -> None:
+        if len(self._waiting) >= WAITING:
+            # Its begin is on record; the next start marks it as interrupted.
+            log.error("the end of an act is lost", act=record.act, outcome=record.outcome, reason=error.message)
+            return
+        self._waiting.append(record)
+        log.warning("the end of an act is written down later", act=record.act, reason=error.message)
 
     async def records(self, after: int = 0) -> AsyncIterator[AuditRecord]:
         """Yield the records with higher numbers, oldest first."""

@@ -7,6 +7,7 @@ from typing import Self
 import structlog
 
 from virtumancer.config import AuditConfig
+from virtumancer.errors import StoreUnavailable
 from virtumancer.services.audit import AuditLog
 from virtumancer.services.chores import Chore
 
@@ -15,6 +16,8 @@ __all__ = ["AuditKeeper"]
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 INTERVAL = 6 * 3600.0
+# How soon an end is written down that could not be when it came.
+END_INTERVAL = 0.5
 # Other processes may be in the middle of an act on a database that is shared; none lasts longer than a console may.
 SHARED_AGE = timedelta(days=1)
 
@@ -25,22 +28,32 @@ class AuditKeeper:
     def __init__(self, audit: AuditLog, config: AuditConfig, *, shared: bool) -> None:
         self._audit = audit
         self._retention = timedelta(days=config.retention_days)
-        self._open_age = SHARED_AGE if shared else timedelta()
+        self._open_age = SHARED_AGE if shared else None
         self._chore = Chore(
             "audit retention", self._forget, INTERVAL, failing="old audit records could not be removed", at_once=True
+        )
+
+        self._ends = Chore(
+            "audit ends", audit.write_waiting, END_INTERVAL, failing="the ends of acts cannot be written down yet"
         )
 
     async def __aenter__(self) -> Self:
         """Complete what was interrupted, then begin to look after the log."""
         await self._audit.note_interrupted(self._open_age)
         self._chore.start()
+        self._ends.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop."""
+        """Stop, and try once more to write down what waits for that."""
         await self._chore.stop()
+        await self._ends.stop()
+        try:
+            await self._audit.write_waiting()
+        except StoreUnavailable as failure:
+            log.warning("the ends of some acts could not be written down", reason=failure.message)
 
     async def _forget(self) -> None:
         if removed := await self._audit.forget(self._retention):

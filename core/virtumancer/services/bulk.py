@@ -120,7 +120,8 @@ class _Run:
                 workers.create_task(worker())
 
     async def _one(self, position: int, vm: Candidate) -> None:
-        await self._running.set_outcome(position, "running")
+        if not await self._running.begin_outcome(position, lambda: self.stopped):
+            return
         try:
             outcome, detail = await self._recorded(vm), ""
         except VirtumancerError as error:

@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 import structlog
-from msgspec import structs
 
 from virtumancer.config import OperationsConfig
 from virtumancer.contracts import OperationError, OperationInfo, OperationState
@@ -17,7 +16,6 @@ from virtumancer.errors import (
     Forbidden,
     NotCancellable,
     OperationNotFound,
-    StoreUnavailable,
     TooManyOperations,
     VirtumancerError,
 )
@@ -81,7 +79,7 @@ class Operations:
 
     async def find(self, operation_id: str, caller: Caller) -> OperationInfo:
         """Return an operation with its outcomes. Raises `OperationNotFound`, also for one that is not to be seen."""
-        return self._freshest(await self._seen(operation_id, caller))
+        return (await self._seen(operation_id, caller)).info
 
     async def wait(self, operation_id: str, caller: Caller, seconds: float) -> OperationInfo:
         """Return an operation when it has ended, or after so many seconds, or when the server stops."""
@@ -134,16 +132,29 @@ class Operations:
     async def cancel(self, operation_id: str, caller: Caller) -> OperationInfo:
         """Ask an operation to end. Raises `OperationNotFound`, `NotCancellable`."""
         stored = await self._seen(operation_id, caller)
+        running = self._running.get(operation_id)
+        if running is None and stored.info.ended_at is None:
+            stored = await self._seen(operation_id, caller)  # it may have ended while it was looked for
         if stored.info.ended_at is not None:
             raise NotCancellable(f"this operation has ended: it is {stored.info.state}")
-        running = self._running.get(operation_id)
         if running is None:
-            raise NotCancellable("another process of this server carries this operation out; ask that one")
+            raise NotCancellable(await self._why_elsewhere(stored))
+        if ending := running[0].ending:
+            raise NotCancellable(f"this operation has come to its end, which is being written down: it is {ending}")
         if not running[0].cancel():
             raise NotCancellable(
                 f"what this operation does just now cannot be taken back: {running[0].info.step!r}; wait for its end"
             )
         return running[0].info
+
+    async def _why_elsewhere(self, stored: StoredOperation) -> str:
+        if stored.owner in await self._processes.living():
+            return "another process of this server carries this operation out; ask that one"
+        return "the process that carried this operation out is gone: it goes no further, and will be marked interrupted"
+
+    def is_at_work(self, operation_id: str) -> bool:
+        """Say whether this process carries an operation out."""
+        return operation_id in self._running
 
     def note_stopping(self) -> None:
         """Answer whoever waits: the server stops."""
@@ -160,6 +171,10 @@ class Operations:
             _, left = await asyncio.wait(tasks, timeout=GRACE)
             for task in left:
                 task.cancel()
+            if left:
+                _, left = await asyncio.wait(left, timeout=LAST_WORDS)
+            for task in left:
+                task.cancel()  # the store does not take its end; the next start says that it was interrupted
             if left:
                 await asyncio.wait(left, timeout=LAST_WORDS)
 
@@ -188,7 +203,7 @@ class Operations:
                 outcome = error.code
                 accepted.set_exception(error)
                 accepted.exception()  # whoever asked may be gone
-                return
+                return  # it may be stored all the same: who keeps the operations finds that nobody is at it
             accepted.set_result(None)
             self._bus.publish(change_of(running.stored))
             state, why = await self._attempt(running, work)
@@ -197,7 +212,8 @@ class Operations:
         finally:
             if not accepted.done():
                 accepted.cancel()
-            await self._complete(act, outcome)
+            if act is not None:
+                await self._audit.end(act, outcome)
             del self._running[running.info.id]
 
     async def _attempt(self, running: RunningOperation, work: Work) -> tuple[OperationState, OperationError | None]:
@@ -228,16 +244,10 @@ class Operations:
             return OperationState.CANCELLED, OperationError("cancelled", f"cancelled at: {running.info.step}")
         return OperationState.SUCCEEDED, None
 
-    async def _complete(self, act: AuditRecord | None, outcome: str) -> None:
-        if act is None:
-            return
-        try:
-            await self._audit.end(act, outcome)
-        except StoreUnavailable as error:
-            log.warning("the end of an act could not be written down", act=act.number, reason=error.message)
-
     async def _seen(self, operation_id: str, caller: Caller) -> StoredOperation:
-        stored = await self._store.find(operation_id)
+        running = self._running.get(operation_id)
+        # One that is at work here is known, whether or not the store answers.
+        stored = running[0].described() if running else await self._store.find(operation_id)
         if stored is None or not may_see(caller, stored):
             raise OperationNotFound(f"there is no operation {operation_id[:80]!r}")
         return stored
@@ -245,10 +255,7 @@ class Operations:
     def _freshest(self, stored: StoredOperation) -> OperationInfo:
         """Prefer what is in memory: of what a work reports, not all is stored at once."""
         running = self._running.get(stored.info.id)
-        if running is None or stored.info.ended_at is not None:
-            return stored.info
-        outcomes = tuple(running[0].outcomes) if stored.info.outcomes else ()
-        return structs.replace(running[0].info, outcomes=outcomes)
+        return running[0].info if running and stored.info.ended_at is None else stored.info
 
 
 def may_see(caller: Caller, stored: StoredOperation) -> bool:

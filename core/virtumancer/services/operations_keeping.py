@@ -1,6 +1,7 @@
 """Keeps the operations: marks those whose process is gone as interrupted, and removes what is old."""
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
@@ -26,7 +27,10 @@ FORGET_INTERVAL = 600.0
 
 
 class OperationsKeeper:
-    """Runs for as long as the application is open. `shared` says that other processes have operations here too."""
+    """Runs for as long as the application is open.
+
+    `at_work` says whether this process carries the operation of an id out.
+    """
 
     def __init__(
         self,
@@ -35,14 +39,14 @@ class OperationsKeeper:
         bus: EventBus,
         config: OperationsConfig,
         *,
-        shared: bool,
+        at_work: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._store = store
         self._processes = processes
         self._bus = bus
         self._retention = timedelta(days=config.retention_days)
         self._keep = config.max_kept
-        self._shared = shared
+        self._at_work = at_work
         self._forgotten = float("-inf")
         self._chore = Chore(
             "operations",
@@ -65,16 +69,20 @@ class OperationsKeeper:
         await self._chore.stop()
 
     async def mark_interrupted(self) -> int:
-        """End the operations of processes that are gone; returns how many."""
-        unended = await self._store.unended()
+        """End the operations that nobody carries out; returns how many.
+
+        Those are of processes that are gone, or of this one: a failing store may have kept one that it refused.
+        """
+        unended, own = await self._store.unended(), self._processes.own
         # Asked afterwards: a process that has begun since lives, and so do its operations.
-        living = await self._processes.living()
-        left = [stored for stored in unended if stored.owner not in living]
+        living = await self._processes.living() - {own}
+        left = [o for o in unended if o.owner not in living and not (o.owner == own and self._at_work(o.info.id))]
         for stored in left:
+            why = "the store failed" if stored.owner == self._processes.own else "the server ended"
             info = structs.replace(
                 stored.info,
                 state=OperationState.INTERRUPTED,
-                error=interruption(stored.info, "the server ended"),
+                error=interruption(stored.info, why),
                 ended_at=datetime.now(UTC),
                 cancellable=False,
             )
@@ -88,5 +96,4 @@ class OperationsKeeper:
         if time.monotonic() - self._forgotten > FORGET_INTERVAL:
             self._forgotten = time.monotonic()
             await self._store.forget(datetime.now(UTC) - self._retention, self._keep)
-        if self._shared:
-            await self.mark_interrupted()
+        await self.mark_interrupted()

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ from virtumancer.contracts import (
 from virtumancer.errors import StoreUnavailable
 from virtumancer.services.audit import AuditRecord
 from virtumancer.services.events import EventBus
+from virtumancer.services.writing import until_written
 from virtumancer.store import OperationsRepository, StoredOperation
 
 __all__ = ["Order", "RunningOperation", "Work", "change_of"]
@@ -60,15 +61,23 @@ class RunningOperation:
         self.outcomes: list[OperationOutcome] = []
         self.result: Any = None
         self.cancelled = False
+        self.ending: OperationState | None = None
+        """How it ended, while that is not yet written down."""
         self._store = store
         self._bus = bus
         self._cancel: Callable[[], None] | None = None
         self._written = 0.0
+        # Which outcomes the store may have otherwise than they are here.
+        self._unsure: set[int] = set()
 
     @property
     def info(self) -> OperationInfo:
         """Describe it as it is now, without its outcomes."""
         return structs.replace(self.stored.info, cancellable=self._cancel is not None)
+
+    def described(self) -> StoredOperation:
+        """Describe it as it is now, with its outcomes."""
+        return structs.replace(self.stored, info=structs.replace(self.info, outcomes=tuple(self.outcomes)))
 
     def cancel(self) -> bool:
         """Cancel it, if what it does just now can be; says whether that is so."""
@@ -108,30 +117,73 @@ class RunningOperation:
         """Note what comes now, before it is done."""
         await self._note(step=what)
 
-    async def end(self, state: OperationState, error: OperationError | None) -> None:
-        """Note how it ended; when that cannot be stored, the next start says that it was interrupted."""
+    async def remark(self, what: str) -> None:
+        """Note what comes now, if that can be stored: for what changes nothing, after something that did."""
         try:
-            await self._note(state=state, error=error, result=self.result, ended_at=datetime.now(UTC))
+            await self.step(what)
         except StoreUnavailable as failure:
-            log.warning("the end of an operation could not be stored", operation=self.info.id, reason=failure.message)
+            log.warning("a step of an operation could not be stored", operation=self.info.id, reason=failure.message)
+
+    async def end(self, state: OperationState, error: OperationError | None) -> None:
+        """Note how it ended, however long that takes; nobody is told before it is written.
+
+        Only when this process ends before that, the next start says that it was interrupted.
+        """
+        self.ending = state
+        changes: dict[str, Any] = {"state": state, "error": error, "result": self.result, "ended_at": datetime.now(UTC)}
+        if self.outcomes:
+            changes["progress"] = self._progress()
+        try:
+            await until_written(lambda: self._write_end(changes), f"the end of operation {self.info.id}")
+        except Exception:  # whatever a work left as its result: it has to come to an end
+            log.exception("the result of an operation cannot be stored", operation=self.info.id)
+            changes["result"] = None
+            await until_written(lambda: self._write_end(changes), f"the end of operation {self.info.id}")
+        self._set(**changes)
+
+    async def _write_end(self, changes: dict[str, Any]) -> None:
+        for position in sorted(self._unsure):
+            await self._store.set_outcome(self.info.id, position, self.outcomes[position])
+        await self._store.update(self._changed(changes))
 
     async def choose(self, outcomes: Sequence[OperationOutcome]) -> None:
         """Note which VMs it is about."""
-        self.outcomes = list(outcomes)
         await self._store.put_outcomes(self.info.id, outcomes)
+        self.outcomes = list(outcomes)
         await self._note(progress=self._progress())
 
+    async def begin_outcome(self, position: int, given_up: Callable[[], bool]) -> bool:
+        """Note that it is the turn of one VM, before anything is done to it.
+
+        Waits for a store that is away, until this is `given_up`; says whether it was noted.
+        """
+        begun = structs.replace(self.outcomes[position], outcome="running")
+        if not await self._write_outcome(position, begun, given_up):
+            return False
+        self.outcomes[position] = begun
+        return True
+
     async def set_outcome(self, position: int, outcome: str, detail: str = "") -> None:
-        """Note what became of one VM, or that it is its turn (`running`)."""
-        self.outcomes[position] = structs.replace(self.outcomes[position], outcome=outcome, detail=detail)
-        await self._store.set_outcome(self.info.id, position, self.outcomes[position])
-        if outcome == "running":
-            return
+        """Note what became of one VM, however long that takes."""
+        known = structs.replace(self.outcomes[position], outcome=outcome, detail=detail)
+        self.outcomes[position] = known
+        await self._write_outcome(position, known, lambda: False)
         progress = self._progress()
         if time.monotonic() - self._written > PROGRESS_INTERVAL:
-            await self._note(progress=progress)
+            with suppress(StoreUnavailable):  # it is written with the next one, and at the end
+                await self._note(progress=progress)
         else:
             self._set(progress=progress)
+
+    async def _write_outcome(self, position: int, outcome: OperationOutcome, given_up: Callable[[], bool]) -> bool:
+        self._unsure.add(position)
+        what = f"the outcome of VM {outcome.vm} in operation {self.info.id}"
+        written = await until_written(
+            lambda: self._store.set_outcome(self.info.id, position, outcome), what, given_up=given_up
+        )
+        if written:
+            self._unsure.discard(position)
+        return written
 
     def _progress(self) -> OperationProgress:
         known = [outcome.outcome for outcome in self.outcomes if outcome.outcome not in {"not-begun", "running"}]
@@ -143,10 +195,13 @@ class RunningOperation:
         await self._store.update(self.stored)
 
     def _set(self, **changes: Any) -> None:
-        self.stored = structs.replace(self.stored, info=structs.replace(self.stored.info, **changes))
+        self.stored = self._changed(changes)
         self._bus.publish(change_of(self.stored))
         changed, self.changed = self.changed, asyncio.Event()
         changed.set()
+
+    def _changed(self, changes: dict[str, Any]) -> StoredOperation:
+        return structs.replace(self.stored, info=structs.replace(self.stored.info, **changes))
 
 
 Work = Callable[[RunningOperation], Awaitable[None]]

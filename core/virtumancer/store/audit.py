@@ -53,12 +53,15 @@ class AuditRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def append(self, at: datetime, write: Callable[[int], str], act: int | None = None) -> int:
+    async def append(
+        self, at: datetime, write: Callable[[int], str], act: int | None = None, *, again: bool = False
+    ) -> int:
         """Append the document that `write` makes of the record's number, which is returned.
 
-        `act` is the number of the record that began the act; None begins one.
+        `act` is the number of the record that began the act; None begins one. With `again`, when an earlier attempt
+        failed in a way that leaves open whether it was committed, what it has written is not written twice.
         """
-        return await self._database.unit(_append(at, write, act))
+        return await self._database.unit(_append(at, write, act, again))
 
     async def ends(self) -> ChainEnds:
         """Return both ends of the log as they were noted."""
@@ -76,8 +79,8 @@ class AuditRepository:
             yield page
             after = page[-1].number
 
-    async def unfinished(self, before: datetime) -> tuple[StoredRecord, ...]:
-        """Return the records of acts that began before this time and have no end."""
+    async def unfinished(self, before: datetime | None) -> tuple[StoredRecord, ...]:
+        """Return the records of acts that began before this time, or at any, and have no end."""
         return await self._database.unit(_unfinished(before))
 
     async def forget(self, before: datetime) -> int:
@@ -85,9 +88,11 @@ class AuditRepository:
         return await self._database.unit(_forget(before))
 
 
-async def _append(at: datetime, write: Callable[[int], str], act: int | None) -> int:
+async def _append(at: datetime, write: Callable[[int], str], act: int | None, again: bool) -> int:
     async with in_transaction():
         chain = await _locked_chain()
+        if again and (written := await AuditRecordModel.filter(act=act, at=at).exclude(number=act).first()):
+            return written.number
         number = chain.head_number + 1
         document = write(number)
         digest = digest_of(chain.head_digest, document)
@@ -125,11 +130,13 @@ async def _page(after: int, since: datetime | None) -> tuple[StoredRecord, ...]:
     return tuple(_stored(row) for row in rows)
 
 
-async def _unfinished(before: datetime) -> tuple[StoredRecord, ...]:
+async def _unfinished(before: datetime | None) -> tuple[StoredRecord, ...]:
     async with in_transaction() as connection:
         found = await query(connection, UNFINISHED)
-    rows = await AuditRecordModel.filter(number__in=[number for (number,) in found], at__lt=before).order_by("number")
-    return tuple(_stored(row) for row in rows)
+    wanted = AuditRecordModel.filter(number__in=[number for (number,) in found])
+    if before is not None:
+        wanted = wanted.filter(at__lt=before)
+    return tuple(_stored(row) for row in await wanted.order_by("number"))
 
 
 async def _forget(before: datetime) -> int:
