@@ -120,10 +120,15 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
 
     async def find_vm(self, name_or_uuid: str) -> VMRef:
         """Look one VM up by name, or else by UUID."""
-        found = await self._quick(partial(_find, name_or_uuid=name_or_uuid), f"look up VM {name_or_uuid}")
-        if found is None:
-            raise VMNotFound(f"Host {self._label} has no VM {name_or_uuid}; list its VMs to see what is there.")
-        return found
+        return await self._look_up(_find, name_or_uuid)
+
+    async def find_by_uuid(self, uuid: str) -> VMRef:
+        """Look up the VM that has this UUID, whatever others are named."""
+        return await self._look_up(partial(Node.find, as_uuid=True), uuid)
+
+    async def find_by_name(self, name: str) -> VMRef:
+        """Look up the VM that has this name, whatever UUIDs others have."""
+        return await self._look_up(partial(Node.find, as_uuid=False), name)
 
     async def hardware(self, uuid: str) -> HardwareInfo:
         """Describe the disks and NICs of one VM: the live ones while it runs."""
@@ -182,6 +187,12 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
                 await self._pool.wait_closed(0.5)
         finally:
             await self._lifeline.aclose()
+
+    async def _look_up(self, find: Callable[[Node, str], VMRef | None], said: str) -> VMRef:
+        found = await self._quick(lambda node: find(node, said), f"look up VM {said}")
+        if found is None:
+            raise VMNotFound(f"Host {self._label} has no VM {said}; list its VMs to see what is there.")
+        return found
 
     async def _quick(self, function: Callable[[Node], R], doing: str) -> R:
         if self._healing is not None:

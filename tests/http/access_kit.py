@@ -64,7 +64,13 @@ def _extras() -> ModuleType:
 class World:
     """The application, its hypervisors, and an HTTP client for each caller."""
 
-    def __init__(self, folder: Path, plugins: Mapping[str, ModuleType] | None = None, **flags: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        plugins: Mapping[str, ModuleType] | None = None,
+        tables: Mapping[str, Mapping[str, Any]] | None = None,
+        **flags: Any,
+    ) -> None:
         self.folder = folder
         self.a, self.b = FakeHypervisor("a"), FakeHypervisor("b")
         for hypervisor, name, uuid in ((self.a, "web", WEB), (self.a, "db", DB), (self.b, "other", OTHER)):
@@ -77,7 +83,7 @@ class World:
             "sessions.stats_interval": 0.05,
         }
         extra = {"fake": fake_plugin(self.a, self.b), "extras": _extras(), **(plugins or {})}
-        loaded = load_plugins(["libvirt", "vnc", "spice", "serial"], extra=extra)
+        loaded = load_plugins(["libvirt", "vnc", "spice", "serial"], extra=extra, tables=tables)
         self.application: Application = create_app(load_config(None, {"HOME": str(folder)}, settings | flags), loaded)
         self._clients: list[httpx2.AsyncClient] = []
         self.token = ""

@@ -23,6 +23,7 @@ from virtumancer.contracts import (
     EventStream,
     HostConnection,
     HostDriver,
+    VMRef,
     VMState,
 )
 from virtumancer.testing import FakeHypervisor
@@ -38,7 +39,7 @@ def naughty(tmp_path: Path, kvm1: FakeHypervisor) -> Naughty:
     [
         ("info", "/hosts/a/info"),
         ("list_vms", "/hosts/a/vms"),
-        ("find_vm", "/hosts/a/vms/web/actions"),
+        ("find_by_name", "/hosts/a/vms/web/actions"),
         ("hardware", "/hosts/a/vms/web/hardware"),
         ("sample", "/hosts/a/vms/web/stats"),
         ("consoles", "/hosts/a/vms/web/consoles"),
@@ -82,6 +83,23 @@ async def test_a_vm_without_a_name_is_refused_before_it_is_stored(naughty: Naugh
         await add(client)
         answer = await client.get("/hosts/a/vms")
         assert "a list of VM, each with a uuid, a name and a VMState, is needed" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(("method", "asked"), [("find_by_uuid", "uuid"), ("find_by_name", "name")])
+async def test_a_look_up_that_finds_another_vm_is_refused(
+    naughty: Naughty, kvm1: FakeHypervisor, method: str, asked: str
+) -> None:
+    meant, other = kvm1.define("web", VMState.RUNNING), kvm1.define("db", VMState.RUNNING)
+
+    async def find(_connection: HostConnection, _said: str) -> VMRef:
+        return VMRef(other.uuid, other.name, other.state)
+
+    async with naughty({method: find}) as client:
+        await add(client)
+        answer = await client.post(f"/hosts/a/vms/{getattr(meant, asked)}/forceoff")
+        assert answer.json()["code"] == "plugin-failed", answer.text
+        assert f"of the {asked} asked for, is needed" in answer.json()["detail"]
+        assert {vm.state for vm in kvm1.vms.values()} == {VMState.RUNNING}
 
 
 async def test_a_method_that_hangs_ends_at_its_deadline(naughty: Naughty, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -260,9 +260,9 @@ async def test_counters_cost_one_look_up_while_nothing_changes_and_follow_a_name
     second = kvm1.define("second", VMState.RUNNING, memory=2048)
     await client.post("/hosts", json={"id": "a", "uri": kvm1.uri})
     await client.get("/hosts/a/vms")
-    before = kvm1.faults.calls["find_vm"]
+    before = kvm1.faults.calls["find_by_name"]
     assert (await client.get("/hosts/a/vms/first/stats")).json()["max_mem"] == 1024
-    assert kvm1.faults.calls["find_vm"] == before
+    assert kvm1.faults.calls["find_by_name"] == before
 
     kvm1.change(first.uuid, name="third")
     kvm1.change(second.uuid, name="first")

@@ -87,13 +87,15 @@ async def test_changes_at_the_same_time_build_on_each_other(metadata, url):
     assert stored.revision == len(tags)
 
 
-async def test_a_vm_is_found_by_name_before_uuid(hosts, vms, make_vm):
+async def test_a_vm_is_found_by_uuid_before_name(hosts, vms, make_vm):
     await hosts.add(Host("kvm1", "test:///default"))
     odd = make_vm(UUID)
     web = make_vm("web", UUID)
     await vms.apply("kvm1", [web, odd], ())
     assert (await vms.find("kvm1", "web")).uuid == UUID
-    assert (await vms.find("kvm1", UUID)).uuid == odd.uuid
+    assert (await vms.find("kvm1", UUID)).uuid == UUID
+    assert (await vms.find("kvm1", UUID.upper(), UUID)).uuid == UUID
+    assert (await vms.find("kvm1", odd.uuid)).uuid == odd.uuid
     assert await vms.find("kvm1", "WEB") is None
     assert await vms.find("kvm2", "web") is None
     assert await vms.find("kvm1", "we\0b") is None

@@ -40,10 +40,12 @@ async def find_vms(client: "AsyncClient", said: Iterable[str], hosts: Sequence[s
 
 async def _find(client: "AsyncClient", said: str, hosts: Sequence[str]) -> Target:
     """Look at what is known, and ask the hosts only when nothing fits."""
-    wanted = await filter_on(client, hosts, _may_be(said))
+    wanted, uuid = await filter_on(client, hosts, _may_be(said)), _uuid(said)
     for fresh in (False, True):
         page = await client.vms.find(filter=wanted, fresh=fresh)
-        if meant := _best(said, [Target(vm.host, vm.uuid, vm.name) for vm in page.items]):
+        known = [Target(vm.host, vm.uuid, vm.name) for vm in page.items]
+        # What is named like a UUID is meant only if no host has a VM of that UUID, also one that is new.
+        if (meant := _best(said, known)) and (fresh or not uuid or any(vm.uuid == uuid for vm in meant)):
             return _only(said, meant)
     unasked = "".join(f"; host {host.host} could not be asked: {host.detail}" for host in page.stale_hosts)
     raise VMNotFound(f"there is no VM {said!r}{unasked}; virtumancer vms list shows which there are")
@@ -82,12 +84,13 @@ def _quoted(text: str) -> str:
 
 
 def _best(said: str, known: Sequence[Target]) -> list[Target]:
-    """A name goes first, as in the paths of the API; then HOST/NAME, then a UUID."""
+    """A UUID goes first, as in the paths of the API; then a name, then HOST/UUID and HOST/NAME."""
     uuid = _uuid(said)
     ways = (
-        [target for target in known if target.name == said],
-        [target for target in known if said in (f"{target.host}/{target.name}", f"{target.host}/{target.uuid}")],
         [target for target in known if uuid and target.uuid == uuid],
+        [target for target in known if target.name == said],
+        [target for target in known if said == f"{target.host}/{target.uuid}"],
+        [target for target in known if said == f"{target.host}/{target.name}"],
     )
     return next((found for found in ways if found), list[Target]())
 

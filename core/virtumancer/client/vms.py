@@ -16,7 +16,7 @@ WaitFor = Literal["running", "shutoff"]
 
 
 class AsyncVMs:
-    """`/hosts/{host}/vms` and `/vms`; `vm` is a VM's name or its UUID."""
+    """`/hosts/{host}/vms` and `/vms`; `vm` is a VM's UUID, which goes first, or its name."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport

@@ -182,5 +182,5 @@ __all__ = [
     "retired",
 ]
 
-VERSION = "1.2"
+VERSION = "1.3"
 """The version of this contract; a plugin may say what it needs in `REQUIRES_CONTRACTS = ">=1.0,<2"`."""

@@ -10,6 +10,7 @@ from virtumancer.contracts.console import SupportsConsoles, SupportsScreenshot
 from virtumancer.contracts.events import EventStream
 from virtumancer.contracts.hostkeys import HostKeyPolicy, ShownHostKey
 from virtumancer.contracts.models import VM, HardwareInfo, Host, HostInfo, PowerVerb, VMRef, VMStats
+from virtumancer.errors import VMNotFound
 
 __all__ = [
     "ABILITIES",
@@ -72,7 +73,30 @@ class HostConnection(ABC):
 
     @abstractmethod
     async def find_vm(self, name_or_uuid: str) -> VMRef:
-        """Look one VM up by name or, when no VM has that name, by UUID. Raises `VMNotFound`."""
+        """Look one VM up by name or, when no VM has that name, by UUID. Raises `VMNotFound`.
+
+        The core asks `find_by_uuid` and `find_by_name` instead, because a VM may be named like the UUID of another.
+        """
+
+    async def find_by_uuid(self, uuid: str) -> VMRef:
+        """Look up the VM that has this UUID, whatever others are named. Raises `VMNotFound`. Since 1.3.
+
+        The default asks `find_vm`, and refuses another VM that is named so: implement it if your host can tell.
+        """
+        found = await self.find_vm(uuid)
+        if found.uuid.lower() != uuid.lower():
+            raise VMNotFound(f"asked for the VM of the UUID {uuid}, the driver found another one, named so")
+        return found
+
+    async def find_by_name(self, name: str) -> VMRef:
+        """Look up the VM that has this name, whatever UUIDs others have. Raises `VMNotFound`. Since 1.3.
+
+        The default asks `find_vm`, and refuses another VM that has it as UUID.
+        """
+        found = await self.find_vm(name)
+        if found.name != name:
+            raise VMNotFound(f"there is no VM named {name[:80]!r}")
+        return found
 
     @abstractmethod
     async def hardware(self, uuid: str) -> HardwareInfo:

@@ -10,7 +10,8 @@ from virtumancer.http.borders import SAFE_METHODS
 from virtumancer.http.operations import PUBLIC, SIGNED_IN, Operation, operation_of
 from virtumancer.services.access import EVERYTHING, PREFIX, Access, Caller, Callers, Right, Tags
 from virtumancer.services.consoles import TicketTerms
-from virtumancer.services.vms import SeenUUID, VMsService
+from virtumancer.services.vm_lookup import SeenUUID
+from virtumancer.services.vms import VMsService
 
 __all__ = ["COOKIE", "Gate", "access_of", "caller_of", "permitted_vm"]
 

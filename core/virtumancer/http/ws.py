@@ -18,6 +18,7 @@ from virtumancer.services.access import Caller, Callers, Right
 from virtumancer.services.event_filter import may_see
 from virtumancer.services.event_log import EventLog
 from virtumancer.services.live_stats import LiveStats, Subject
+from virtumancer.services.vm_lookup import SeenUUID
 from virtumancer.services.vms import VMsService
 from virtumancer.store import StoredEvent
 
@@ -184,7 +185,8 @@ class _Client:
         def note(_permitted: Subject, stats: VMStats) -> None:
             self._note_sample(subject, stats)
 
-        self._watched[subject] = self._live_stats.subscribe(Subject(subject.host_id, name), note)
+        meant = Subject(subject.host_id, name, isinstance(name, SeenUUID))
+        self._watched[subject] = self._live_stats.subscribe(meant, note)
 
     def _note_sample(self, subject: Subject, stats: VMStats) -> None:
         self._samples[subject] = stats

@@ -5,6 +5,7 @@ import msgspec
 from virtumancer.services.actions import ActionsService, PreparedAction
 from virtumancer.services.running_operation import RunningOperation, Work
 from virtumancer.services.state_waiting import Awaited
+from virtumancer.services.vm_lookup import SeenUUID
 
 __all__ = ["operation_of_action"]
 
@@ -16,7 +17,7 @@ def operation_of_action(actions: ActionsService, prepared: PreparedAction, await
         # Its turn may have come late: the VM is looked at again.
         again = await actions.check(
             prepared.session.host.id,
-            prepared.vm.uuid,
+            SeenUUID(prepared.vm.uuid),
             prepared.action.name,
             prepared.params,
             prepared.if_already,

@@ -15,6 +15,7 @@ from virtumancer.services.hosts import HostsService
 from virtumancer.services.plugin_health import PluginCall, PluginHealth
 from virtumancer.services.session import HostSession
 from virtumancer.services.state_waiting import Awaited, wait_for_state
+from virtumancer.services.vm_lookup import find_by_uuid, find_vm
 
 __all__ = ["ActionsService", "IfAlready", "PreparedAction"]
 
@@ -85,7 +86,7 @@ class ActionsService:
         """Do the same with parameters that are decoded."""
         session = self._hosts.session(host_id)
         plugin, action = self.find(action_name)
-        vm = await session.call(lambda connection: connection.find_vm(name))
+        vm = await find_vm(session, name)
         check_need(action, session.require_connection(), host_id)
         already = if_already == "ok" and holds(action, vm)
         if not already:
@@ -123,7 +124,7 @@ class ActionsService:
 
     async def _look(self, session: HostSession, vm: VMRef) -> VMRef | None:
         try:
-            return await session.call(lambda connection: connection.find_vm(vm.uuid))
+            return await find_by_uuid(session, vm.uuid)
         except VMNotFound:
             return None
 

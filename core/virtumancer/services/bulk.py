@@ -17,6 +17,7 @@ from virtumancer.services.hosts import HostsService
 from virtumancer.services.running_operation import RunningOperation, Work
 from virtumancer.services.selecting import Candidate, Selector, check_selector, select
 from virtumancer.services.vm_lists import AllVMs
+from virtumancer.services.vm_lookup import SeenUUID
 
 __all__ = ["BulkAction", "BulkService"]
 
@@ -141,7 +142,7 @@ class _Run:
             if not self._access().on_vm(right, vm.host, vm.uuid):
                 raise Forbidden(f"this needs the right {right!r} on VM {vm.name!r} of host {vm.host!r}")
             prepared = await self._actions.check(
-                vm.host, vm.uuid, self._bulk.action.name, self._bulk.params, self._bulk.if_already
+                vm.host, SeenUUID(vm.uuid), self._bulk.action.name, self._bulk.params, self._bulk.if_already
             )
             return "already" if (await self._actions.run(prepared)).already else "ok"
 

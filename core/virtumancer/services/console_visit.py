@@ -24,6 +24,7 @@ from virtumancer.services.direct_stream import guarded_stream
 from virtumancer.services.guard import Answer
 from virtumancer.services.plugin_health import PluginCall, PluginHealth
 from virtumancer.services.session import HostSession
+from virtumancer.services.vm_lookup import find_by_uuid
 
 __all__ = ["ClosableSocket", "ConsoleVisit", "Entrance"]
 
@@ -177,7 +178,7 @@ class ConsoleVisit:
         for wait in (0.0, AFTERMATH):
             await asyncio.sleep(wait)
             try:
-                vm = await self._host.call(lambda connection: connection.find_vm(self._vm.uuid))
+                vm = await find_by_uuid(self._host, self._vm.uuid)
             except VMNotFound:
                 return Ending(CloseCode.NOT_FOUND, f"VM {self._vm.name} is gone")
             except HostUnavailable:

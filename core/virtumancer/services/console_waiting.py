@@ -6,6 +6,7 @@ from virtumancer.contracts import CloseCode, HostRemoved, HostStateChanged, VMRe
 from virtumancer.errors import ConsoleRefused, TooManyConsoles
 from virtumancer.services.events import Change, EventBus
 from virtumancer.services.session import HostSession
+from virtumancer.services.vm_lookup import find_by_uuid
 
 __all__ = ["INACTIVE", "StartWaiting"]
 
@@ -34,7 +35,7 @@ class StartWaiting:
         unsubscribe = self._bus.subscribe(note)
         self._waiting.add(changed)
         try:
-            while (await host.call(lambda c: c.find_vm(vm.uuid))).state in INACTIVE:
+            while (await find_by_uuid(host, vm.uuid)).state in INACTIVE:
                 await changed.wait()
                 if self._stopping:
                     raise ConsoleRefused("this server is shutting down", close_code=CloseCode.SHUTTING_DOWN)

@@ -27,10 +27,26 @@ __all__ = ["CONNECTION", "EVENT", "METHODS", "SHOWN_KEYS", "DriverMethod", "is_s
 
 
 class DriverMethod(Struct, frozen=True):
-    """A method of `HostConnection`, or of one of its abilities: `what` it does, and its answer."""
+    """A method of `HostConnection`, or of one of its abilities: `what` it does, and its answer.
+
+    `asked` names the attribute of the answer that has to be what was asked for.
+    """
 
     what: str
     answer: Answer | None = None
+    asked: str = ""
+
+    def answer_to(self, said: object) -> Answer | None:
+        """Return what has to be answered to this question."""
+        answer, asked = self.answer, self.asked
+        if answer is None or not asked:
+            return answer
+        # A UUID may be written in capitals; names that differ so are two names.
+        form = str.lower if asked == "uuid" else str
+        needed = f"{answer.needed}, of the {asked} asked for,"
+        return Answer(
+            answer.method, needed, lambda value: answer.fits(value) and form(getattr(value, asked)) == form(str(said))
+        )
 
 
 def is_sequence_of(kind: type) -> Callable[[Any], bool]:
@@ -66,14 +82,16 @@ def _is_shot(value: Any) -> bool:
     return isinstance(value, Screenshot) and _is(bytes)(value.png)
 
 
-def _method(name: str, what: str, needed: str, fits: Callable[[Any], bool]) -> DriverMethod:
-    return DriverMethod(what, Answer(name, needed, fits))
+def _method(name: str, what: str, needed: str, fits: Callable[[Any], bool], asked: str = "") -> DriverMethod:
+    return DriverMethod(what, Answer(name, needed, fits), asked)
 
 
 METHODS: Mapping[str, DriverMethod] = {
     "info": _method("info", "reading host information", "a HostInfo", _is(HostInfo)),
     "list_vms": _method("list_vms", "listing VMs", "a list of VM, each with a uuid, a name and a VMState,", _are_vms),
     "find_vm": _method("find_vm", "looking up a VM", "a VMRef with a uuid, a name and a VMState", _is_ref),
+    "find_by_uuid": _method("find_by_uuid", "looking up a VM", "a VMRef with a name and a VMState", _is_ref, "uuid"),
+    "find_by_name": _method("find_by_name", "looking up a VM", "a VMRef with a uuid and a VMState", _is_ref, "name"),
     "hardware": _method("hardware", "reading the hardware", "a HardwareInfo", _is(HardwareInfo)),
     "sample": _method("sample", "reading statistics", "a dictionary of VMStats by UUID", _are_stats),
     "power": DriverMethod("changing the power state"),

@@ -74,7 +74,9 @@ def _guarded_method(
     timeout = CLOSE_TIMEOUT if name == "aclose" else None if name in PATIENT else calls.timeout
 
     async def guarded(*arguments: Any, **named: Any) -> Any:
-        return await calls.make(name, method.what, lambda: function(*arguments, **named), timeout, method.answer)
+        said = next(iter((*arguments, *named.values())), None)
+        answer = method.answer_to(said)
+        return await calls.make(name, method.what, lambda: function(*arguments, **named), timeout, answer)
 
     async def opened(*arguments: Any, **named: Any) -> EventStream:
         return _GuardedEvents(await guarded(*arguments, **named), calls)

@@ -95,15 +95,18 @@ class Inventory:
         """Note that something changed: a fetch that is under way may not have seen it."""
         self._generation += 1
 
+    def knows(self, uuid: str) -> bool:
+        """Say whether a VM had this UUID at the last look."""
+        return uuid in (self._known or {})
+
+    def identity(self, uuid: str) -> VMIdentity | None:
+        """Return the VM that had this UUID at the last look."""
+        known = self._known or {}
+        return VMIdentity(uuid, known[uuid].name) if uuid in known else None
+
     def uuid_of(self, name: str) -> str | None:
         """Return the UUID that this name had at the last look."""
         return self._uuids.get(name)
-
-    def identify(self, name: str) -> VMIdentity | None:
-        """Return the VM that had this name, or else this UUID, at the last look."""
-        uuid = self._uuids.get(name, name)
-        vm = self.seen.vms.get(uuid) if self.seen else None
-        return VMIdentity(uuid, vm.name) if vm else None
 
     async def refresh(self) -> Listing:
         """Look at the host now; when this returns, the stored rows are in step."""

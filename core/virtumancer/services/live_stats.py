@@ -10,6 +10,7 @@ from virtumancer.contracts import VMStats
 from virtumancer.errors import HostNotFound, VirtumancerError, VMNotFound
 from virtumancer.services.hosts import HostsService
 from virtumancer.services.session import HostSession
+from virtumancer.services.vm_lookup import find_vm, last_seen
 
 __all__ = ["LiveStats", "Subject"]
 
@@ -17,10 +18,11 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
 class Subject(Struct, frozen=True):
-    """A VM as a subscriber named it."""
+    """A VM as a subscriber named it; `seen` says that this is its UUID, and can be no other's name."""
 
     host_id: str
     vm_name: str
+    seen: bool = False
 
 
 Receiver = Callable[[Subject, VMStats], None]
@@ -71,7 +73,7 @@ class LiveStats:
             await asyncio.sleep(self._interval)
 
     async def _sample(self, session: HostSession, watched: Iterable[Subject]) -> None:
-        uuids = {subject: await self._uuid(session, subject.vm_name) for subject in watched}
+        uuids = {subject: await self._uuid(session, subject) for subject in watched}
         wanted = sorted({uuid for uuid in uuids.values() if uuid})
         if not wanted:
             return
@@ -81,13 +83,15 @@ class LiveStats:
                 self._deliver(subject, samples[uuid])
 
     @staticmethod
-    async def _uuid(session: HostSession, name: str) -> str | None:
+    async def _uuid(session: HostSession, subject: Subject) -> str | None:
         """Take the UUID of the last look; only a name not seen there costs a look-up."""
-        known = session.inventory.uuid_of(name)
+        if subject.seen:
+            return subject.vm_name
+        known = last_seen(session.inventory, subject.vm_name)
         if known:
-            return known
+            return known.uuid
         try:
-            return (await session.call(lambda connection: connection.find_vm(name))).uuid
+            return (await find_vm(session, subject.vm_name)).uuid
         except VMNotFound:
             return None
 

@@ -11,6 +11,7 @@ from virtumancer.errors import CallTimeout, HostUnavailable, StateNotReached, VM
 from virtumancer.services.action_checks import words
 from virtumancer.services.events import Change, EventBus
 from virtumancer.services.session import HostSession
+from virtumancer.services.vm_lookup import find_by_uuid
 
 __all__ = ["MAX_TIMEOUT", "Awaited", "StateName", "wait_for_state"]
 
@@ -51,7 +52,7 @@ async def wait_for_state(session: HostSession, bus: EventBus, vm: VMRef, awaited
         while True:
             happened.clear()
             try:
-                seen = (await session.call(lambda connection: connection.find_vm(vm.uuid))).state
+                seen = (await find_by_uuid(session, vm.uuid)).state
             except VMNotFound:
                 if awaited.state != "shutoff":
                     raise

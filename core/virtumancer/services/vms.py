@@ -22,17 +22,12 @@ from virtumancer.services.hosts import HostsService
 from virtumancer.services.inventory import Listing
 from virtumancer.services.schemas import schema_of
 from virtumancer.services.session import HostSession
+from virtumancer.services.vm_lookup import SeenUUID, find_vm, last_seen, uuid_in
 from virtumancer.store import VMIdentity, VMsRepository
 
-__all__ = ["SeenUUID", "VMsService"]
+__all__ = ["VMsService"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
-
-
-class SeenUUID(str):
-    """The UUID of a VM that was looked up for this request already: it need not be looked up again."""
-
-    __slots__ = ()
 
 
 class VMsService:
@@ -78,17 +73,17 @@ class VMsService:
         return await self._hosts.session(host_id).call(lambda connection: connection.hardware(vm.uuid))
 
     async def find(self, host_id: str, name: str) -> VMRef:
-        """Look a VM up by name or UUID."""
-        return await self._hosts.session(host_id).call(lambda connection: connection.find_vm(name))
+        """Look a VM up by UUID, or else by name."""
+        return await find_vm(self._hosts.session(host_id), name)
 
     async def look_up(self, host_id: str, name: str) -> VMIdentity:
-        """Look a VM up by name or UUID; its host is asked only when that may have changed since the last look.
+        """Look a VM up by UUID, or else by name; its host is asked only when that may have changed since the last look.
 
         For a VM that is there it costs the same as for one that is not, so that how long it takes tells nobody which.
         """
         session = self._hosts.session(host_id)
         if _in_step(session):
-            known = session.inventory.identify(name)
+            known = last_seen(session.inventory, name)
             if known is None:
                 raise VMNotFound(f"there is no VM {name[:80]!r} on host {host_id!r}")
             return known
@@ -96,12 +91,18 @@ class VMsService:
         return VMIdentity(vm.uuid, vm.name)
 
     async def identify(self, host_id: str, name: str) -> VMIdentity:
-        """Look a VM up by name or UUID among the stored ones, and on the host only if it is not there."""
+        """Look a VM up by UUID, or else by name, among the stored ones; on the host only if it is not there."""
         session = self._hosts.session(host_id)
-        found = await self._store.find(host_id, name)
-        if found:
+        if isinstance(name, SeenUUID):
+            return VMIdentity(name, name)
+        uuid = uuid_in(name)
+        found = await self._store.find(host_id, name, uuid)
+        connected = session.state in {HostState.CONNECTED, HostState.DEGRADED}
+        # The VM that has the UUID which this one is named like may be too new to be stored.
+        doubtful = connected and uuid and found and found.uuid not in {name, uuid}
+        if found and not doubtful:
             return found
-        if session.state not in {HostState.CONNECTED, HostState.DEGRADED}:
+        if not connected:
             raise VMNotFound(f"there is no VM {name[:80]!r} among those last seen on host {host_id!r}")
         return await self.look_up(host_id, name)
 
@@ -144,7 +145,7 @@ def _in_step(session: HostSession) -> bool:
 
 
 def _uuid_in_step(session: HostSession, name: str) -> str | None:
-    known = session.inventory.identify(name) if _in_step(session) else None
+    known = last_seen(session.inventory, name) if _in_step(session) else None
     return known.uuid if known else None
 
 

@@ -24,7 +24,7 @@ _BATCH = 500
 # the event loop serves nobody.
 _ROWS = "SELECT id, created_at, updated_at, name, document FROM vms WHERE host_id = ? ORDER BY id"
 _DOCUMENTS = "SELECT id, uuid, name, document, updated_at FROM vms WHERE host_id = ?"
-_FIND = "SELECT uuid, name FROM vms WHERE host_id = ? AND (name = ? OR uuid = ?)"
+_FIND = "SELECT uuid, name FROM vms WHERE host_id = ? AND (uuid = ? OR uuid = ? OR name = ?)"
 _UPSERT = (
     "INSERT INTO vms (id, host_id, uuid, name, document, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (id) DO UPDATE "
@@ -74,9 +74,12 @@ class VMsRepository:
         vms = {vm.uuid: vm for vm in changed}
         return await self._database.unit(self._apply(host_id, vms, [uuid for uuid in gone if uuid not in vms]))
 
-    async def find(self, host_id: str, name: str) -> VMIdentity | None:
-        """Return the stored VM of a host that has this name, or else this UUID; None if there is none."""
-        return await self._database.unit(self._find(host_id, name))
+    async def find(self, host_id: str, said: str, uuid: str = "") -> VMIdentity | None:
+        """Return the stored VM of a host that has this UUID, or else this name; None if there is none.
+
+        `uuid` is the same UUID as hosts write it.
+        """
+        return await self._database.unit(self._find(host_id, said, uuid))
 
     async def rows(self, host_id: str) -> tuple[VMRow, ...]:
         """Return the rows of a host in the order of their ids."""
@@ -126,12 +129,12 @@ class VMsRepository:
             ]
         )
 
-    async def _find(self, host_id: str, name: str) -> VMIdentity | None:
-        if "\0" in name:  # PostgreSQL has no such text
+    async def _find(self, host_id: str, said: str, uuid: str) -> VMIdentity | None:
+        if "\0" in said:  # PostgreSQL has no such text
             return None
-        rows = await query(get_connection(self._database.dialect), _FIND, [host_id, name, name])
-        found = [VMIdentity(uuid, called) for uuid, called in rows]
-        return min(found, key=lambda vm: vm.name != name, default=None)
+        rows = await query(get_connection(self._database.dialect), _FIND, [host_id, said, uuid or said, said])
+        found = [VMIdentity(stored, name) for stored, name in rows]
+        return min(found, key=lambda vm: vm.uuid not in {said, uuid}, default=None)
 
     async def _rows(self, host_id: str) -> tuple[VMRow, ...]:
         rows = await query(get_connection(self._database.dialect), _ROWS, [host_id])

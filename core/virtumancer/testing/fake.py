@@ -148,6 +148,18 @@ class FakeConnection(HostConnection, SupportsEvents, SupportsConsoles, SupportsS
                     return VMRef(vm.uuid, vm.name, vm.state)
         raise VMNotFound(f"host {self._hypervisor.name!r} has no VM {name_or_uuid!r}")
 
+    async def find_by_uuid(self, uuid: str) -> VMRef:
+        await self._meet("find_by_uuid")
+        vm = self._vm(uuid)
+        return VMRef(vm.uuid, vm.name, vm.state)
+
+    async def find_by_name(self, name: str) -> VMRef:
+        await self._meet("find_by_name")
+        for vm in self._hypervisor.vms.values():
+            if vm.name == name:
+                return VMRef(vm.uuid, vm.name, vm.state)
+        raise VMNotFound(f"host {self._hypervisor.name!r} has no VM {name!r}")
+
     async def hardware(self, uuid: str) -> HardwareInfo:
         await self._meet("hardware")
         self._vm(uuid)

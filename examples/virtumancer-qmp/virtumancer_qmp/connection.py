@@ -25,7 +25,14 @@ from virtumancer.contracts import (
     VMRef,
     VMStats,
 )
-from virtumancer.errors import CallTimeout, ConsoleNotFound, HypervisorError, VirtumancerError, WrongPowerState
+from virtumancer.errors import (
+    CallTimeout,
+    ConsoleNotFound,
+    HypervisorError,
+    VirtumancerError,
+    VMNotFound,
+    WrongPowerState,
+)
 from virtumancer.streams import SocketStream
 from virtumancer_qmp import answers
 from virtumancer_qmp.config import QMPConfig
@@ -70,9 +77,19 @@ class QMPConnection(HostConnection, SupportsEvents, SupportsConsoles, SupportsSc
         return [answers.vm(machine) for machine in (await self._machines.all()).values()]
 
     async def find_vm(self, name_or_uuid: str) -> VMRef:
-        """Look one definition up."""
-        machine = await self._machines.one(name_or_uuid)
-        return VMRef(machine.definition.id, machine.definition.name, machine.state)
+        """Look one definition up, by name first."""
+        try:
+            return await self.find_by_name(name_or_uuid)
+        except VMNotFound:
+            return await self.find_by_uuid(name_or_uuid)
+
+    async def find_by_uuid(self, uuid: str) -> VMRef:
+        """Look up the definition that has this UUID."""
+        return _ref(await self._machines.one(uuid))
+
+    async def find_by_name(self, name: str) -> VMRef:
+        """Look up the definition that has this name."""
+        return _ref(await self._machines.named(name))
 
     async def hardware(self, uuid: str) -> HardwareInfo:
         """Describe disks and NIC as defined."""
@@ -185,6 +202,10 @@ class QMPConnection(HostConnection, SupportsEvents, SupportsConsoles, SupportsSc
             self._lost.set_result(reason)
         for stream in tuple(self._streams):
             stream.end()
+
+
+def _ref(machine: Machine) -> VMRef:
+    return VMRef(machine.definition.id, machine.definition.name, machine.state)
 
 
 def _answering(machine: Machine) -> Monitor:

@@ -63,14 +63,19 @@ class Machines:
         machines = await asyncio.gather(*(self._machine(definition) for definition in definitions.values()))
         return {machine.definition.id: machine for machine in machines}
 
-    async def one(self, name_or_uuid: str) -> Machine:
-        """Look one VM up by name or UUID. Raises `VMNotFound`."""
+    async def one(self, uuid: str) -> Machine:
+        """Look up the VM of a UUID; another one may be named like it. Raises `VMNotFound`."""
         machines = await self.all()
-        by_name = {machine.definition.name: machine for machine in machines.values()}
-        machine = by_name.get(name_or_uuid) or machines.get(name_or_uuid)
-        if machine is None:
-            raise VMNotFound(f"there is no VM {name_or_uuid!r} in {self._folder}")
-        return machine
+        if uuid not in machines:
+            raise VMNotFound(f"there is no VM of the UUID {uuid!r} in {self._folder}")
+        return machines[uuid]
+
+    async def named(self, name: str) -> Machine:
+        """Look up the VM of a name. Raises `VMNotFound`."""
+        for machine in (await self.all()).values():
+            if machine.definition.name == name:
+                return machine
+        raise VMNotFound(f"there is no VM named {name!r} in {self._folder}")
 
     async def start(self, definition: Definition) -> None:
         """Start a VM, and return when it can be told what to do."""

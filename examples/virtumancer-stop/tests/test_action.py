@@ -43,7 +43,7 @@ async def context(kvm1: FakeHypervisor) -> AsyncIterator[ActionContext]:
 
 
 async def test_a_guest_that_obeys_is_not_cut_off(kvm1: FakeHypervisor, context: ActionContext) -> None:
-    vm = await context.connection.find_vm("web01")
+    vm = await context.connection.find_by_name("web01")
 
     await virtumancer_stop.stop(context, vm, virtumancer_stop.Stop())
 
@@ -60,7 +60,7 @@ async def test_a_guest_that_ignores_the_request_loses_its_power(
         verbs.append(verb)
 
     monkeypatch.setattr(context.connection, "power", power)
-    vm = await context.connection.find_vm("web01")
+    vm = await context.connection.find_by_name("web01")
 
     await virtumancer_stop.stop(context, vm, virtumancer_stop.Stop(patience=0.1))
 

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from virtumancer import hookimpl
 from virtumancer.contracts import ActionContext, PowerVerb, VMAction, VMRef, VMState
 
-REQUIRES_CONTRACTS = ">=1.1,<2"
+REQUIRES_CONTRACTS = ">=1.3,<2"
 
 OFF = frozenset({VMState.SHUTOFF, VMState.CRASHED})
 
@@ -25,7 +25,7 @@ async def stop(context: ActionContext, vm: VMRef, params: Stop) -> None:
     await context.connection.power(vm.uuid, PowerVerb.SHUTDOWN)
     try:
         async with asyncio.timeout(params.patience):
-            while (await context.connection.find_vm(vm.uuid)).state not in OFF:  # noqa: ASYNC110 - not every host has events
+            while (await context.connection.find_by_uuid(vm.uuid)).state not in OFF:  # noqa: ASYNC110 - not every host has events
                 await asyncio.sleep(0.5)
     except TimeoutError:
         await context.connection.power(vm.uuid, PowerVerb.FORCE_OFF)

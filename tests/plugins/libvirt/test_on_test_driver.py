@@ -67,12 +67,24 @@ async def test_a_name_wins_over_the_uuid_of_another(connect: Connect, tmp_path: 
     assert (await host.find_vm(WEB01)).name == WEB01
 
 
+async def test_a_vm_named_like_the_uuid_of_another_is_told_from_it(connect: Connect, tmp_path: Path) -> None:
+    host = await connect(write_node(tmp_path / "n.xml", [Guest("web01"), Guest(WEB01)]))
+    assert (await host.find_by_uuid(WEB01)).name == "web01"
+    assert (await host.find_by_uuid(WEB01.upper())).name == "web01"
+    assert (await host.find_by_name(WEB01)).uuid == Guest(WEB01).uuid
+    with pytest.raises(VMNotFound):
+        await host.find_by_uuid("web01")
+    with pytest.raises(VMNotFound):
+        await host.find_by_name(Guest(WEB01).uuid)
+
+
 @pytest.mark.parametrize(
     "name", ["nobody", "00000000-0000-0000-0000-000000000000", "", "a/b", "ü\n", "nul\0", "\ud800", "x" * 5000]
 )
 async def test_a_vm_that_is_not_there_is_not_found(host: LibvirtConnection, name: str) -> None:
-    with pytest.raises(VMNotFound, match="kvm1"):
-        await host.find_vm(name)
+    for find in (host.find_vm, host.find_by_uuid, host.find_by_name):
+        with pytest.raises(VMNotFound, match="kvm1"):
+            await find(name)
 
 
 async def test_hardware_of_a_vm(host: LibvirtConnection) -> None:

@@ -35,7 +35,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "example": "kvm1",
     },
     "vm": {
-        "description": "The name of a VM or its UUID; a name goes first. It may hold any character, `/` as `%2F`.",
+        "description": "The UUID of a VM or its name; a UUID goes first. A name may hold any character, `/` as `%2F`.",
         "schema": {"type": "string", "minLength": 1},
         "example": "web01",
     },

@@ -77,7 +77,7 @@ class Carrying(Extending):
     @pytest_asyncio.fixture(loop_scope="function")
     async def vm(self, connection: HostConnection) -> VMRef:
         """A VM that runs."""
-        return await connection.find_vm("running")
+        return await connection.find_by_name("running")
 
     @pytest_asyncio.fixture(loop_scope="function")
     async def opened(

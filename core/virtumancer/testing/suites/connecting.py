@@ -78,25 +78,25 @@ class Connecting:
     @pytest_asyncio.fixture(loop_scope="function")
     async def running(self, connection: HostConnection, running_vm: str | None) -> VMRef:
         """The VM named by `running_vm`."""
-        return await connection.find_vm(given(running_vm, "running_vm"))
+        return await connection.find_by_name(given(running_vm, "running_vm"))
 
     @pytest_asyncio.fixture(loop_scope="function")
     async def stopped(self, connection: HostConnection, stopped_vm: str | None) -> AsyncIterator[VMRef]:
         """The VM named by `stopped_vm`, forced off at the end."""
-        vm = await connection.find_vm(given(stopped_vm, "stopped_vm"))
+        vm = await connection.find_by_name(given(stopped_vm, "stopped_vm"))
         yield vm
-        if (await connection.find_vm(vm.uuid)).state not in OFF:
+        if (await connection.find_by_uuid(vm.uuid)).state not in OFF:
             await connection.power(vm.uuid, PowerVerb.FORCE_OFF)
 
     @pytest_asyncio.fixture(loop_scope="function")
     async def some_vm(self, connection: HostConnection, running_vm: str | None, stopped_vm: str | None) -> VMRef:
         """Whichever VM is named."""
-        return await connection.find_vm(given(running_vm or stopped_vm, "running_vm` or `stopped_vm"))
+        return await connection.find_by_name(given(running_vm or stopped_vm, "running_vm` or `stopped_vm"))
 
     async def reaches(self, connection: HostConnection, vm: VMRef, states: Collection[VMState]) -> None:
         """Wait until a VM is in one of these states."""
         async with asyncio.timeout(self.patience):
-            while (await connection.find_vm(vm.uuid)).state not in states:  # noqa: ASYNC110 - not every host has events
+            while (await connection.find_by_uuid(vm.uuid)).state not in states:  # noqa: ASYNC110 - not every host has events
                 await asyncio.sleep(0.05)
 
     async def tells(self, stream: EventStream, vm: VMRef, change: VMChange) -> None:

@@ -189,7 +189,7 @@ class ConsoleTransportSuite(Carrying):
     async def test_a_vm_that_is_off_is_refused(
         self, transport: ConsoleTransport, connection: HostConnection, head: ChannelHead | None
     ) -> None:
-        off = await connection.find_vm("shutoff")
+        off = await connection.find_by_name("shutoff")
         with pytest.raises((WrongPowerState, ConsoleNotFound, HypervisorError)):
             await transport.open(connection, off, SuiteSession(), head)
 

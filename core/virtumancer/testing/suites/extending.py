@@ -26,7 +26,7 @@ TICK = 0.01
 WAITING = 0.1
 # What can be asked of a fake hypervisor.
 CALLS = (
-    *("info", "list_vms", "find_vm", "hardware", "sample", "power"),
+    *("info", "list_vms", "find_vm", "find_by_uuid", "find_by_name", "hardware", "sample", "power"),
     *("consoles", "open_console", "screenshot", "open_events"),
 )
 

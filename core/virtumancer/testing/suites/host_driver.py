@@ -136,12 +136,21 @@ class HostDriverSuite(Connecting):
             assert msgspec.convert(msgspec.to_builtins(answer), type(answer)) == answer
 
     async def test_a_vm_is_found_by_name_and_by_uuid(self, connection: HostConnection, some_vm: VMRef) -> None:
-        assert await connection.find_vm(some_vm.name) == await connection.find_vm(some_vm.uuid)
+        found = [await connection.find_by_name(some_vm.name), await connection.find_by_uuid(some_vm.uuid)]
+        found += [await connection.find_vm(some_vm.name), await connection.find_vm(some_vm.uuid)]
+        assert [(vm.uuid, vm.name) for vm in found] == [(some_vm.uuid, some_vm.name)] * 4
+
+    async def test_a_name_is_no_uuid_and_a_uuid_no_name(self, connection: HostConnection, some_vm: VMRef) -> None:
+        with pytest.raises(VMNotFound):
+            await connection.find_by_uuid(some_vm.name)
+        with pytest.raises(VMNotFound):
+            await connection.find_by_name(some_vm.uuid)
 
     async def test_an_unknown_vm_is_vm_not_found(self, connection: HostConnection) -> None:
-        for name in (NOBODY, "nobody-has-this-name"):
-            with pytest.raises(VMNotFound):
-                await connection.find_vm(name)
+        for find in (connection.find_vm, connection.find_by_uuid, connection.find_by_name):
+            for name in (NOBODY, "nobody-has-this-name"):
+                with pytest.raises(VMNotFound):
+                    await find(name)
 
     async def test_hardware_of_an_unknown_vm_is_vm_not_found(self, connection: HostConnection) -> None:
         with pytest.raises(VMNotFound):
@@ -217,7 +226,7 @@ class HostDriverSuite(Connecting):
 
     async def test_calls_after_close_are_refused_with_an_error_of_ours(self, connection: HostConnection) -> None:
         await connection.aclose()
-        for call in (connection.info, connection.list_vms, lambda: connection.find_vm(NOBODY)):
+        for call in (connection.info, connection.list_vms, lambda: connection.find_by_uuid(NOBODY)):
             async with asyncio.timeout(self.patience):
                 with pytest.raises(VirtumancerError):
                     await call()

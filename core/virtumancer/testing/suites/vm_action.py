@@ -144,7 +144,7 @@ class VMActionSuite(Extending):
         """Look the VM up; an action that this connection does not have is not tested on it."""
         if action.needs is not None and not isinstance(connection, action.needs):
             pytest.skip(f"override the fixture `connection` with one that is a {action.needs.__name__} to test this")
-        return await connection.find_vm(name)
+        return await connection.find_by_name(name)
 
 
 async def _run(action: VMAction, context: ActionContext, vm: VMRef, params: Any) -> None:
