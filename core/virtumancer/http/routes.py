@@ -1,5 +1,6 @@
 """The route table: every path of the API and the resource behind it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import falcon.asgi
@@ -54,7 +55,7 @@ from virtumancer.http.vms import (
 )
 from virtumancer.http.web_sessions import WebSessionResource, WebSessionsResource
 from virtumancer.http.ws import RefreshSocket
-from virtumancer.plugins import Plugins
+from virtumancer.plugins import BELOW_VM, Plugins
 from virtumancer.services.access import Callers, SignIn
 from virtumancer.services.actions import ActionsService
 from virtumancer.services.audit import AuditLog
@@ -165,6 +166,7 @@ def add_routes(app: falcon.asgi.App[Any, Any], services: Services, bodies: BodyR
         f"{BASE}/consoles/{{session:segment}}": ConsoleResource(services.consoles),
         f"{VM}/{{action:segment}}": VMActionResource(vms, services.actions, deferring, bodies),
     }
+    _refuse_unlisted(routes)
     for suffix in services.console_suffixes:
         routes[f"{VM}/{suffix}"] = ConsoleSocket(services.consoles, suffix, services.audit)
     for path, resource in plugin_routes(services.provided, PluginHosts(hosts), bodies, services.plugins):
@@ -172,3 +174,11 @@ def add_routes(app: falcon.asgi.App[Any, Any], services: Services, bodies: BodyR
     routes[f"{BASE}/openapi.json"] = OpenAPIResource(routes, services.provided)
     for path, resource in routes.items():
         app.add_route(path, resource)
+
+
+def _refuse_unlisted(routes: Mapping[str, object]) -> None:
+    """Raise for routes of ours below a VM whose names a plugin could take, or cannot take any more for nothing."""
+    below = {path.removeprefix(f"{VM}/").partition("/")[0] for path in routes if path.startswith(f"{VM}/")}
+    differing = BELOW_VM ^ {segment for segment in below if not segment.startswith("{")}
+    if differing:
+        raise RuntimeError(f"bring virtumancer.plugins.places.BELOW_VM in step with the routes: {sorted(differing)}")

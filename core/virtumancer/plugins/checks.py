@@ -19,6 +19,7 @@ from virtumancer.contracts import (
     StatsCollector,
     VMAction,
 )
+from virtumancer.plugins.places import BELOW_VM, FOR_CONSOLES
 from virtumancer.plugins.refusal import PluginRefused, described
 
 __all__ = [
@@ -39,10 +40,6 @@ SEGMENT = re.compile(r"[a-z][a-z0-9-]{0,62}")
 SCHEME = re.compile(r"[a-z][a-z0-9.-]*")
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
 HEADER = re.compile(r"[a-z0-9][a-z0-9-]*")
-# What else there is below a VM.
-RESERVED = frozenset({"actions", "console", "consoles", "hardware", "screenshot", "serial", "spice", "stats"})
-# These are there for transports to take; the others are ours.
-SUFFIXES = RESERVED - {"console", "serial", "spice"}
 
 
 def check_contract(plugin: ModuleType) -> None:
@@ -101,9 +98,10 @@ def check_driver(driver: HostDriver) -> None:
 
 def check_action(action: VMAction) -> None:
     """Refuse what could not be a segment of a route, or stands for something else there, and what could not be run."""
-    if not SEGMENT.fullmatch(action.name) or action.name in RESERVED:
+    taken = BELOW_VM | FOR_CONSOLES
+    if not SEGMENT.fullmatch(action.name) or action.name in taken:
         reason = f"action name {action.name!r} is not usable: lower-case letters, digits and - are, but not one of "
-        raise PluginRefused("register", reason + ", ".join(sorted(RESERVED)))
+        raise PluginRefused("register", reason + ", ".join(sorted(taken)))
     what = f"action {action.name!r}"
     params: Any = action.params
     needs: Any = action.needs
@@ -128,8 +126,9 @@ def check_transport(transport: ConsoleTransport) -> None:
         value = _declared(transport, attribute)
         if not (isinstance(value, str) and SEGMENT.fullmatch(value)):
             raise _wrong(transport, f"{attribute} = {value!r} is not usable: lower-case letters, digits and - are")
-    if transport.suffix in SUFFIXES:
-        raise _wrong(transport, f"suffix = {transport.suffix!r} stands for something else below a VM")
+    if transport.suffix in BELOW_VM:
+        others = ", ".join(sorted(BELOW_VM))
+        raise _wrong(transport, f"suffix = {transport.suffix!r} stands for something else below a VM, as do: {others}")
     refuse_unless_async(transport, "open")
 
 

@@ -206,6 +206,9 @@ class _Loader:
         _refuse_taken(name, "stats collector", collectors, {n: e[0] for n, e in self._collectors.items()})
         _refuse_taken(name, "console suffix", consoles, {n: e[0] for n, e in self._consoles.items()})
         _refuse_taken(name, "console kind", kinds, self._kinds)
+        # One path below a VM stands for one of them.
+        places = {item: owner for item, (owner, _) in (self._actions | self._consoles).items()}
+        _refuse_taken(name, "action or console suffix", actions | consoles, places)
         _refuse_taken(name, "event listener", listeners, {n: e[0] for n, e in self._listeners.items()})
         _refuse_taken(name, "authenticator", authenticators, {n: e[0] for n, e in self._authenticators.items()})
         self._drivers |= drivers
@@ -244,6 +247,10 @@ def _refuse_twice(name: str, provided: Provided) -> None:
         "action": [action.name for action in provided.actions],
         "stats collector": [collector.name for collector in provided.collectors],
         "console suffix": [transport.suffix for transport in provided.consoles],
+        "action or console suffix": [
+            *(action.name for action in provided.actions),
+            *(transport.suffix for transport in provided.consoles),
+        ],
         "event listener": [listener.name for listener in provided.listeners],
         "authenticator": [authenticator.name for authenticator in provided.authenticators],
     }
