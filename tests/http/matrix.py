@@ -55,6 +55,7 @@ RULES: dict[str, tuple[str, str]] = {
     "PATCH /api/v1/hosts/{host}/metadata": ("host", "metadata"),
     "GET /api/v1/hosts/{host}/vms": ("within host", "read"),
     "GET /api/v1/hosts/{host}/vms/db": ("within host", "read"),
+    "GET /api/v1/hosts/{host}/vms/{vm}": ("vm", "read"),
     "GET /api/v1/hosts/{host}/vms/{vm}/actions": ("vm", "read"),
     "GET /api/v1/hosts/{host}/vms/{vm}/stats": ("vm", "read"),
     "GET /api/v1/hosts/{host}/vms/{vm}/hardware": ("vm", "read"),

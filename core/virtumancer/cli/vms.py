@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import cyclopts
 from cyclopts import Parameter
+from msgspec import UNSET, structs
 
 from virtumancer.cli.acting import Job, goal_of, run, run_on
 from virtumancer.cli.action_params import params_of, takes
@@ -20,7 +21,7 @@ from virtumancer.cli.output import say
 from virtumancer.cli.tables import clean, say_fields, say_json, say_rows, time_of
 from virtumancer.client import AsyncClient
 from virtumancer.client.vms import WaitFor
-from virtumancer.contracts import ActionOffer, VMState
+from virtumancer.contracts import ActionOffer, HardwareInfo, VMState
 from virtumancer.contracts.lists import ListedVM
 from virtumancer.errors import UsageError, VMNotFound
 
@@ -85,25 +86,23 @@ async def show(vm: VMName, /, *, host: Hosts = (), json: JSONOutput = False, ser
     """Describe a VM: state, hardware and consoles."""
     async with connected(server) as client:
         target = await find_vm(client, vm, host)
-        listed, hardware, consoles = await asyncio.gather(
-            client.vms.list(target.host),
-            client.vms.hardware(target.host, target.uuid),
-            client.consoles.of_vm(target.host, target.uuid),
-        )
-    found = next((each for each in listed if each.uuid == target.uuid), None)
+        found = await client.vms.get(target.host, target.uuid, include=("hardware", "consoles"), fresh=True)
+    hardware, consoles = found.hardware or HardwareInfo(), found.consoles or ()
     if json:
-        say_json({"host": target.host, "vm": found, "hardware": hardware, "consoles": consoles})
+        alone = structs.replace(found, hardware=UNSET, consoles=UNSET)
+        say_json({"host": found.host, "vm": alone, "hardware": hardware, "consoles": consoles})
         return
-    fields: list[tuple[str, Any]] = [("VM", target.name), ("Host", target.host), ("UUID", target.uuid)]
-    if found:
-        fields += [
-            ("State", _state(found.state)),
-            ("CPUs", found.vcpu),
-            ("Memory", _memory(found.max_mem)),
-            ("Running for", f"{found.uptime} s" if found.uptime >= 0 else "-"),
-            ("Starts with its host", "yes" if found.autostart else "no"),
-            ("Description", found.description),
-        ]
+    fields: list[tuple[str, Any]] = [
+        ("VM", found.name),
+        ("Host", found.host),
+        ("UUID", found.uuid),
+        ("State", _state(found.state)),
+        ("CPUs", found.vcpu),
+        ("Memory", _memory(found.max_mem)),
+        ("Running for", f"{found.uptime} s" if found.uptime >= 0 else "-"),
+        ("Starts with its host", "yes" if found.autostart else "no"),
+        ("Description", found.description),
+    ]
     fields += [(f"Disk {disk.target.dev}", disk.path or disk.device) for disk in hardware.disks]
     fields += [("Network", f"{n.mac.address} {n.model.type} {' '.join(n.source.values())}") for n in hardware.networks]
     fields += [(f"Console {each.kind}", "available" if each.available else each.reason) for each in consoles]

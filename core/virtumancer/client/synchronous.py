@@ -58,6 +58,7 @@ class VMs(Blocking):
 
     list = blocking(AsyncVMs.list)
     find = blocking(AsyncVMs.find)
+    get = blocking(AsyncVMs.get)
     rows = blocking(AsyncVMs.rows)
     stats = blocking(AsyncVMs.stats)
     hardware = blocking(AsyncVMs.hardware)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from virtumancer.client import metadata
 from virtumancer.client.transport import RESPOND_ASYNC, Outgoing, Transport, decoded, path_of
 from virtumancer.contracts import VM, ActionOffer, HardwareInfo, Metadata, OperationInfo, VMRow, VMStats
-from virtumancer.contracts.answers import ActionResult
+from virtumancer.contracts.answers import ActionResult, VMDetail, VMPart
 from virtumancer.contracts.lists import VMPage
 
 __all__ = ["AsyncVMs", "IfAlready", "WaitFor"]
@@ -42,6 +42,15 @@ class AsyncVMs:
         return await self._transport.get(
             "/vms", VMPage, filter=filter, sort=sort, limit=limit, cursor=cursor, fresh=fresh or None
         )
+
+    async def get(self, host: str, vm: str, *, include: Sequence[VMPart] = (), fresh: bool = False) -> VMDetail:
+        """Describe a VM: as last seen, unless its host has told of a change since, or with `fresh`.
+
+        What `include` names, as `hardware` and `stats`, is asked of the host now, and `UNSET` otherwise. A VM that is
+        named `db` is reached by its UUID alone.
+        """
+        path = path_of("hosts", host, "vms", vm)
+        return await self._transport.get(path, VMDetail, include=",".join(include) or None, fresh=fresh or None)
 
     async def rows(self, host: str) -> tuple[VMRow, ...]:
         """List the VMs of a host as they are stored, without asking the host."""

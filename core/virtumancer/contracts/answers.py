@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
-from virtumancer.contracts.models import VMState
+from virtumancer.contracts.actions import ActionOffer
+from virtumancer.contracts.lists import ListedVM
+from virtumancer.contracts.metadata import Metadata
+from virtumancer.contracts.models import HardwareInfo, VMState, VMStats
 from virtumancer.contracts.stats import Sample
 from virtumancer.contracts.status import PluginState, Timestamp
 
@@ -18,10 +21,14 @@ __all__ = [
     "HostSamples",
     "OnBusy",
     "VMConsole",
+    "VMDetail",
+    "VMPart",
 ]
 
 OnBusy = Literal["share", "refuse", "takeover"]
 """What happens when somebody has a console: look together, be refused, or send the others away."""
+VMPart = Literal["actions", "consoles", "hardware", "stats"]
+"""What `?include=` adds to a VM."""
 
 
 class FailingPlugin(Struct, frozen=True):
@@ -78,6 +85,20 @@ class VMConsole(Struct, frozen=True):
     """Several viewers can look at once."""
     sessions: int
     """How many sessions there are on it."""
+
+
+class VMDetail(ListedVM, frozen=True, kw_only=True):
+    """One VM: its entry in the list over all hosts, what people wrote down about it, and where there is more."""
+
+    metadata: Metadata
+    """Who changed it last, and when, beside title, notes and tags."""
+    links: Mapping[str, str]
+    """The paths of the VM, by its UUID, and of what there is of it: `self`, `host`, `stats`, `hardware` …"""
+    actions: tuple[ActionOffer, ...] | UnsetType = UNSET
+    """This and what follows is there when `include` names it."""
+    consoles: tuple[VMConsole, ...] | UnsetType = UNSET
+    hardware: HardwareInfo | UnsetType = UNSET
+    stats: VMStats | UnsetType = UNSET
 
 
 class ConsoleTicket(Struct, frozen=True):

@@ -40,6 +40,7 @@ __all__ = [
     "ConsolesResource",
     "ScreenshotResource",
     "VMConsolesResource",
+    "console_of",
 ]
 
 
@@ -78,7 +79,7 @@ class VMConsolesResource:
     async def on_get(self, _req: Request, resp: Response, host: str, vm: str) -> None:
         """List the consoles of a VM, and why one is not available."""
         offers = await self._consoles.offers(host, vm)
-        send_json(resp, [_offer(offer, host, vm) for offer in offers])
+        send_json(resp, [console_of(offer, host, vm) for offer in offers])
 
     @operation(
         "giveConsoleTicket",
@@ -270,6 +271,7 @@ def _path(host: str, vm: str, suffix: str) -> str:
     return f"/api/v1/hosts/{quote(host, safe='')}/vms/{quote(vm, safe='')}/{suffix}"
 
 
-def _offer(offer: ConsoleOfferInfo, host: str, vm: str) -> VMConsole:
+def console_of(offer: ConsoleOfferInfo, host: str, vm: str) -> VMConsole:
+    """Return a console as clients get it."""
     path = _path(host, vm, offer.suffix)
     return VMConsole(offer.kind, path, offer.available, offer.reason, offer.shareable, offer.sessions)

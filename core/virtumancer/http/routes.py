@@ -45,6 +45,7 @@ from virtumancer.http.running_operations import OperationResource, OperationsRes
 from virtumancer.http.session import LinksResource, SessionResource
 from virtumancer.http.tokens import MeResource, TokenResource, TokensResource
 from virtumancer.http.users import PasswordResource, UserResource, UsersResource
+from virtumancer.http.vm import VMResource
 from virtumancer.http.vms import (
     VMActionResource,
     VMActionsResource,
@@ -151,6 +152,7 @@ def add_routes(app: falcon.asgi.App[Any, Any], services: Services, bodies: BodyR
         f"{HOST}/metadata": HostMetadataResource(services.metadata, hosts, bodies),
         f"{HOST}/vms": VMsResource(vms, services.all_vms),
         f"{HOST}/vms/db": VMRowsResource(vms),
+        VM: VMResource(services.all_vms, vms, services.consoles),
         f"{VM}/actions": VMActionsResource(vms),
         f"{VM}/stats": VMStatsResource(vms),
         f"{VM}/hardware": VMHardwareResource(vms),

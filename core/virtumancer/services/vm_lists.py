@@ -12,13 +12,14 @@ import msgspec
 
 from virtumancer.contracts import VM
 from virtumancer.contracts.lists import Source, StaleHost
-from virtumancer.errors import CallTimeout, HostUnavailable, VirtumancerError
+from virtumancer.errors import CallTimeout, HostUnavailable, VirtumancerError, VMNotFound
 from virtumancer.services.access import Access, Right
 from virtumancer.services.asking import Asked
 from virtumancer.services.hosts import HostsService
 from virtumancer.services.metadata import MetadataService
 from virtumancer.services.session import HostSession
 from virtumancer.services.vm_entries import Entry, Place
+from virtumancer.services.vm_lookup import SeenUUID, in_step, last_seen, uuid_in
 from virtumancer.store import StoredVM, VMsRepository
 
 __all__ = ["AllVMs", "VMList"]
@@ -58,6 +59,28 @@ class AllVMs:
             ],
             f"{self._tag} {self._metadata.revision}",
         )
+
+    async def one(self, host_id: str, said: str, *, fresh: bool = False) -> Entry:
+        """Return one VM as it was last seen; its host is looked at if that may have changed since, or with `fresh`.
+
+        Raises `HostNotFound`, `VMNotFound`.
+        """
+        session = self._hosts.session(host_id)
+        live = fresh or not in_step(session)
+        failure = await _look(session) if live else None
+        if session.inventory.seen is None:
+            known = await self._store.find(host_id, said, uuid_in(said))
+            if known and isinstance(said, SeenUUID) and known.uuid != said:
+                known = None
+        else:
+            known = last_seen(session.inventory, said)
+        only = frozenset({known.uuid} if known else ())
+        vms = HostVMs(session, self._store, self._metadata, only, live=live, failure=failure)
+        await vms.load()
+        self._hosts.session(host_id)  # it may have been removed meanwhile
+        for entry in vms.entries():
+            return entry
+        raise VMNotFound(f"there is no VM {said[:80]!r} on host {host_id!r}")
 
     def live(self, host: str, vms: Iterable[VM]) -> tuple[Entry, ...]:
         """Return the VMs of a host that was looked at just now as entries of a list."""

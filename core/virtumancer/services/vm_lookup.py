@@ -4,13 +4,13 @@ import asyncio
 import re
 from uuid import UUID
 
-from virtumancer.contracts import HostConnection, VMRef
+from virtumancer.contracts import HostConnection, HostState, SupportsEvents, VMRef
 from virtumancer.errors import VMNotFound
 from virtumancer.services.inventory import Inventory
 from virtumancer.services.session import HostSession
 from virtumancer.store import VMIdentity
 
-__all__ = ["SeenUUID", "find_by_uuid", "find_vm", "last_seen", "uuid_in"]
+__all__ = ["SeenUUID", "find_by_uuid", "find_vm", "in_step", "last_seen", "uuid_in"]
 
 FORM = re.compile(r"[0-9a-fA-F]{8}(-?)[0-9a-fA-F]{4}(\1[0-9a-fA-F]{4}){2}\1[0-9a-fA-F]{12}")
 
@@ -24,6 +24,12 @@ class SeenUUID(str):
 def uuid_in(said: str) -> str:
     """Return the UUID that somebody wrote, as hosts write it; empty when it is none."""
     return str(UUID(said)) if FORM.fullmatch(said) else ""
+
+
+def in_step(session: HostSession) -> bool:
+    """Say whether the last look still holds: events would have told of a change."""
+    told = session.state is HostState.CONNECTED and isinstance(session.require_connection(), SupportsEvents)
+    return told and not session.inventory.behind
 
 
 def last_seen(inventory: Inventory, said: str) -> VMIdentity | None:

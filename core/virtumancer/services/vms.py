@@ -10,7 +10,6 @@ from virtumancer.contracts import (
     ActionOffer,
     HardwareInfo,
     HostState,
-    SupportsEvents,
     VMAction,
     VMRef,
     VMRow,
@@ -22,7 +21,7 @@ from virtumancer.services.hosts import HostsService
 from virtumancer.services.inventory import Listing
 from virtumancer.services.schemas import schema_of
 from virtumancer.services.session import HostSession
-from virtumancer.services.vm_lookup import SeenUUID, find_vm, last_seen, uuid_in
+from virtumancer.services.vm_lookup import SeenUUID, find_vm, in_step, last_seen, uuid_in
 from virtumancer.store import VMIdentity, VMsRepository
 
 __all__ = ["VMsService"]
@@ -82,7 +81,7 @@ class VMsService:
         For a VM that is there it costs the same as for one that is not, so that how long it takes tells nobody which.
         """
         session = self._hosts.session(host_id)
-        if _in_step(session):
+        if in_step(session):
             known = last_seen(session.inventory, name)
             if known is None:
                 raise VMNotFound(f"there is no VM {name[:80]!r} on host {host_id!r}")
@@ -138,14 +137,8 @@ class VMsService:
         )
 
 
-def _in_step(session: HostSession) -> bool:
-    """Say whether the last look still holds: events would have told of a change."""
-    told = session.state is HostState.CONNECTED and isinstance(session.require_connection(), SupportsEvents)
-    return told and not session.inventory.behind
-
-
 def _uuid_in_step(session: HostSession, name: str) -> str | None:
-    known = last_seen(session.inventory, name) if _in_step(session) else None
+    known = last_seen(session.inventory, name) if in_step(session) else None
     return known.uuid if known else None
 
 

@@ -11,7 +11,14 @@ from msgspec import Struct
 from virtumancer import contracts
 from virtumancer.config.values import unwrap
 from virtumancer.contracts.access import Grant, Me, NewToken, TokenInfo, UserInfo, WebSessionInfo
-from virtumancer.contracts.answers import ActionResult, ConsoleSessionInfo, ConsoleTicket, HostSamples, VMConsole
+from virtumancer.contracts.answers import (
+    ActionResult,
+    ConsoleSessionInfo,
+    ConsoleTicket,
+    HostSamples,
+    VMConsole,
+    VMDetail,
+)
 from virtumancer.contracts.audit import AuditPage, AuditRecord, RecordKind
 from virtumancer.contracts.lists import ListedVM, StaleHost, VMPage
 from virtumancer.http.bulk import BulkRequest
@@ -44,6 +51,7 @@ OBJECTS: tuple[type[Struct], ...] = (
     contracts.Graphics,
     VMPage,
     ListedVM,
+    VMDetail,
     StaleHost,
     contracts.VMRow,
     contracts.VMStats,

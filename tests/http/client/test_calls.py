@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 
 from tests.lab import free_port
 from virtumancer.client import NEVER, ApiError, AsyncClient, Client, ServerUnreachable, UnexpectedAnswer, succeeded
@@ -31,11 +32,15 @@ async def test_hosts_and_vms_come_as_the_structs_of_the_contracts(api: AsyncClie
     (listed,) = await api.vms.list("kvm1")
     assert (listed.uuid, listed.state) == (vm.uuid, VMState.RUNNING)
     assert [row.name for row in await api.vms.rows("kvm1")] == ["web01"]
+    one = await api.vms.get("kvm1", "web01", include=["stats", "consoles"], fresh=True)
+    assert (one.uuid, one.host, one.consoles, one.hardware) == (vm.uuid, "kvm1", (), UNSET)
+    assert one.stats == await api.vms.stats("kvm1", vm.uuid)
 
 
 @pytest.mark.parametrize("name", NASTY)
 async def test_a_vm_is_reached_whatever_its_name(api: AsyncClient, kvm1: FakeHypervisor, name: str) -> None:
     vm = kvm1.define(name)
+    assert (await api.vms.get("kvm1", vm.uuid if name == "db" else name)).uuid == vm.uuid
     await api.vms.act("kvm1", name, "start")
     assert kvm1.vms[vm.uuid].state is VMState.RUNNING
 

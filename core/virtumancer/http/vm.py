@@ -1,0 +1,96 @@
+"""`/hosts/{host}/vms/{vm}`: one VM, and as much of it as is asked for."""
+
+from typing import Any, get_args
+from urllib.parse import quote
+
+from falcon.asgi import Request, Response
+from msgspec import structs
+
+from virtumancer.contracts import Metadata
+from virtumancer.contracts.answers import VMDetail, VMPart
+from virtumancer.errors import InvalidValue, StoreUnavailable
+from virtumancer.http import examples
+from virtumancer.http.access import access_of
+from virtumancer.http.consoles import console_of
+from virtumancer.http.operations import ASKS_VM, Query, operation
+from virtumancer.http.requests import flag_of, send_json
+from virtumancer.services.access import Access, Right
+from virtumancer.services.consoles import ConsolesService
+from virtumancer.services.vm_entries import listed
+from virtumancer.services.vm_lists import AllVMs
+from virtumancer.services.vm_lookup import SeenUUID
+from virtumancer.services.vms import VMsService
+
+__all__ = ["VMResource"]
+
+PARTS: tuple[VMPart, ...] = get_args(VMPart)
+LINKED = ("actions", "consoles", "hardware", "metadata", "screenshot", "stats")
+
+
+class VMResource:
+    """One VM."""
+
+    def __init__(self, all_vms: AllVMs, vms: VMsService, consoles: ConsolesService) -> None:
+        self._all_vms = all_vms
+        self._vms = vms
+        self._consoles = consoles
+
+    @operation(
+        "getVm",
+        "vms",
+        right=Right.READ,
+        answer=VMDetail,
+        query=(
+            Query("include", str, f"What else to answer with, with commas between: {', '.join(PARTS)}."),
+            Query("fresh", bool, "Look at the host now, also when it has told of no change."),
+        ),
+        cached=True,
+        errors=(*ASKS_VM, InvalidValue, StoreUnavailable),
+        example=VMDetail(
+            **structs.asdict(examples.VM_PAGE.items[0]),
+            metadata=Metadata(),
+            links={
+                "self": f"/api/v1/hosts/kvm1/vms/{examples.VM_LISTED.uuid}",
+                "stats": f"/api/v1/hosts/kvm1/vms/{examples.VM_LISTED.uuid}/stats",
+            },
+        ),
+        offline=True,
+    )
+    async def on_get(self, req: Request, resp: Response, host: str, vm: str) -> None:
+        """Describe a VM: its entry in the list over all hosts, its metadata, and links to the rest.
+
+        It is as last seen; its host is looked at when it may be another one since. When that is not possible it is
+        `stale`, and says when it was seen. What `include` names is asked of the host now.
+        """
+        parts = _parts(req)
+        entry = await self._all_vms.one(host, vm, fresh=flag_of(req, "fresh"))
+        uuid = SeenUUID(entry.vm.uuid)
+        more = {part: await self._part(part, access_of(req), host, uuid) for part in parts}
+        entry_fields = structs.asdict(listed(entry))
+        send_json(resp, VMDetail(**entry_fields, metadata=entry.metadata, links=_links(host, uuid), **more))
+
+    async def _part(self, part: VMPart, access: Access, host: str, uuid: SeenUUID) -> Any:
+        match part:
+            case "actions":
+                return await self._vms.actions(host, uuid, lambda right, vm: access.on_vm(right, host, vm))
+            case "consoles":
+                offers = await self._consoles.offers(host, uuid)
+                return tuple(console_of(offer, host, uuid) for offer in offers)
+            case "hardware":
+                return await self._vms.hardware(host, uuid)
+            case "stats":
+                return await self._vms.stats(host, uuid)
+
+
+def _parts(req: Request) -> list[VMPart]:
+    """Read what is to be included."""
+    said = {word.strip() for words in req.get_param_as_list("include") or () for word in words.split(",")}
+    if unknown := said.difference(PARTS):
+        raise InvalidValue(f"{min(unknown)[:80]!r} is none of: {', '.join(PARTS)}", field="include")
+    return [part for part in PARTS if part in said]
+
+
+def _links(host: str, uuid: str) -> dict[str, str]:
+    parent = f"/api/v1/hosts/{quote(host, safe='')}"
+    place = f"{parent}/vms/{quote(uuid, safe='')}"
+    return {"self": place, "host": parent, **{name: f"{place}/{name}" for name in LINKED}}
