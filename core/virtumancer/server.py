@@ -7,7 +7,7 @@ import resource
 import signal
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import ip_network
 from types import FrameType
 from typing import Any
@@ -61,13 +61,18 @@ def url_of(config: Config, listener: socket.socket) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def run(application: Application, listener: socket.socket, on_ready: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM; `on_ready` is called, with a link to sign in, once requests are answered."""
+def run(
+    application: Application, listeners: Sequence[socket.socket], on_ready: Callable[[str], None], *, with_link: bool
+) -> None:
+    """Serve until SIGINT or SIGTERM; `on_ready` is called once requests are answered.
+
+    It is handed a link to sign in, which is empty unless `with_link`.
+    """
     settings = server_settings(application)
     _calm_the_collector()
     _allow_files(application.config.connections.max_total + OTHER_FILES)
     with asyncio.Runner(loop_factory=settings.get_loop_factory()) as runner:
-        runner.run(_serve(application, settings, listener, on_ready))
+        runner.run(_serve(application, settings, listeners, on_ready, with_link=with_link))
 
 
 def _allow_files(count: int) -> None:
@@ -94,13 +99,18 @@ def _calm_the_collector() -> None:
 
 
 async def _serve(
-    application: Application, settings: uvicorn.Config, listener: socket.socket, on_ready: Callable[[str], None]
+    application: Application,
+    settings: uvicorn.Config,
+    listeners: Sequence[socket.socket],
+    on_ready: Callable[[str], None],
+    *,
+    with_link: bool,
 ) -> None:
     async with application:
-        link = await application.sign_in_link()
+        link = await application.sign_in_link() if with_link else ""
         tls_timeout = application.config.connections.tls_timeout
         server = Server(settings, lambda: on_ready(link), application.note_stopping, tls_timeout)
-        await server.serve(sockets=[listener])
+        await server.serve(sockets=list(listeners))
 
 
 class Server(uvicorn.Server):
@@ -120,16 +130,18 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, then say so; uvicorn's own would give each client a minute for its TLS handshake."""
-        loop = asyncio.get_running_loop()
-        timeout = self._tls_timeout if self.config.ssl else None
-        self.servers = [
-            await loop.create_server(
-                self._protocol, sock=listener, ssl=self.config.ssl, ssl_handshake_timeout=timeout, backlog=BACKLOG
-            )
-            for listener in sockets or ()
-        ]
+        self.servers = [await self._listen(listener) for listener in sockets or ()]
         self.started = True
         self._on_ready()
+
+    async def _listen(self, listener: socket.socket) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        if listener.family == socket.AF_UNIX:  # who may reach it at all is this machine's, and our own user
+            return await loop.create_unix_server(self._protocol, sock=listener, backlog=BACKLOG)
+        timeout = self._tls_timeout if self.config.ssl else None
+        return await loop.create_server(
+            self._protocol, sock=listener, ssl=self.config.ssl, ssl_handshake_timeout=timeout, backlog=BACKLOG
+        )
 
     def _protocol(self) -> asyncio.Protocol:
         make: Any = self.config.http_protocol_class

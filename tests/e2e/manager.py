@@ -1,12 +1,15 @@
 """The program under test, `virtumancer serve`, as a process of its own with its own home, database and port."""
 
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,9 +29,12 @@ class Manager:
     """Starts and ends the program; `get`, `post` and `delete` take paths below `/api/v1`.
 
     Nobody is asked who they are, as the clients of the original need it, unless the configuration says something else.
+    With `at_terminal` it prints to a terminal, whose text goes into the log.
     """
 
-    def __init__(self, folder: Path, config: str = "", *, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, config: str = "", *, env: Mapping[str, str] | None = None, at_terminal: bool = False
+    ) -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -37,6 +43,7 @@ class Manager:
         self.log_file = folder / "log"
         self._config = config
         self._env = dict(env or {})
+        self._at_terminal = at_terminal
         self._process: subprocess.Popen[bytes] | None = None
         # More connections than the default, so that requests to a host that hangs hold up nothing but themselves.
         limits = httpx2.Limits(max_connections=200)
@@ -91,9 +98,12 @@ class Manager:
         """Start it and wait for its first answer; returns after how many seconds that came."""
         began = time.monotonic()
         with self.log_file.open("ab") as log:
+            out = _terminal(self.log_file) if self._at_terminal else log.fileno()
             self._process = subprocess.Popen(
-                self.command(), stdout=log, stderr=log, cwd=self.folder, env=self.environment(), start_new_session=True
+                self.command(), stdout=out, stderr=log, cwd=self.folder, env=self.environment(), start_new_session=True
             )
+            if self._at_terminal:
+                os.close(out)
         while not self._answers():
             if self._process.poll() is not None:
                 raise AssertionError(f"it ended with {self._process.returncode}: {self.log()[-2000:]}")
@@ -153,3 +163,16 @@ class Manager:
             return self.client.get("/health").status_code == 200
         except httpx2.TransportError:
             return False
+
+
+def _terminal(file: Path) -> int:
+    """Open a terminal whose text goes into a file until nobody has it any more."""
+    ours, theirs = pty.openpty()
+
+    def copy() -> None:
+        with suppress(OSError), file.open("ab", buffering=0) as log, os.fdopen(ours, "rb", buffering=0) as shown:
+            while text := shown.read(4096):
+                log.write(text)
+
+    threading.Thread(target=copy, daemon=True).start()
+    return theirs

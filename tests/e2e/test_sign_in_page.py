@@ -12,7 +12,7 @@ from playwright.async_api import Error as PlaywrightError
 from tests.canaries import CANARIES
 from tests.e2e.consoles.chromium import Chromium, Tab
 from tests.e2e.manager import Manager
-from tests.lab import OpenIDProvider
+from tests.lab import OpenIDProvider, wait_until
 from tests.lab.requirements import requires
 
 pytestmark = pytest.mark.lab
@@ -30,7 +30,7 @@ SOCKET = """() => new Promise(done => {
 @pytest.fixture
 def manager(tmp_path: Path) -> Iterator[Manager]:
     requires("chromium")
-    with Manager(tmp_path / "manager", '[server]\nauth = "token"\n') as manager:
+    with Manager(tmp_path / "manager", '[server]\nauth = "token"\n', at_terminal=True) as manager:
         yield manager
 
 
@@ -63,6 +63,7 @@ def _fill(tab: Tab, user: str, password: str) -> None:
 
 
 def test_by_the_link_that_is_printed_and_once(manager: Manager, chromium: Chromium, tmp_path: Path) -> None:
+    wait_until(lambda: "/sign-in/#" in manager.log(), "the link is printed")
     [link] = re.findall(r"http://127\.0\.0\.1:\d+/sign-in/#\S+", manager.log())
 
     with chromium.open(link) as tab:

@@ -1,5 +1,6 @@
 """Consoles: which a VM has, who looks at them, and one as a stream of bytes."""
 
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -108,11 +109,13 @@ class AsyncConsoles:
 
 async def _connected(endpoint: Endpoint, path: str) -> ClientConnection:
     """Open the WebSocket at a path of the server, wherever the server believes to be."""
-    base = urlsplit(endpoint.url)
+    base = urlsplit(endpoint.base)
     scheme = "wss" if endpoint.has_tls else "ws"
+    socket: dict[str, Any] = {"unix": True, "path": endpoint.socket} if endpoint.socket else {}
     try:
         return await connect(
             urlunsplit((scheme, base.netloc, "", "", "")) + path,
+            **socket,
             subprotocols=[Subprotocol("binary")],
             compression=None,
             ssl=endpoint.ssl_context() if endpoint.has_tls else None,
@@ -125,4 +128,4 @@ async def _connected(endpoint: Endpoint, path: str) -> ClientConnection:
         raise error_of_answer(answer.status_code, answer.headers, bytes(answer.body or b"")) from refused
     except (OSError, TimeoutError, InvalidHandshake) as error:
         reason = str(error) or type(error).__name__
-        raise ServerUnreachable(f"the console at {endpoint.url} cannot be opened: {reason}") from error
+        raise ServerUnreachable(f"the console at {endpoint} cannot be opened: {reason}") from error

@@ -1,6 +1,7 @@
 """Sends requests to the API, again where that is safe, and makes exceptions of what is no success."""
 
 import asyncio
+import os
 import ssl
 import uuid
 from collections.abc import AsyncGenerator, Mapping
@@ -20,6 +21,7 @@ __all__ = ["RESPOND_ASYNC", "Endpoint", "Outgoing", "Transport", "decoded", "pat
 
 T = TypeVar("T")
 BASE = "/api/v1"
+UNIX = "unix:"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 RESPOND_ASYNC = {"Prefer": "respond-async"}
 SAFE = frozenset({"GET", "HEAD"})
@@ -31,11 +33,27 @@ GRACE = 15.0
 
 
 class Endpoint(Struct, frozen=True):
-    """Where the API is and how to get in; `url` without `/api/v1`, `ca_file` in PEM for a certificate of one's own."""
+    """Where the API is and how to get in; `url` without `/api/v1`, `ca_file` in PEM for a certificate of one's own.
+
+    `unix:PATH` is a server's own socket, which has no TLS: its folder says whose it is.
+    """
 
     url: str
     token: str = ""
     ca_file: str = ""
+
+    @property
+    def socket(self) -> str:
+        """The path of a unix socket; empty when it is reached over the network."""
+        return self.url.removeprefix(UNIX).removeprefix("//") if self.url.startswith(UNIX) else ""
+
+    @property
+    def base(self) -> str:
+        """What the URLs of requests begin with. Raises `UsageError`."""
+        return f"http://localhost{BASE}" if self.socket else _checked(self.url) + BASE
+
+    def __str__(self) -> str:
+        return f"{UNIX}{os.path.realpath(self.socket)}" if self.socket else self.url
 
     @property
     def has_tls(self) -> bool:
@@ -54,7 +72,7 @@ class Endpoint(Struct, frozen=True):
     @property
     def is_local(self) -> bool:
         """Whether it is on this machine, where no proxy of the environment is asked."""
-        return urlsplit(self.url).hostname in LOOPBACK
+        return bool(self.socket) or urlsplit(self.url).hostname in LOOPBACK
 
     @property
     def headers(self) -> dict[str, str]:
@@ -92,7 +110,8 @@ class Transport:
         self.endpoint = endpoint
         self._retries = retries
         self._http = httpx2.AsyncClient(
-            base_url=_checked(endpoint.url) + BASE,
+            base_url=endpoint.base,
+            transport=httpx2.AsyncHTTPTransport(uds=endpoint.socket) if endpoint.socket else None,
             headers={"Accept": "application/json", **endpoint.headers},
             timeout=httpx2.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, pool=None),
             verify=endpoint.ssl_context(),
@@ -164,7 +183,7 @@ class Transport:
 
     def _unreachable(self, error: httpx2.TransportError) -> ServerUnreachable:
         reason = str(error) or type(error).__name__
-        return ServerUnreachable(f"{self.endpoint.url} does not answer: {reason}", url=self.endpoint.url)
+        return ServerUnreachable(f"{self.endpoint} does not answer: {reason}", url=str(self.endpoint))
 
 
 def decoded(response: httpx2.Response, kind: type[T]) -> T:
@@ -185,5 +204,5 @@ def _checked(url: str) -> str:
     """Return the URL without what is added to it anyway. Raises `UsageError`."""
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise UsageError(f"{url!r} is no URL of a server; write it as http://127.0.0.1:8890 or https://NAME")
+        raise UsageError(f"{url!r} is no URL of a server; write it as https://NAME, http://127.0.0.1:8890 or unix:PATH")
     return url.rstrip("/").removesuffix(BASE)

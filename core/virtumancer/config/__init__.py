@@ -8,6 +8,7 @@ from virtumancer.config.local import LocalServer, admin_token_file, local_server
 from virtumancer.config.places import state_folder
 from virtumancer.config.problems import did_you_mean
 from virtumancer.config.secrets import SecretMissing, read_secret
+from virtumancer.config.sources import config_file
 from virtumancer.config.structs import read_struct
 from virtumancer.config.tables import (
     AccessConfig,
@@ -47,6 +48,7 @@ __all__ = [
     "ServerConfig",
     "SessionsConfig",
     "admin_token_file",
+    "config_file",
     "connect_settings",
     "describe",
     "did_you_mean",

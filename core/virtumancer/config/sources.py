@@ -11,7 +11,15 @@ from msgspec import Struct
 from virtumancer.config.problems import Problems, did_you_mean
 from virtumancer.config.values import Raw
 
-__all__ = ["ENVIRONMENT_PREFIX", "ConfigFile", "find_file", "from_environment", "from_flags", "read_file"]
+__all__ = [
+    "ENVIRONMENT_PREFIX",
+    "ConfigFile",
+    "config_file",
+    "find_file",
+    "from_environment",
+    "from_flags",
+    "read_file",
+]
 
 ENVIRONMENT_PREFIX = "VIRTUMANCER_"
 # CONFIG names the file, the others are for commands that call a server: where it is, and how to get in.
@@ -47,6 +55,12 @@ def find_file(path: Path | None, environ: Mapping[str, str]) -> tuple[Path | Non
         Path("/etc/virtumancer/virtumancer.toml"),
     )
     return next((place for place in places if place.is_file()), None), ""
+
+
+def config_file(path: Path | None, environ: Mapping[str, str]) -> str:
+    """Return the whole path of the configuration file that counts; empty where there is none."""
+    found, _ = find_file(path, environ)
+    return str(found.expanduser().resolve()) if found else ""
 
 
 def read_file(path: Path, named_by: str, problems: Problems) -> ConfigFile:
