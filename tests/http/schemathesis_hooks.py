@@ -1,4 +1,4 @@
-"""What schemathesis does not know here: each request has an Idempotency-Key of its own, events come in pages."""
+"""What schemathesis does not know here: each request has an Idempotency-Key of its own."""
 
 import re
 import uuid
@@ -16,5 +16,3 @@ def before_call(_context: Any, case: Any, _options: Any) -> None:
     key = (case.headers or {}).get(HEADER)
     if isinstance(key, str) and VALID.fullmatch(key):
         case.headers[HEADER] = f'"{uuid.uuid4()}"'
-    if case.path == "/api/v1/events":  # a stream would never end
-        case.headers = {**(case.headers or {}), "Accept": "application/json"}

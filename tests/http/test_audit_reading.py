@@ -113,7 +113,7 @@ async def test_all_of_it_comes_as_lines_that_are_what_is_stored(world: World, au
 
 
 async def test_a_client_that_takes_anything_gets_json(auditor: httpx2.AsyncClient) -> None:
-    for accept in ("*/*", "application/json, application/x-ndjson;q=0.5", "text/html, */*;q=0.1"):
+    for accept in ("*/*", "application/json, application/x-ndjson;q=0.5", "text/html, */*;q=0.1", "application/*"):
         answer = await auditor.get("/audit", headers={"Accept": accept})
         assert answer.headers["Content-Type"] == "application/json"
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -50,6 +51,42 @@ async def written(client: httpx2.AsyncClient, count: int) -> list[dict[str, Any]
         while len(items := (await page(client, limit=1000))["items"]) < count:  # noqa: ASYNC110 - it asks over HTTP
             await asyncio.sleep(0.01)
     return items
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("", "application/json"),
+        ("*/*", "application/json"),
+        ("text/*", "application/json"),
+        ("text/html, application/xml;q=0.9, */*;q=0.8", "application/json"),
+        ("image/png", "application/json"),
+        ("application/json, text/event-stream", "application/json"),
+        ("application/json;q=0.9, text/event-stream;q=0.5", "application/json"),
+        ("text/event-stream;q=0", "application/json"),
+        ("text/event-stream;q=0.1, */*", "application/json"),
+        ("text/event-stream;q=much", "application/json"),
+        ("text/event-stream", "text/event-stream"),
+        ("Text/Event-Stream", "text/event-stream"),
+        ("text/event-stream, */*", "text/event-stream"),
+        ("application/json;q=0.5, text/event-stream", "text/event-stream"),
+    ],
+)
+async def test_who_does_not_ask_for_a_stream_gets_a_page(url: str, accept: str, media_type: str) -> None:
+    async with (
+        httpx2.AsyncClient(trust_env=False) as client,
+        client.stream("GET", f"{url}/api/v1/events", headers={"Accept": accept}) as answer,
+    ):
+        assert answer.status_code == 200
+        assert answer.headers["Content-Type"].partition(";")[0] == media_type
+        assert "Accept" in answer.headers.get_list("Vary", split_commas=True)
+        if media_type == "application/json":
+            assert set(msgspec.json.decode(await answer.aread())) == {"items", "next_since"}
+
+
+async def test_a_request_without_accept_gets_a_page(client: httpx2.AsyncClient) -> None:
+    del client.headers["Accept"]
+    assert (await client.get("/events")).headers["Content-Type"] == "application/json"
 
 
 async def test_adding_a_host_is_told_from_its_first_state_on(url: str, client: httpx2.AsyncClient, kvm1: Any) -> None:

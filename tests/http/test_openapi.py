@@ -257,6 +257,16 @@ async def test_a_websocket_says_so_and_how_it_is_closed(document: dict[str, Any]
     assert document["paths"]["/ws"]["get"]["x-websocket"] is True
 
 
+@pytest.mark.parametrize(("path", "other"), [("events", "text/event-stream"), ("audit", "application/x-ndjson")])
+async def test_every_form_that_an_answer_may_have_is_in_the_document(
+    document: dict[str, Any], path: str, other: str
+) -> None:
+    assert list(document["paths"][f"/api/v1/{path}"]["get"]["responses"]["200"]["content"]) == [
+        "application/json",
+        other,
+    ]
+
+
 @pytest.mark.usefixtures("host")
 async def test_real_answers_are_as_the_document_says(document: dict[str, Any], client: httpx2.AsyncClient) -> None:
     called = []
@@ -265,7 +275,7 @@ async def test_real_answers_are_as_the_document_says(document: dict[str, Any], c
         skipped = ("{session}", "{token}", "{user}", "{fingerprint}", "{operation}")
         if method != "get" or status in {101, 303} or any(part in path for part in skipped):
             continue
-        ((media_type, media),) = response["content"].items()
+        media_type, media = next(iter(response["content"].items()))
         answer = await client.get(f"http://localhost{path.format(**CALLED)}", headers={"Accept": media_type})
         assert answer.status_code == status, (path, answer.text)
         assert answer.headers["Content-Type"] == media_type

@@ -13,6 +13,7 @@ from virtumancer.contracts.audit import AuditPage, AuditRecord, RecordKind
 from virtumancer.errors import Forbidden, InvalidValue, StoreUnavailable, VirtumancerError
 from virtumancer.http import examples
 from virtumancer.http.access import caller_of
+from virtumancer.http.negotiation import asks_for
 from virtumancer.http.operations import Query, operation
 from virtumancer.http.requests import send_json
 from virtumancer.services.access import Caller, Callers, Right
@@ -63,6 +64,7 @@ class AuditResource:
         ),
         errors=(InvalidValue, StoreUnavailable),
         example=AuditPage(records=(RECORD,), next=None),
+        also={NDJSON: "One `AuditRecord` a line."},
     )
     async def on_get(self, req: Request, resp: Response) -> None:
         """Read the audit log, oldest first.
@@ -75,8 +77,7 @@ class AuditResource:
         after = req.get_param_as_int("after", min_value=0, max_value=LAST, default=0)
         limit = req.get_param_as_int("limit", min_value=1, max_value=MAX_LIST, default=100)
         resp.set_header("Cache-Control", "no-store")
-        resp.append_header("Vary", "Accept")
-        if req.client_prefers(("application/json", NDJSON)) == NDJSON:
+        if asks_for(req, resp, NDJSON):
             resp.content_type = NDJSON
             resp.stream = self._lines(wanted, after, caller_of(req))
         else:

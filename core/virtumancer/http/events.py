@@ -14,6 +14,7 @@ from virtumancer.contracts import CloseCode, EventPage
 from virtumancer.errors import InvalidValue, StoreUnavailable, VirtumancerError
 from virtumancer.http import examples
 from virtumancer.http.access import caller_of
+from virtumancer.http.negotiation import asks_for
 from virtumancer.http.open_answers import OpenAnswer, open_answer
 from virtumancer.http.operations import SIGNED_IN, Query, operation
 from virtumancer.http.requests import send_json
@@ -27,6 +28,7 @@ __all__ = ["EventsResource"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
+STREAM = "text/event-stream"
 HEARTBEAT = 15.0
 SEND_TIMEOUT = 10.0
 CLOSE_SLOW = 4008
@@ -70,17 +72,18 @@ class EventsResource:
         ),
         errors=(InvalidValue, StoreUnavailable),
         example=examples.EVENT_PAGE,
+        also={STREAM: "Server-sent events without an end: `data` of each is an `EventRecord`."},
         extensions={"x-server-sent-events": "EventRecord", "x-close-codes": CLOSE_CODES},
     )
     async def on_get(self, req: Request, resp: Response) -> None:
-        """Follow what happens as server-sent events, or with `Accept: application/json` read a page of what is kept.
+        """Read a page of what is kept, or with `Accept: text/event-stream` follow what happens as server-sent events.
 
         Only what the caller may read is told. A stream goes on after the event that the header `Last-Event-ID`, or
         `since`, names; an event of the type `gap` says that others are missing, and what to fetch again. Asked for the
         upgrade to a WebSocket, this is the same stream with one event in each text frame (`x-close-codes`).
         """
         wanted = _filter_of(req)
-        if req.client_prefers(("text/event-stream", "application/json")) == "application/json":
+        if not asks_for(req, resp, STREAM):
             await self._send_page(req, resp, wanted)
             return
         since = _since_of(req)
@@ -88,7 +91,7 @@ class EventsResource:
         reader = self._events.reader(wanted, caller)
         if since is not None:
             await reader.resume(since)
-        resp.content_type = "text/event-stream"
+        resp.content_type = STREAM
         resp.set_header("Cache-Control", "no-store")
         resp.set_header("X-Accel-Buffering", "no")  # for proxies that would collect an answer before they pass it on
         answer = open_answer(req)

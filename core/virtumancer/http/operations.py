@@ -79,7 +79,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     """What is known of an operation beside its path and the docstring of its responder.
 
     `id` names it for generators of clients: a verb, then what it is about. `answer` is the type of the JSON answer,
-    None for an answer without body; `media` says what is answered if it is not JSON. `body` is what the client sends.
+    None for an answer without body; `media` says what is answered if it is not JSON. `also` are the forms that the same
+    answer has for who asks for them in `Accept`, by media type, and what they hold. `body` is what the client sends.
     `cached` says that the answer has an `ETag`, and `expanded` that plugins decide what the responder stands for, so
     that each of those has its own place in the document. `right` is what it needs on the object of its path; None
     leaves the answer to `right_for` of the resource. With `filters`, one object below that of the path is enough, and
@@ -92,6 +93,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     status: int = 200
     answer: Any = None
     media: str = "application/json"
+    also: Mapping[str, str] = {}
     body: type[Struct] | None = None
     query: tuple[Query, ...] = ()
     headers: tuple[Header, ...] = ()
@@ -114,6 +116,7 @@ def operation(
     status: int = 200,
     answer: Any = None,
     media: str = "application/json",
+    also: Mapping[str, str] | None = None,
     body: type[Struct] | None = None,
     query: tuple[Query, ...] = (),
     headers: tuple[Header, ...] = (),
@@ -135,6 +138,7 @@ def operation(
         status=status,
         answer=answer,
         media=media,
+        also=also or {},
         body=body,
         query=query,
         headers=headers,

@@ -198,6 +198,8 @@ class OperationWriter:
             response["content"] = {operation.media: media}
         elif operation.media != "application/json":
             response["content"] = {operation.media: {}}
+        for media_type, description in operation.also.items():
+            response["content"][media_type] = {"schema": {"type": "string", "description": description}}
         return response
 
 
