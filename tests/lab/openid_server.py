@@ -59,7 +59,8 @@ class Provider:
 
     def keys(self) -> dict[str, Any]:
         # One that clients do not know the kind of, as newer ones will be.
-        return {"keys": [{"kty": "NEW", "kid": "other"}, self.key.as_dict(private=False)]}
+        others = self.faults.get("other_keys", [{"kty": "NEW", "kid": "other"}])
+        return {"keys": [*others, self.key.as_dict(private=False)]}
 
     def id_token(self, grant: dict[str, Any]) -> str:
         person, now = self.people[grant["user"]], int(time.time())
@@ -70,7 +71,8 @@ class Provider:
         for name in ("iat", "exp"):
             if isinstance(claims.get(name), str):
                 claims[name] = now + int(claims[name])
-        header = {"alg": "RS256", "kid": self.key.kid, "x-more": "than others know"}
+        header = {"alg": "RS256", "kid": self.key.kid, "x-more": "than others know"} | self.faults.get("header", {})
+        header = {name: value for name, value in header.items() if value is not None}
         registry = JWSRegistry(algorithms=["RS256"], strict_check_header=False)
         match self.faults.get("signature"):
             case "none":

@@ -5,17 +5,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from joserfc import jwt
-from joserfc.errors import InvalidKeyIdError, JoseError
-from joserfc.jwk import KeySet
+from joserfc.errors import JoseError
 from joserfc.jws import JWSRegistry
 from msgspec import Struct
 
 from virtumancer.errors import SignInFailed
+from virtumancer.services.oidc.signing_keys import ALGORITHMS, SigningKeys
 
-__all__ = ["Expected", "UnknownKey", "read_id_token"]
+__all__ = ["Expected", "read_id_token"]
 
-# The provider alone has the private key; whoever knows our client secret could make a token with the others.
-ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519"]
 # What two clocks may differ.
 LEEWAY = 60
 # It was asked for just now.
@@ -31,19 +29,13 @@ class Expected(Struct, frozen=True):
     nonce: str
 
 
-class UnknownKey(Exception):
-    """The token is signed with a key that is not among those known; there may be newer ones."""
-
-
-def read_id_token(token: str, keys: KeySet, expected: Expected) -> Mapping[str, Any]:
+def read_id_token(token: str, keys: SigningKeys, expected: Expected) -> Mapping[str, Any]:
     """Return the claims of a token that is what was expected. Raises `SignInFailed`, `UnknownKey`."""
     try:
         # A registry of our own, since providers put more into the header than the library knows.
         registry = JWSRegistry(algorithms=ALGORITHMS, strict_check_header=False)
-        claims = jwt.decode(token, keys, registry=registry).claims
+        claims = jwt.decode(token, lambda signed: keys.key_for(signed.headers()), registry=registry).claims
         _registry(expected).validate(claims)
-    except InvalidKeyIdError as error:
-        raise UnknownKey from error
     except (JoseError, ValueError, TypeError) as error:
         # What the library says names the claim; it does not hold the token.
         raise _refused(str(error) or type(error).__name__) from error

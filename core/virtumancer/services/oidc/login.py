@@ -18,8 +18,9 @@ from virtumancer.services.access import OIDCIdentity
 from virtumancer.services.oidc.asking import Asking
 from virtumancer.services.oidc.attempt import OIDCAnswer, OIDCStart
 from virtumancer.services.oidc.claims import groups_of, name_of
-from virtumancer.services.oidc.id_token import Expected, UnknownKey, read_id_token
+from virtumancer.services.oidc.id_token import Expected, read_id_token
 from virtumancer.services.oidc.provider import Metadata, Provider
+from virtumancer.services.oidc.signing_keys import UnknownKey
 
 __all__ = ["OIDCLogin"]
 
@@ -119,7 +120,7 @@ class OIDCLogin:
         try:
             return read_id_token(token, keys, expected)
         except UnknownKey as error:
-            raise SignInFailed("the ID token is signed with a key that the provider lacks", why="refused") from error
+            raise SignInFailed(str(error), why="refused") from error
 
     def _lacks_claims(self, claims: Mapping[str, Any]) -> bool:
         return not groups_of(claims, self._config.groups_claim) or not name_of(claims, self._config.name_claim)

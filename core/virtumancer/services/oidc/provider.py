@@ -5,13 +5,12 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
 from msgspec import Struct
 
 from virtumancer.config import is_private
 from virtumancer.errors import SignInFailed
 from virtumancer.services.oidc.asking import Asking
+from virtumancer.services.oidc.signing_keys import SigningKeys, read_keys
 
 __all__ = ["Metadata", "Provider"]
 
@@ -34,7 +33,7 @@ class Metadata(Struct, frozen=True):
 
 
 class _Keys(Struct):
-    keys: list[dict[str, Any]]
+    keys: list[Any]
 
 
 class Provider:
@@ -50,11 +49,11 @@ class Provider:
         """Return what the provider says of itself. Raises `SignInFailed`."""
         return await self._metadata.value()
 
-    async def keys(self) -> KeySet:
+    async def keys(self) -> SigningKeys:
         """Return the keys that it signs with. Raises `SignInFailed`."""
         return await self._keys.value()
 
-    async def other_keys(self, known: KeySet) -> KeySet:
+    async def other_keys(self, known: SigningKeys) -> SigningKeys:
         """Return keys that are newer than those. Raises `SignInFailed`."""
         self._keys.forget(known)
         return await self._keys.value()
@@ -71,13 +70,10 @@ class Provider:
                 raise SignInFailed(f"the provider names {place[:200]!r}, which is not protected by TLS", why="refused")
         return found
 
-    async def _ask_keys(self) -> KeySet:
+    async def _ask_keys(self) -> SigningKeys:
         url = (await self.metadata()).jwks_uri
         found = await self._asking.document("its keys", url, _Keys)
-        try:
-            return KeySet.import_key_set({"keys": found.keys})
-        except (JoseError, ValueError, KeyError, TypeError) as error:
-            raise SignInFailed(f"the provider's keys cannot be used: {type(error).__name__}", why="refused") from error
+        return read_keys(found.keys)
 
 
 class _Kept(Generic[T]):
