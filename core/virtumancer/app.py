@@ -33,6 +33,7 @@ from virtumancer.services.audit import Act, AuditLog
 from virtumancer.services.audit_keeping import AuditKeeper
 from virtumancer.services.audit_reading import AuditReader
 from virtumancer.services.bulk import BulkService
+from virtumancer.services.clock import Clock
 from virtumancer.services.collecting import CollectorRunner
 from virtumancer.services.console_sessions import ConsoleLimits, LiveSession
 from virtumancer.services.console_tickets import ConsoleTickets
@@ -61,6 +62,7 @@ from virtumancer.services.vm_lists import AllVMs
 from virtumancer.services.vms import VMsService
 from virtumancer.store import (
     AuditRepository,
+    ClockRepository,
     ConsoleTicketsRepository,
     Database,
     EventsRepository,
@@ -96,6 +98,7 @@ class Application:
         self.config = config
         self.plugins = plugins
         self._database = Database(config.database.url)
+        self._clock = Clock(ClockRepository(self._database))
         self._oidc = oidc_login(config.oidc)
         self._bus = bus = LocalEventBus()
         self._audit_store = AuditRepository(self._database)
@@ -110,7 +113,10 @@ class Application:
         self._events = EventLog(self._events_store, bus, shared=self._shared)
         self._operations_store = OperationsRepository(self._database)
         keys = IdempotencyRepository(self._database)
-        self._idempotency = Idempotency(keys, self._processes, config.idempotency)
+        clock = self._clock
+        self._idempotency = Idempotency(
+            keys, self._processes, config.idempotency, now=clock.trusted, latest=clock.latest
+        )
         self._hosts, services = self._build_services()
         self._services = services
         self._callers.on_change(lambda: services.consoles.withdraw(self._may_have))
@@ -135,12 +141,13 @@ class Application:
         """Open the store, then begin all sessions; waits for no host."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._database)
-            shared = self._shared
+            shared, now = self._shared, self._clock.trusted
+            await stack.enter_async_context(self._clock)
             await stack.enter_async_context(self._processes)
             await stack.enter_async_context(self._events)
-            await stack.enter_async_context(EventsKeeper(self._events_store, self.config.events))
+            await stack.enter_async_context(EventsKeeper(self._events_store, self.config.events, now=now))
             await stack.enter_async_context(self._idempotency)
-            await stack.enter_async_context(AuditKeeper(self._audit, self.config.audit, shared=shared))
+            await stack.enter_async_context(AuditKeeper(self._audit, self.config.audit, shared=shared, now=now))
             await stack.enter_async_context(self._services.sign_in.refused)
             await stack.enter_async_context(MetadataKeeper(self._services.metadata, shared=shared))
             if self.config.server.auth == "off":
@@ -154,7 +161,7 @@ class Application:
                 stack.push_async_callback(self._oidc.aclose)
             services = self._services
             operations = self._operations_store, self._processes, self._bus, self.config.operations
-            keeper = OperationsKeeper(*operations, at_work=services.operations.is_at_work)
+            keeper = OperationsKeeper(*operations, at_work=services.operations.is_at_work, now=now)
             await stack.enter_async_context(keeper)
             await stack.enter_async_context(Listening(self.plugins.listeners, self._bus, services.plugins))
             stack.push_async_callback(self._hosts.aclose)
@@ -192,8 +199,8 @@ class Application:
     def _build_callers(self) -> Callers:
         tokens, users = TokensRepository(self._database), UsersRepository(self._database)
         sessions = WebSessionsRepository(self._database)
-        rights = self.plugins.rights()
-        return Callers(tokens, users, sessions, self.config, self.plugins.authenticators, self._health, rights)
+        rights, now = self.plugins.rights(), self._clock.trusted
+        return Callers(tokens, users, sessions, self.config, self.plugins.authenticators, self._health, rights, now)
 
     def _build_services(self) -> tuple[HostsService, Services]:
         config, plugins = self.config, self.plugins
@@ -212,9 +219,11 @@ class Application:
         vms = VMsService(hosts, vms_store, plugins.actions)
         all_vms = AllVMs(hosts, vms_store, metadata)
         actions = ActionsService(hosts, plugins.actions, health, bus)
-        operations = Operations(self._operations_store, self._processes, self._audit, bus, config.operations)
+        operations = Operations(
+            self._operations_store, self._processes, self._audit, bus, config.operations, self._clock.stamp
+        )
         live_stats = LiveStats(hosts, sessions.stats_interval)
-        tickets = ConsoleTickets(ConsoleTicketsRepository(self._database))
+        tickets = ConsoleTickets(ConsoleTicketsRepository(self._database), self._clock.trusted)
         consoles = ConsolesService(hosts, vms, plugins.consoles, tickets, self._limits(), bus, health)
         screenshots = ScreenshotsService(hosts, vms, config.consoles.screenshot_interval)
         services = Services(

@@ -27,12 +27,13 @@ app = cyclopts.App(name="audit", help="Read the log of all changes, and check th
 def verify(*, config: ConfigFile = None) -> None:
     """Check that no record of the log was edited, removed or moved; exit code 1 when one was. The server may run."""
     settings = _settings(config)
-    ends, damage = asyncio.run(_verified(settings))
+    ends, damage, begins = asyncio.run(_verified(settings))
     if damage:
         sys.stderr.write(f"virtumancer: the audit log is damaged at record {damage.number}: {damage.reason}\n")
         raise SystemExit(EXIT_DAMAGED)
     kept = ends.head_number - ends.tail_number
     say(f"The audit log is whole: {kept} records, the last is {ends.head_number} with digest {ends.head_digest}.")
+    say(begins)
 
 
 @app.command
@@ -51,12 +52,15 @@ def _settings(config: ConfigFile) -> Config:
     return settings
 
 
-async def _verified(settings: Config) -> "tuple[ChainEnds, Damage | None]":
+async def _verified(settings: Config) -> "tuple[ChainEnds, Damage | None, str]":
+    from virtumancer.services.audit import beginning  # noqa: PLC0415 - `--help` should not wait for it
     from virtumancer.services.audit import verify as verify_log  # noqa: PLC0415 - `--help` should not wait for it
     from virtumancer.store import AuditRepository, Database  # noqa: PLC0415
 
     async with Database(settings.database.url, reading=True) as database:
-        return await verify_log(AuditRepository(database))
+        log = AuditRepository(database)
+        ends, damage = await verify_log(log)
+        return ends, damage, "" if damage else await beginning(log)
 
 
 async def _exported(settings: Config, after: int) -> None:

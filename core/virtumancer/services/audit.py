@@ -14,12 +14,15 @@ from virtumancer.errors import NotFound, StoreUnavailable, VirtumancerError
 from virtumancer.services.events import ActEnded
 from virtumancer.store import AuditRepository, ChainEnds, StoredRecord, digest_of
 
-__all__ = ["Act", "AuditLog", "AuditRecord", "Damage", "RecordKind", "verify"]
+__all__ = ["Act", "AuditLog", "AuditRecord", "Damage", "RecordKind", "beginning", "verify"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 # So many ends of acts may wait for the store.
 WAITING = 10_000
+# Clocks of several servers on one database may differ by so much.
+TOLERANCE = timedelta(hours=1)
+REMOVAL = "remove old audit records"
 
 
 class Act(Struct, frozen=True, kw_only=True):
@@ -136,9 +139,37 @@ class AuditLog:
             raise NotFound(f"there is no act {number} in the audit log")
         return tuple(found)
 
-    async def forget(self, age: timedelta) -> int:
-        """Remove records older than this; returns how many."""
-        return await self._store.forget(datetime.now(UTC) - age)
+    async def forget(self, age: timedelta, now: datetime | None = None) -> int:
+        """Remove the oldest records as far as they are older than this; returns how many."""
+        now = now or datetime.now(UTC)
+        return await self._store.forget(now - age, now + TOLERANCE)
+
+    async def retain(self, age: timedelta, now: datetime) -> int:
+        """Do the same on record: that the log begins where it does, and why, is part of it."""
+        before, until = now - age, now + TOLERANCE
+        last = await self._store.last_old(before, until)
+        if not last:
+            return 0
+        target = {"up_to": str(last), "before": before.isoformat(timespec="seconds"), "days": f"{age.days}"}
+        async with self.recorded(Act(actor="the server", address="", what=REMOVAL, target=target)):
+            return await self._store.forget(before, until)
+
+
+async def beginning(store: AuditRepository) -> str:
+    """Say where the log begins, and why there."""
+    ends = await store.ends()
+    first = ends.tail_number + 1
+    if first == 1:
+        return "It begins with record 1: none was ever removed."
+    found = ""
+    async for record in AuditLog(store).records():
+        if record.what == REMOVAL and record.target.get("up_to") == str(first - 1):
+            target = record.target
+            found = (
+                f"those up to {first - 1} were removed at {record.at.isoformat(timespec='seconds')}, because they were "
+                f"older than {target.get('days')} days (audit.retention_days), from before {target.get('before')}"
+            )
+    return f"It begins with record {first}: {found or f'no record says why those up to {first - 1} were removed'}."
 
 
 async def verify(store: AuditRepository) -> tuple[ChainEnds, Damage | None]:

@@ -1,6 +1,7 @@
 """Keeps the audit log: completes what an earlier process left open, and removes what is older than is kept."""
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
@@ -10,6 +11,7 @@ from virtumancer.config import AuditConfig
 from virtumancer.errors import StoreUnavailable
 from virtumancer.services.audit import AuditLog
 from virtumancer.services.chores import Chore
+from virtumancer.services.clock import wall_clock
 
 __all__ = ["AuditKeeper"]
 
@@ -25,8 +27,11 @@ SHARED_AGE = timedelta(days=1)
 class AuditKeeper:
     """Runs for as long as the application is open. `shared` says that other processes write to the same log."""
 
-    def __init__(self, audit: AuditLog, config: AuditConfig, *, shared: bool) -> None:
+    def __init__(
+        self, audit: AuditLog, config: AuditConfig, *, shared: bool, now: Callable[[], datetime] = wall_clock
+    ) -> None:
         self._audit = audit
+        self._now = now
         self._retention = timedelta(days=config.retention_days)
         self._open_age = SHARED_AGE if shared else None
         self._chore = Chore(
@@ -56,5 +61,5 @@ class AuditKeeper:
             log.warning("the ends of some acts could not be written down", reason=failure.message)
 
     async def _forget(self) -> None:
-        if removed := await self._audit.forget(self._retention):
+        if removed := await self._audit.retain(self._retention, self._now()):
             log.info("old audit records were removed", records=removed)

@@ -2,10 +2,12 @@
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from virtumancer.contracts import CloseCode
 from virtumancer.errors import ConsoleRefused
+from virtumancer.services.clock import wall_clock
 from virtumancer.services.console_sessions import Viewer
 from virtumancer.store import ConsoleTicketsRepository, StoredTicket
 
@@ -17,8 +19,9 @@ LIFETIME = timedelta(seconds=30)
 class ConsoleTickets:
     """Gives tickets out and takes them back; only their hashes are stored."""
 
-    def __init__(self, store: ConsoleTicketsRepository) -> None:
+    def __init__(self, store: ConsoleTicketsRepository, now: Callable[[], datetime] = wall_clock) -> None:
         self._store = store
+        self._now = now
 
     async def issue(
         self, host_id: str, vm_uuid: str, kind: str, viewer: Viewer, *, view_only: bool, on_busy: str
@@ -37,7 +40,8 @@ class ConsoleTickets:
                 view_only=view_only,
                 on_busy=on_busy,
                 expires_at=expires_at,
-            )
+            ),
+            self._now(),
         )
         return secret, expires_at
 

@@ -1,7 +1,8 @@
 """Idempotency: the same key of a caller never acts twice, across restarts and while the first is at work too."""
 
 import hashlib
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
@@ -19,6 +20,7 @@ from virtumancer.errors import (
     TooManyKeys,
 )
 from virtumancer.services.chores import Chore
+from virtumancer.services.clock import wall_clock
 from virtumancer.services.processes import Processes
 from virtumancer.store import IdempotencyRepository, StoredKey
 
@@ -50,10 +52,21 @@ class KeptAnswer(Struct, frozen=True):
 class Idempotency:
     """Remembers keys and answers, for as long as the configuration says; runs while the application is open."""
 
-    def __init__(self, store: IdempotencyRepository, processes: Processes, config: IdempotencyConfig) -> None:
+    def __init__(
+        self,
+        store: IdempotencyRepository,
+        processes: Processes,
+        config: IdempotencyConfig,
+        *,
+        now: Callable[[], datetime] = wall_clock,
+        latest: Callable[[], datetime] = wall_clock,
+    ) -> None:
         self._store = store
         self._processes = processes
         self._config = config
+        # A key grows old by the time that is believed, and no key is older than what was believed when it came.
+        self._now = now
+        self._latest = latest
         self._retention = timedelta(seconds=config.retention)
         self._at_work: dict[str, str] = {}
         self._chore = Chore(
@@ -81,7 +94,7 @@ class Idempotency:
         Raises `KeyReused`, `RequestInProgress`, `OutcomeUnknown`, `AnswerNotKept`, `TooManyKeys`.
         """
         digest = hashlib.sha256(msgspec.json.encode((request.caller, request.key))).hexdigest()
-        now = datetime.now(UTC)
+        now = self._now()
         mine = StoredKey(
             digest=digest,
             caller=request.caller,
@@ -90,7 +103,7 @@ class Idempotency:
             request_id=request.request_id,
             owner=self._processes.own,
             look_at=request.look_at,
-            created_at=now,
+            created_at=self._latest(),
         )
         if digest in self._at_work:  # its row may not be there yet
             if self._at_work[digest] != mine.request:
@@ -160,7 +173,7 @@ class Idempotency:
         )
 
     async def _forget(self) -> None:
-        await self._store.forget(datetime.now(UTC) - self._retention)
+        await self._store.forget(self._now() - self._retention)
 
 
 def _reused() -> KeyReused:

@@ -3,8 +3,8 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -22,6 +22,7 @@ from virtumancer.errors import (
 from virtumancer.services.access import Caller
 from virtumancer.services.asking import Asked
 from virtumancer.services.audit import AuditLog, AuditRecord
+from virtumancer.services.clock import wall_clock
 from virtumancer.services.events import EventBus
 from virtumancer.services.ordering import Position
 from virtumancer.services.processes import Processes
@@ -51,11 +52,13 @@ class Operations:
         audit: AuditLog,
         bus: EventBus,
         config: OperationsConfig,
+        stamp: Callable[[], datetime] = wall_clock,
     ) -> None:
         self._store = store
         self._processes = processes
         self._audit = audit
         self._bus = bus
+        self._stamp = stamp
         self._limit = config.max_running + config.max_queued
         self._turn = asyncio.Semaphore(config.max_running)
         self._running: dict[str, tuple[RunningOperation, asyncio.Task[None]]] = {}
@@ -69,7 +72,7 @@ class Operations:
         """
         if len(self._running) >= self._limit or self._stopping.is_set():
             raise TooManyOperations(f"{len(self._running)} operations are not done yet; try again when some are")
-        running = RunningOperation(self._new(order), order, self._store, self._bus)
+        running = RunningOperation(self._new(order), order, self._store, self._bus, self._stamp)
         accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         act = order.take_act()
         task = asyncio.create_task(self._carry_out(running, work, act, accepted), name=f"operation {running.info.id}")
@@ -188,7 +191,7 @@ class Operations:
             actor=order.actor,
             request_id=order.request_id,
             cancellable=False,
-            created_at=datetime.now(UTC),
+            created_at=self._stamp(),
         )
         return StoredOperation(owner=self._processes.own, caller=order.caller, right=order.right, info=info)
 

@@ -12,6 +12,7 @@ from msgspec import structs
 from virtumancer.config import OperationsConfig
 from virtumancer.contracts import OperationState
 from virtumancer.services.chores import Chore
+from virtumancer.services.clock import wall_clock
 from virtumancer.services.events import EventBus
 from virtumancer.services.operations import interruption
 from virtumancer.services.processes import Processes
@@ -40,6 +41,7 @@ class OperationsKeeper:
         config: OperationsConfig,
         *,
         at_work: Callable[[str], bool] = lambda _: False,
+        now: Callable[[], datetime] = wall_clock,
     ) -> None:
         self._store = store
         self._processes = processes
@@ -47,6 +49,7 @@ class OperationsKeeper:
         self._retention = timedelta(days=config.retention_days)
         self._keep = config.max_kept
         self._at_work = at_work
+        self._now = now
         self._forgotten = float("-inf")
         self._chore = Chore(
             "operations",
@@ -95,5 +98,5 @@ class OperationsKeeper:
     async def _look_after(self) -> None:
         if time.monotonic() - self._forgotten > FORGET_INTERVAL:
             self._forgotten = time.monotonic()
-            await self._store.forget(datetime.now(UTC) - self._retention, self._keep)
+            await self._store.forget(self._now() - self._retention, self._keep)
         await self.mark_interrupted()

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -54,7 +54,14 @@ class Order(Struct, frozen=True, kw_only=True):
 class RunningOperation:
     """What the work of an operation reports to."""
 
-    def __init__(self, stored: StoredOperation, order: Order, store: OperationsRepository, bus: EventBus) -> None:
+    def __init__(
+        self,
+        stored: StoredOperation,
+        order: Order,
+        store: OperationsRepository,
+        bus: EventBus,
+        stamp: Callable[[], datetime],
+    ) -> None:
         self.stored = stored
         self.order = order
         self.changed = asyncio.Event()
@@ -65,6 +72,7 @@ class RunningOperation:
         """How it ended, while that is not yet written down."""
         self._store = store
         self._bus = bus
+        self._stamp = stamp
         self._cancel: Callable[[], None] | None = None
         self._written = 0.0
         # Which outcomes the store may have otherwise than they are here.
@@ -111,7 +119,7 @@ class RunningOperation:
 
     async def begin(self) -> None:
         """Note that its turn has come."""
-        await self._note(state=OperationState.RUNNING, started_at=datetime.now(UTC), step="begun")
+        await self._note(state=OperationState.RUNNING, started_at=self._stamp(), step="begun")
 
     async def step(self, what: str) -> None:
         """Note what comes now, before it is done."""
@@ -130,7 +138,7 @@ class RunningOperation:
         Only when this process ends before that, the next start says that it was interrupted.
         """
         self.ending = state
-        changes: dict[str, Any] = {"state": state, "error": error, "result": self.result, "ended_at": datetime.now(UTC)}
+        changes: dict[str, Any] = {"state": state, "error": error, "result": self.result, "ended_at": self._stamp()}
         if self.outcomes:
             changes["progress"] = self._progress()
         try:

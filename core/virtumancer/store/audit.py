@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator, Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from msgspec import Struct
 from tortoise.transactions import in_transaction
@@ -15,6 +15,7 @@ __all__ = ["AuditRepository", "ChainEnds", "StoredRecord", "digest_of"]
 
 CHAIN = 1
 ORIGIN = "0" * 64
+LAST = datetime.max.replace(tzinfo=UTC)
 PAGE = 500
 UNFINISHED = """
 SELECT number FROM audit_records AS begun
@@ -83,9 +84,17 @@ class AuditRepository:
         """Return the records of acts that began before this time, or at any, and have no end."""
         return await self._database.unit(_unfinished(before))
 
-    async def forget(self, before: datetime) -> int:
-        """Remove the oldest records up to this time; what is left still proves to be whole. Returns how many."""
-        return await self._database.unit(_forget(before))
+    async def last_old(self, before: datetime, until: datetime) -> int:
+        """Return the number of the last record that `forget` would remove; 0 when there is none."""
+        return await self._database.unit(_last_old(before, until))
+
+    async def forget(self, before: datetime, until: datetime = LAST) -> int:
+        """Remove the records before the first one that is from this time on; what is left still proves to be whole.
+
+        Returns how many. One that a wrong clock has dated goes with those around it, whether it says that it is older
+        than all, or later than `until`, which is now.
+        """
+        return await self._database.unit(_forget(before, until))
 
 
 async def _append(at: datetime, write: Callable[[int], str], act: int | None, again: bool) -> int:
@@ -139,16 +148,29 @@ async def _unfinished(before: datetime | None) -> tuple[StoredRecord, ...]:
     return tuple(_stored(row) for row in await wanted.order_by("number"))
 
 
-async def _forget(before: datetime) -> int:
+async def _last_old(before: datetime, until: datetime) -> int:
+    last = await _last_of_prefix(before, until)
+    return 0 if last is None else last.number
+
+
+async def _forget(before: datetime, until: datetime) -> int:
     async with in_transaction():
         chain = await _locked_chain()
-        last = await AuditRecordModel.filter(at__lt=before).order_by("-number").first()
+        last = await _last_of_prefix(before, until)
         if last is None:
             return 0
         removed = await AuditRecordModel.filter(number__lte=last.number).delete()
         chain.tail_number, chain.tail_digest = last.number, last.digest
         await chain.save(update_fields=["tail_number", "tail_digest"])
     return removed
+
+
+async def _last_of_prefix(before: datetime, until: datetime) -> AuditRecordModel | None:
+    """Return the last record of those that are old and have none before them that is not."""
+    from_then_on = AuditRecordModel.filter(at__gte=before).order_by("number")
+    first_kept = await from_then_on.filter(at__lte=until).first() or await from_then_on.first()
+    old = AuditRecordModel.all() if first_kept is None else AuditRecordModel.filter(number__lt=first_kept.number)
+    return await old.order_by("-number").first()
 
 
 def _stored(row: AuditRecordModel) -> StoredRecord:

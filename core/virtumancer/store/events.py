@@ -21,9 +21,9 @@ _INSERT = (
 _PAGE = 'SELECT id, type, host, vm, "right", caller, document FROM events WHERE id > ? ORDER BY id LIMIT ?'
 _FIRST_OF_BATCH = "SELECT min(id) FROM events WHERE id > ? AND batch = ?"
 _LAST_UP_TO = "SELECT max(id) FROM events WHERE id <= ?"
-_TOO_OLD = "SELECT max(id) FROM events WHERE at < ?"
 _TOO_MANY = "SELECT id FROM events ORDER BY id DESC LIMIT 1 OFFSET ?"
-_OLDEST = "SELECT id FROM events WHERE id <= ? ORDER BY id LIMIT ?"
+_OLDEST = "SELECT id, at FROM events ORDER BY id LIMIT ?"
+_FIRST_YOUNG = "SELECT id FROM events WHERE at >= ? AND at <= ? ORDER BY id LIMIT 1"
 
 
 class NewEvent(Struct, frozen=True, kw_only=True):
@@ -90,9 +90,13 @@ class EventsRepository:
         """Say where an id stands among those that are kept."""
         return await self._database.unit(self._place(event_id))
 
-    async def forget(self, before: int, keep: int) -> int:
-        """Remove some of the oldest events: from before this time, and all but the last `keep`. Returns how many."""
-        return await self._database.unit(_forget(before, keep))
+    async def forget(self, before: int, keep: int, until: int | None = None) -> int:
+        """Remove some of the oldest events: those before the first from this time on, and all but the last `keep`.
+
+        Returns how many. One that a wrong clock has dated goes with those around it, whether it says that it is older
+        than all, or later than `until`, which is now.
+        """
+        return await self._database.unit(_forget(before, keep, until))
 
     async def _page(self, after: int, limit: int) -> EventSlice:
         rows = await query(get_connection(self._database.dialect), _PAGE, [after, limit])
@@ -150,16 +154,21 @@ async def _locked_log() -> EventLogModel:
     return log
 
 
-async def _forget(before: int, keep: int) -> int:
+async def _forget(before: int, keep: int, until: int | None) -> int:
     async with in_transaction() as transaction:
         log = await _locked_log()
-        ((too_old,),) = await query(transaction, _TOO_OLD, [before])
         too_many = await query(transaction, _TOO_MANY, [keep])
-        last = max(too_old or 0, too_many[0][0] if too_many else 0)
-        oldest = await query(transaction, _OLDEST, [last, CHUNK])
-        if not oldest:
-            return 0
-        log.tail = oldest[-1][0]
-        await EventModel.filter(id__lte=log.tail).delete()
-        await log.save(update_fields=["tail"])
-    return len(oldest)
+        oldest: Sequence[tuple[int, int]] = [(id_, at) for id_, at in await query(transaction, _OLDEST, [CHUNK])]
+        # One of the future has the age of its neighbours: of those behind it, if any is of a time that was.
+        ages_unknown = until is not None and any(at > until for _, at in oldest)
+        young = await query(transaction, _FIRST_YOUNG, [before, until]) if ages_unknown else ()
+        gone = 0
+        for id_, at in oldest:
+            old = at < before or (young and id_ < young[0][0])
+            if not old and not (too_many and id_ <= too_many[0][0]):
+                break
+            gone, log.tail = gone + 1, id_
+        if gone:
+            await EventModel.filter(id__lte=log.tail).delete()
+            await log.save(update_fields=["tail"])
+    return gone

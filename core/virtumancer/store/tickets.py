@@ -32,9 +32,9 @@ class ConsoleTicketsRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, ticket: StoredTicket) -> None:
-        """Store a ticket, and forget those that have expired."""
-        await self._database.unit(_add(ticket))
+    async def add(self, ticket: StoredTicket, expired: datetime | None = None) -> None:
+        """Store a ticket, and forget those that have `expired` by then, else by now."""
+        await self._database.unit(_add(ticket, expired or datetime.now(UTC)))
 
     async def find(self, digest: str) -> StoredTicket | None:
         """Return the ticket of this hash, None when it is gone or has expired."""
@@ -49,9 +49,9 @@ class ConsoleTicketsRepository:
         )
 
 
-async def _add(ticket: StoredTicket) -> None:
+async def _add(ticket: StoredTicket, expired: datetime) -> None:
     async with in_transaction():
-        await ConsoleTicketModel.filter(expires_at__lt=datetime.now(UTC)).delete()
+        await ConsoleTicketModel.filter(expires_at__lt=expired).delete()
         await ConsoleTicketModel.create(**structs.asdict(ticket))
 
 

@@ -36,9 +36,9 @@ class WebSessionsRepository:
         """Return all sessions and links."""
         return await self._database.unit(_list())
 
-    async def add(self, session: StoredWebSession) -> None:
-        """Store a new session or link, and forget those that ended before it begins."""
-        await self._database.unit(_add(session))
+    async def add(self, session: StoredWebSession, ended: datetime | None = None) -> None:
+        """Store a new session or link, and forget those that have `ended` by then, else by when it begins."""
+        await self._database.unit(_add(session, ended or session.created_at))
 
     async def take_link(self, id: str) -> bool:  # noqa: A002 - as the column is called
         """Delete a link; says whether it was there: only one caller is told so."""
@@ -55,9 +55,9 @@ async def _list() -> tuple[StoredWebSession, ...]:
     return tuple([StoredWebSession(**{name: getattr(row, name) for name in names}) for row in rows])
 
 
-async def _add(session: StoredWebSession) -> None:
+async def _add(session: StoredWebSession, ended: datetime) -> None:
     async with in_transaction():
-        await WebSessionModel.filter(expires_at__lte=session.created_at).delete()
+        await WebSessionModel.filter(expires_at__lte=ended).delete()
         await WebSessionModel.create(**structs.asdict(session))
 
 

@@ -1,6 +1,7 @@
 """Everybody who may call: with a token or as a user, perhaps through a browser's session, or known to a plugin."""
 
 from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 
 import structlog
 from msgspec import structs
@@ -18,6 +19,7 @@ from virtumancer.services.access.tags import Tags
 from virtumancer.services.access.tokens import Caller, Tokens
 from virtumancer.services.access.users import Users
 from virtumancer.services.access.web_sessions import NewLink, WebSessions
+from virtumancer.services.clock import wall_clock
 from virtumancer.services.plugin_health import PluginHealth
 from virtumancer.store import StoredWebSession, TokensRepository, UsersRepository, WebSessionsRepository
 
@@ -44,6 +46,7 @@ class Callers:
         authenticators: Mapping[str, tuple[str, Authenticator]],
         health: PluginHealth,
         rights: Collection[str] = (),
+        now: Callable[[], datetime] = wall_clock,
     ) -> None:
         known = BUILT_IN.union(rights)
         asked = config.server.auth == "token"
@@ -58,7 +61,7 @@ class Callers:
         self._people = OIDCPeople(config.oidc.issuer, roles, self.tags)
         self.tokens = Tokens(tokens, self.tags, known, asked=asked)
         self.users = Users(users, Passwords(), self.tags, self.tokens.tell, known, asked=asked)
-        self.sessions = WebSessions(sessions, self._owner, self.tokens.tell)
+        self.sessions = WebSessions(sessions, self._owner, self.tokens.tell, now)
         self.outsiders = Authenticators(authenticators, health, groups, self.tags, self.tokens.tell)
 
     def caller(self, key: str) -> Caller | None:

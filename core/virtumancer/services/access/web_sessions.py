@@ -11,6 +11,7 @@ from msgspec import Struct, structs
 from virtumancer.contracts.access import NewLink, WebSessionInfo
 from virtumancer.errors import Forbidden, NotFound, Unauthenticated
 from virtumancer.services.access.tokens import Caller, digest_of
+from virtumancer.services.clock import wall_clock
 from virtumancer.store import StoredWebSession, WebSessionsRepository
 
 __all__ = ["NewLink", "NewWebSession", "WebSessions"]
@@ -33,8 +34,15 @@ class NewWebSession(Struct, frozen=True):
 class WebSessions:
     """All sessions, in memory; what one may do is what its owner may do now."""
 
-    def __init__(self, store: WebSessionsRepository, owner: Owner, tell: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: WebSessionsRepository,
+        owner: Owner,
+        tell: Callable[[], None],
+        now: Callable[[], datetime] = wall_clock,
+    ) -> None:
         self._store = store
+        self._now = now
         self._owner = owner
         self._tell = tell
         self._known: dict[str, StoredWebSession] = {}
@@ -121,7 +129,7 @@ class WebSessions:
 
     async def _add(self, stored: StoredWebSession) -> None:
         async with self._lock:
-            await self._store.add(stored)
+            await self._store.add(stored, self._now())
             self._known[stored.id] = stored
 
     def _find(self, secret: str, *, pending: bool) -> StoredWebSession:

@@ -1,4 +1,4 @@
-"""The tables of what happened: the audit log and the events."""
+"""The tables of what happened, the audit log and the events, and of the time that is believed."""
 
 from tortoise import fields
 from tortoise.models import Model
@@ -6,6 +6,7 @@ from tortoise.models import Model
 __all__ = [
     "AuditChainModel",
     "AuditRecordModel",
+    "ClockModel",
     "EventLogModel",
     "EventModel",
 ]
@@ -75,3 +76,16 @@ class EventModel(Model):
 
         table = "events"
         table_description = "Events"
+
+
+class ClockModel(Model):
+    """The latest time that is believed. There is one row."""
+
+    id = fields.IntField(primary_key=True, generated=False)
+    believed_at = fields.DatetimeField()
+
+    class Meta(Model.Meta):
+        """Its table."""
+
+        table = "clock"
+        table_description = "The latest time that is believed"
