@@ -126,7 +126,7 @@ _BODIES = (
     UserRequest,
     UserChange,
 )
-"""What clients send; in all other objects every key is always there."""
+"""What clients send; in all other objects a key is always there, unless it can be unset."""
 _ENUMS: tuple[type[Enum], ...] = (
     contracts.VMState,
     contracts.HostState,
@@ -146,10 +146,12 @@ def objects() -> str:
 
 def _object(struct: type[Struct]) -> str:
     notes = notes_of(struct)
-    rows = [(f"`{f.encode_name}`", _type(f.type), notes.get(f.name, "")) for f in msgspec.structs.fields(struct)]
-    if struct in _BODIES:
-        optional = {f"`{f.encode_name}`" for f in msgspec.structs.fields(struct) if not f.required}
-        rows = [(key, kind, f"Optional. {note}".strip() if key in optional else note) for key, kind, note in rows]
+    fields = msgspec.structs.fields(struct)
+    rows = [(f"`{f.encode_name}`", _type(f.type), notes.get(f.name, "")) for f in fields]
+    optional = {
+        f"`{f.encode_name}`" for f in fields if f.default is msgspec.UNSET or (struct in _BODIES and not f.required)
+    }
+    rows = [(key, kind, f"Optional. {note}".strip() if key in optional else note) for key, kind, note in rows]
     columns = 3 if any(note for _, _, note in rows) else 2
     shown = table(("Key", "Type", "Note")[:columns], [row[:columns] for row in rows])
     return f"### {struct.__name__}\n\n{docstring(struct)}\n\n{shown}"
@@ -182,7 +184,7 @@ def _type(annotation: Any) -> str:
 
 def _composed(origin: Any, arguments: tuple[Any, ...]) -> str:
     if origin in (Union, UnionType):
-        return " or ".join(_type(argument) for argument in arguments)
+        return " or ".join(_type(argument) for argument in arguments if argument is not msgspec.UnsetType)
     if origin is Literal:
         return " or ".join(f'`"{argument}"`' for argument in arguments)
     if origin is tuple:

@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
     """Adds the parent to tokens."""
 
     initial = False
-    dependencies = [("core", "0009_events")]
+    dependencies = [("core", "0010_clock")]
 
     operations = [
         ops.AddField(model_name="TokenModel", name="parent", field=fields.CharField(max_length=16, null=True)),
