@@ -97,12 +97,12 @@ class Inventory:
 
     def knows(self, uuid: str) -> bool:
         """Say whether a VM had this UUID at the last look."""
-        return uuid in (self._known or {})
+        return self.seen is not None and uuid in self.seen.vms
 
     def identity(self, uuid: str) -> VMIdentity | None:
         """Return the VM that had this UUID at the last look."""
-        known = self._known or {}
-        return VMIdentity(uuid, known[uuid].name) if uuid in known else None
+        vm = self.seen.vms.get(uuid) if self.seen else None
+        return VMIdentity(uuid, vm.name) if vm else None
 
     def uuid_of(self, name: str) -> str | None:
         """Return the UUID that this name had at the last look."""
