@@ -12,7 +12,7 @@ from tests.http.access_kit import callers_of
 from tests.store.test_operations import NOON, operation
 from virtumancer.contracts import Host, OperationState
 from virtumancer.errors import Conflict, Forbidden, NotFound, Unauthenticated
-from virtumancer.services.access import EVERYTHING, Caller, Callers, Grant, Users
+from virtumancer.services.access import BUILT_IN, EVERYTHING, Caller, Callers, Grant, Users
 from virtumancer.services.access.access import Access
 from virtumancer.services.access.passwords import Passwords
 from virtumancer.services.access.tags import Tags
@@ -219,8 +219,8 @@ async def _meanwhile(slow: _Reads, load: Callable[[], Awaitable[None]], change: 
 
 async def test_a_load_that_has_read_before_a_change_does_not_undo_it_in_memory(database: Database) -> None:
     slow_users, slow_tokens, slow_sessions = SlowUsers(database), SlowTokens(database), SlowSessions(database)
-    users = Users(slow_users, PASSWORDS, Tags(), lambda: None, asked=True)
-    tokens = Tokens(slow_tokens, Tags(), asked=True)
+    users = Users(slow_users, PASSWORDS, Tags(), lambda: None, BUILT_IN, asked=True)
+    tokens = Tokens(slow_tokens, Tags(), BUILT_IN, asked=True)
     sessions = WebSessions(slow_sessions, lambda _: ADMIN, lambda: None)
     await users.create("x", OLD, ALL, ADMIN)
     token = await tokens.create("mine", ALL, None, ADMIN)
