@@ -40,7 +40,8 @@ async def find_vms(client: "AsyncClient", said: Iterable[str], hosts: Sequence[s
 
 async def _find(client: "AsyncClient", said: str, hosts: Sequence[str]) -> Target:
     """Look at what is known, and ask the hosts only when nothing fits."""
-    wanted, uuid = await filter_on(client, hosts, _may_be(said)), _uuid(said)
+    wanted = await filter_on(client, hosts, _may_be(said))
+    uuid = _uuid(said) or _uuid(said.partition("/")[2])
     for fresh in (False, True):
         page = await client.vms.find(filter=wanted, fresh=fresh)
         known = [Target(vm.host, vm.uuid, vm.name) for vm in page.items]

@@ -90,11 +90,12 @@ async def test_a_uuid_that_two_hosts_have_is_acted_on_where_it_was_meant(
     assert kvm2.vms[UUID].state is VMState.SHUTOFF
 
 
-async def test_a_uuid_goes_before_a_name_that_is_like_it(program: Program, kvm1: FakeHypervisor) -> None:
+@pytest.mark.parametrize("said", [UUID, f"kvm1/{UUID}"])
+async def test_a_uuid_goes_before_a_name_that_is_like_it(program: Program, kvm1: FakeHypervisor, said: str) -> None:
     kvm1.define(UUID, VMState.RUNNING)
     await program.run("vms", "list", "--fresh")
     kvm1.define("web01", VMState.RUNNING, UUID)  # newer than what the server last saw
-    assert (await program.run("vms", "forceoff", UUID)).code == 0
+    assert (await program.run("vms", "forceoff", said)).code == 0
     assert {vm.name: vm.state for vm in kvm1.vms.values()} == {"web01": VMState.SHUTOFF, UUID: VMState.RUNNING}
 
 
