@@ -1,10 +1,10 @@
 """`/hosts/{host}/vms/{vm}`: one VM, and as much of it as is asked for."""
 
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 from urllib.parse import quote
 
 from falcon.asgi import Request, Response
-from msgspec import structs
+from msgspec import Meta, structs
 
 from virtumancer.contracts import Metadata
 from virtumancer.contracts.answers import VMDetail, VMPart
@@ -24,6 +24,8 @@ from virtumancer.services.vms import VMsService
 __all__ = ["VMResource"]
 
 PARTS: tuple[VMPart, ...] = get_args(VMPart)
+_ONE_PART = f"({'|'.join(PARTS)})"
+Parts = Annotated[str, Meta(pattern=f"^{_ONE_PART}(,{_ONE_PART})*$")]
 LINKED = ("actions", "consoles", "hardware", "metadata", "screenshot", "stats")
 
 
@@ -41,7 +43,7 @@ class VMResource:
         right=Right.READ,
         answer=VMDetail,
         query=(
-            Query("include", str, f"What else to answer with, with commas between: {', '.join(PARTS)}."),
+            Query("include", Parts, f"What else to answer with, with commas between: {', '.join(PARTS)}."),
             Query("fresh", bool, "Look at the host now, also when it has told of no change."),
         ),
         cached=True,
