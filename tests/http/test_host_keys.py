@@ -19,6 +19,7 @@ from virtumancer.contracts import (
     Host,
     HostConnection,
     HostDriver,
+    HostKey,
     HostKeyRefused,
     HostKeyTrust,
     ShownHostKey,
@@ -27,6 +28,7 @@ from virtumancer.errors import HostKeyChanged
 from virtumancer.plugins import load_plugins
 from virtumancer.services.audit import AuditRecord
 from virtumancer.testing import FakeHypervisor, fake_plugin
+from virtumancer.testing.fake import FakeConnection
 
 OLD, NEW, THIRD = (f"SHA256:{letter * 43}" for letter in "ABC")
 
@@ -51,6 +53,20 @@ class Blind(HostDriver):
         raise NotImplementedError
 
 
+def trusting(hypervisor: FakeHypervisor) -> type[HostDriver]:
+    """Make a driver that accepts a key with each connection."""
+
+    class Trusting(HostDriver):
+        schemes = frozenset({"trusting"})
+
+        async def connect(self, host: Host, context: ConnectContext) -> HostConnection:
+            await hypervisor.faults.meet("connect")
+            context.host_keys.accepts(HostKey("kvm1.example", "ssh-ed25519", NEW, "ssh-ed25519 AAAA"))
+            return FakeConnection(hypervisor)
+
+    return Trusting
+
+
 @pytest.fixture
 def recorder() -> Recorder:
     return Recorder()
@@ -64,13 +80,14 @@ async def application(tmp_path: Path, kvm1: FakeHypervisor, recorder: Recorder) 
         "sessions.retry_min": 0.02,
         "sessions.retry_max": 0.02,
         "sessions.refused_retry": 0.02,
+        "ssh.unknown_host_keys": "accept-new",
     }
 
     def listeners() -> list[EventListener]:
         return [recorder]
 
     extras = ModuleType("extras")
-    extras.virtumancer_host_drivers = hookimpl(lambda: [Blind])  # type: ignore[attr-defined]
+    extras.virtumancer_host_drivers = hookimpl(lambda: [Blind, trusting(kvm1)])  # type: ignore[attr-defined]
     extras.__dict__["virtumancer_event_listeners"] = hookimpl(listeners, specname="virtumancer_event_listeners")
     plugins = load_plugins(disabled=["libvirt"], extra={"fake": fake_plugin(kvm1), "extras": extras})
     async with create_app(load_config(None, {"HOME": str(tmp_path)}, settings), plugins) as application:
@@ -155,6 +172,35 @@ async def test_a_key_that_the_host_does_not_show_is_not_approved(
 
     assert (status, problem["code"], NEW in problem["detail"]) == (409, "conflict", True)
     assert await pinned(client, host) == []
+
+
+async def test_of_two_keys_that_are_approved_at_once_one_is_pinned(
+    client: httpx2.AsyncClient, host: str, kvm1: FakeHypervisor
+) -> None:
+    kvm1.shown_keys = (shown(NEW), shown(THIRD))
+    kvm1.faults.delay("scan_host_keys", 0.1)
+
+    answers = await asyncio.gather(*(approve(client, host, fingerprint) for fingerprint in (NEW, THIRD)))
+
+    assert sorted(status for status, _ in answers) == [201, 409]
+    assert len(await pinned(client, host)) == 1
+
+
+async def test_a_connection_whose_host_went_while_it_was_made_is_closed(
+    application: Application, client: httpx2.AsyncClient, kvm1: FakeHypervisor
+) -> None:
+    (await client.post("/hosts", json={"id": "a", "uri": "trusting://kvm1"})).raise_for_status()
+    await client.post("/hosts/a/disconnect")
+    kvm1.faults.hang("connect")
+    before = kvm1.faults.calls["connect"]
+    connecting = asyncio.create_task(client.post("/hosts/a/connect"))
+    while kvm1.faults.calls["connect"] == before:  # noqa: ASYNC110 - a counter
+        await asyncio.sleep(0)
+    await application._hosts._store.remove("a")
+    kvm1.faults.release("connect")
+
+    assert (await connecting).status_code == 404
+    assert kvm1.connections == []
 
 
 @pytest.mark.parametrize("trust", [HostKeyTrust.CHANGED, HostKeyTrust.REVOKED, HostKeyTrust.INVALID])

@@ -71,13 +71,21 @@ async def test_keys_are_stored_with_their_host(hosts):
 
 async def test_a_key_that_is_pinned_twice_is_stored_once(hosts):
     await hosts.add(KVM1, [KEY])
-    await hosts.add_keys("kvm1", [KEY, OTHER_KEY, OTHER_KEY])
+    await hosts.add_keys("kvm1", [KEY, OTHER_KEY, OTHER_KEY], [KEY])
     assert await hosts.keys("kvm1") == (KEY, OTHER_KEY)
+
+
+async def test_a_key_is_not_pinned_beside_one_that_was_pinned_for_its_address_meanwhile(hosts):
+    await hosts.add(KVM1)
+    keys = [HostKey("192.0.2.9", "ssh-ed25519", f"SHA256:{letter * 43}", letter) for letter in "ABCD"]
+    results = await asyncio.gather(*(hosts.add_keys("kvm1", [key], []) for key in keys), return_exceptions=True)
+    assert sorted(type(result).__name__ for result in results) == ["Conflict"] * 3 + ["NoneType"]
+    assert len(await hosts.keys("kvm1")) == 1
 
 
 async def test_keys_cannot_be_pinned_for_a_host_that_is_not_there(hosts):
     with pytest.raises(HostNotFound, match="'kvm1'"):
-        await hosts.add_keys("kvm1", [KEY])
+        await hosts.add_keys("kvm1", [KEY], [])
 
 
 async def test_one_key_may_belong_to_two_hosts(hosts):

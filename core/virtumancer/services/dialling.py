@@ -1,6 +1,7 @@
 """Dialling a host: its driver, the SSH keys that count, and what happens to newly accepted ones."""
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 
 from msgspec import Struct
 
@@ -17,7 +18,7 @@ from virtumancer.contracts import (
     SupportsHostKeyScan,
     UnknownHostKeys,
 )
-from virtumancer.errors import AbilityMissing, HostKeyChanged, InvalidValue
+from virtumancer.errors import AbilityMissing, HostKeyChanged, InvalidValue, VirtumancerError
 from virtumancer.plugins import DriverEntry, Plugins
 from virtumancer.services.driver_answers import CONNECTION, SHOWN_KEYS
 from virtumancer.services.driver_calls import HOOK, DriverCalls, guarded_connection
@@ -91,9 +92,13 @@ class Dialler:
         except HostKeyChanged as error:
             await self._alarm.raise_for(host.id, error)
             raise
+        try:
+            await self._store.add_keys(host.id, dialling.accepted, pinned)
+        except BaseException:  # the host was removed meanwhile, or the attempt is cancelled: nobody else has it
+            with suppress(VirtumancerError):
+                await dialling.connection.aclose()
+            raise
         self._alarm.clear(host.id)
-        if dialling.accepted:
-            await self._store.add_keys(host.id, dialling.accepted)
         return dialling.connection
 
     async def trial(self, host: Host, pinned: tuple[HostKey, ...], approved: Collection[str]) -> Dialling:

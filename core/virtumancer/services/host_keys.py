@@ -39,7 +39,9 @@ class HostKeysService:
 
         Raises `HostKeyChanged` for a key in the place of a trusted one, `Conflict` when the host shows no such key.
         """
-        shown = await self.scan(host_id)
+        host = self._hosts.session(host_id).host
+        pinned = await self._store.keys(host_id)
+        shown = await self._dialler.scan(host, pinned)
         found = next((key for key in shown if key.fingerprint == fingerprint), None)
         if found is None:
             others = ", ".join(f"{key.type} {key.fingerprint} ({key.address})" for key in shown) or "none"
@@ -48,7 +50,7 @@ class HostKeysService:
         if found.trust not in {HostKeyTrust.UNKNOWN, HostKeyTrust.KNOWN_HOSTS, HostKeyTrust.PINNED}:
             raise await self._not_approvable(host_id, found)
         if found.trust is not HostKeyTrust.PINNED:
-            await self._store.add_keys(host_id, (key,))
+            await self._store.add_keys(host_id, (key,), pinned)
         return key
 
     async def remove(self, host_id: str, fingerprint: str) -> None:

@@ -8,7 +8,7 @@ from tortoise.exceptions import IntegrityError
 from tortoise.transactions import in_transaction
 
 from virtumancer.contracts import Host, HostKey
-from virtumancer.errors import HostExists, HostNotFound
+from virtumancer.errors import Conflict, HostExists, HostNotFound
 from virtumancer.store.database import Database
 from virtumancer.store.keys import may_be_key
 from virtumancer.store.models import HostKeyModel, HostModel
@@ -66,10 +66,14 @@ class HostsRepository:
         """Return the keys pinned for the host, oldest first."""
         return await self._database.unit(_keys(id))
 
-    async def add_keys(self, id: str, keys: Sequence[HostKey]) -> None:  # noqa: A002
-        """Pin keys for a host; one that is pinned already stays as it is. Raises `HostNotFound`."""
+    async def add_keys(self, id: str, keys: Sequence[HostKey], known: Sequence[HostKey]) -> None:  # noqa: A002
+        """Pin keys for a host; one that is pinned already stays as it is.
+
+        `known` are the keys that were pinned when these were found good. Raises `HostNotFound`, and `Conflict` when
+        another one was pinned for one of their addresses since: nobody has looked at both.
+        """
         if keys:
-            await self._database.unit(_add_keys(id, keys))
+            await self._database.unit(_add_keys(id, keys, known))
 
     async def replace_keys(self, id: str, fingerprint: str, keys: Sequence[HostKey]) -> bool:  # noqa: A002
         """Pin keys in place of the one of this fingerprint, or do nothing; says whether that one was there."""
@@ -125,12 +129,19 @@ async def _keys(host_id: str) -> tuple[HostKey, ...]:
     return tuple([HostKey(row.address, row.type, row.fingerprint, row.public) for row in rows])
 
 
-async def _add_keys(host_id: str, keys: Sequence[HostKey]) -> None:
-    try:
-        async with in_transaction():
-            await _insert_keys(host_id, keys)
-    except IntegrityError as error:
-        raise HostNotFound(f"Host {host_id!r} is not there, so no key can be pinned for it.") from error
+async def _add_keys(host_id: str, keys: Sequence[HostKey], known: Sequence[HostKey]) -> None:
+    async with in_transaction():
+        # In PostgreSQL this keeps others who pin keys away until the end of the transaction.
+        if await HostModel.filter(id=host_id).select_for_update(no_key=True).first() is None:
+            raise HostNotFound(f"Host {host_id!r} is not there, so no key can be pinned for it.")
+        addresses, expected = {key.address for key in keys}, {key.fingerprint for key in (*keys, *known)}
+        for pinned in await _keys(host_id):
+            if pinned.address in addresses and pinned.fingerprint not in expected:
+                raise Conflict(
+                    f"The key {pinned.fingerprint} was pinned for {pinned.address} meanwhile; look at the keys of host "
+                    f"{host_id!r} again."
+                )
+        await _insert_keys(host_id, keys)
 
 
 async def _replace_keys(host_id: str, fingerprint: str, keys: Sequence[HostKey]) -> bool:
