@@ -106,6 +106,23 @@ async def test_counters_come_to_those_who_subscribed_until_they_unsubscribe(
     assert await heard(live, 0.3) == []
 
 
+async def test_live_counters_follow_a_name_to_another_vm_before_the_next_look(
+    live: ClientConnection, client: httpx2.AsyncClient, kvm1: FakeHypervisor
+) -> None:
+    web = next(iter(kvm1.vms))
+    other = kvm1.define("other", VMState.RUNNING)
+    await client.get("/hosts/a/vms")
+    kvm1.faults.hang("list_vms")
+    kvm1.change(web, name="was-web")
+    kvm1.change(other.uuid, name="web", cpu_time=77)
+    await live.send(json.dumps({"type": "subscribe-vm-stats", "payload": {"hostId": "a", "vmName": "web"}}))
+    async with asyncio.timeout(5):
+        while (message := json.loads(await live.recv()))["type"] != "vm-stats-updated":
+            pass
+    kvm1.faults.release("list_vms")
+    assert message["payload"]["stats"]["cpu_time"] == 77
+
+
 @pytest.mark.parametrize("message", ["{", '{"type":"what"}', '{"type":"subscribe-vm-stats","payload":3}', "[]"])
 async def test_a_message_that_makes_no_sense_is_ignored(
     live: ClientConnection, kvm1: FakeHypervisor, message: str

@@ -84,10 +84,11 @@ class LiveStats:
 
     @staticmethod
     async def _uuid(session: HostSession, subject: Subject) -> str | None:
-        """Take the UUID of the last look; only a name not seen there costs a look-up."""
+        """Take the UUID of the last look; a name that was not seen there, or may have moved since, is looked up."""
         if subject.seen:
             return subject.vm_name
-        known = last_seen(session.inventory, subject.vm_name)
+        inventory = session.inventory
+        known = None if inventory.behind else last_seen(inventory, subject.vm_name)
         if known:
             return known.uuid
         try:
