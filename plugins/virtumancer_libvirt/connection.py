@@ -28,6 +28,7 @@ from virtumancer.contracts import (
 )
 from virtumancer.errors import CallTimeout, HostLost, HostUnreachable, HypervisorError, VirtumancerError, VMNotFound
 from virtumancer_libvirt.ages import AgeReader
+from virtumancer_libvirt.bulk import BulkCalls, Look
 from virtumancer_libvirt.cache import DefinitionCache
 from virtumancer_libvirt.chunks import chunks_of
 from virtumancer_libvirt.consoles import Consoles
@@ -39,6 +40,7 @@ from virtumancer_libvirt.listing import Snapshot, build_vms, read_records, take_
 from virtumancer_libvirt.node import Node
 from virtumancer_libvirt.pool import Pool
 from virtumancer_libvirt.reach import Reach
+from virtumancer_libvirt.sampler import Sampler
 from virtumancer_libvirt.screenshot import as_png, take_picture
 from virtumancer_libvirt.stats import read_stats
 from virtumancer_libvirt.uptime import Uptimes
@@ -85,6 +87,8 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
         self._consoles = Consoles(uri, reach, self._quick, self._brief, settings.call_timeout)
         self._mailbox = self._new_mailbox()
         self._listing = asyncio.Lock()
+        self._bulk = BulkCalls(label, pool, settings.call_timeout, self._is_there)
+        self._sampler = Sampler(self._read_samples)
         self._last: dict[str, VM] = {}
         self._samples: dict[str, VMStats] = {}
         self._healing: asyncio.Task[None] | None = None
@@ -109,7 +113,11 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
             overview = await self._quick(take_overview, "list its VMs")
             definitions = await self._watched(self._definitions.of(overview.uuids))
             chunks = chunks_of(overview.uuids, definitions)
-            records = await self._quick(partial(read_records, chunks=chunks), "list its VMs")
+            records = [
+                record
+                for chunk in chunks
+                for record in await self._bulk_read(partial(read_records, chunk=chunk), "list its VMs")
+            ]
             snapshot = Snapshot(records, overview.transient, overview.autostart)
             if self._loading_ages:
                 await asyncio.wait({self._loading_ages}, timeout=_AGES_PATIENCE)
@@ -135,11 +143,14 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
         return await self._quick(lambda node: parse_hardware(node.xml(uuid)), f"describe VM {uuid}")
 
     async def sample(self, uuids: Sequence[str]) -> Mapping[str, VMStats]:
-        """Read the counters of these VMs in one bulk call for each hundred."""
+        """Read the counters of these VMs, together with whoever else asks; what a VM does not tell is as last known."""
+        return await self._sampler.sample(uuids)
+
+    async def _read_samples(self, uuids: Sequence[str]) -> Mapping[str, VMStats]:
         samples: dict[str, VMStats] = {}
         for chunk in chunks_of(uuids, self._cache.known(uuids)):
             last = {uuid: self._samples[uuid] for uuid in chunk.uuids if uuid in self._samples}
-            samples |= await self._quick(partial(read_stats, chunk=chunk, last=last), "sample its VMs")
+            samples |= await self._bulk_read(partial(read_stats, chunk=chunk, last=last), "sample its VMs")
         self._samples.update(samples)
         return samples
 
@@ -177,6 +188,7 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
         self._closed = True
         self._hub.close()
         self._pool.close()
+        await self._sampler.aclose()
         for task in (self._healing, self._loading_ages):
             if task is not None:
                 task.cancel()
@@ -194,11 +206,19 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
             raise VMNotFound(f"Host {self._label} has no VM {said}; list its VMs to see what is there.")
         return found
 
-    async def _quick(self, function: Callable[[Node], R], doing: str) -> R:
+    async def _bulk_read(self, read: Callable[[Node, Look], R], doing: str) -> R:
+        self._lifeline.check()
+        return await self._watched(self._bulk.read(read, doing))
+
+    async def _is_there(self, timeout: float) -> None:
+        """Ask whether it is one VM or the whole host that hangs; when this is not answered either, the host is lost."""
+        await self._quick(Node.ping, "answer", timeout)
+
+    async def _quick(self, function: Callable[[Node], R], doing: str, timeout: float | None = None) -> R:
         if self._healing is not None:
             await asyncio.wait({self._healing})
         self._lifeline.check()
-        timeout = self._settings.call_timeout
+        timeout = self._settings.call_timeout if timeout is None else timeout
         return await self._watched(self._pool.quick.call(function, timeout=timeout, doing=doing))
 
     async def _slow(self, function: Callable[[Node], R], doing: str, timeout: float | None = None) -> R:
@@ -207,8 +227,7 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
         try:
             return await self._watched(self._pool.slow(function, timeout=timeout, doing=doing))
         except CallTimeout:
-            # Is it this VM or the whole host that hangs? When this is not answered either, the host is lost.
-            await self._quick(Node.ping, "answer")
+            await self._is_there(self._settings.call_timeout)
             raise
 
     async def _brief(self, function: Callable[[Node], R], doing: str) -> R:

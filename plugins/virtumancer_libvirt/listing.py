@@ -1,16 +1,27 @@
 """All VMs of a host as the API shows them, put together from bulk calls and what is known about each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from virtumancer.contracts import VM, VMState
+from virtumancer_libvirt.bulk import Look
 from virtumancer_libvirt.chunks import Chunk
 from virtumancer_libvirt.definition import UNREADABLE, Definition
-from virtumancer_libvirt.node import LISTED, VCPUS, Node, Record, as_state
+from virtumancer_libvirt.looking import look_at
+from virtumancer_libvirt.node import LISTED, Node, Record, as_state
 from virtumancer_libvirt.uptime import Uptimes
 
 __all__ = ["Overview", "Snapshot", "build_vms", "read_records", "take_overview"]
+
+
+_KEYS = {
+    "state": "state.state",
+    "max_mem": "balloon.maximum",
+    "memory": "balloon.current",
+    "vcpu": "vcpu.current",
+    "cpu_time": "cpu.time",
+}
 
 
 class Overview(Struct, frozen=True):
@@ -36,13 +47,9 @@ def take_overview(node: Node) -> Overview:
     return Overview(uuids=uuids, transient=transient, autostart=autostart)
 
 
-def read_records(node: Node, chunks: Sequence[Chunk]) -> list[Record]:
-    """Make one round trip for each chunk."""
-    return [
-        record
-        for chunk in chunks
-        for record in node.records_of(chunk.uuids, LISTED | (VCPUS if chunk.counts_vcpus else 0))
-    ]
+def read_records(node: Node, look: Look, chunk: Chunk) -> list[Record]:
+    """Read a chunk in one round trip."""
+    return look_at(node, look, chunk, LISTED)
 
 
 def build_vms(
@@ -58,7 +65,7 @@ def build_vms(
 
 def _vm(record: Record, definition: Definition, snapshot: Snapshot, uptimes: Uptimes, last: VM | None) -> VM:
     """A value that a busy VM did not tell is the last known one, or else the configured one."""
-    values, uuid, active = record.values, record.uuid, record.id >= 0
+    values, uuid, active = record.values, record.uuid, record.active
     max_mem: int = values.get("balloon.maximum") or (last.max_mem if last else definition.max_mem)
     configured = last.vcpu if last and not definition.vcpus_fixed else definition.vcpu
     vcpu: int = values.get("vcpu.current") or configured
@@ -83,7 +90,20 @@ def _vm(record: Record, definition: Definition, snapshot: Snapshot, uptimes: Upt
         memory_bytes=max_mem * 1024,
         cpu_model=described.cpu_model,
         cpu_topology_json=described.cpu_topology_json,
+        last_known=_last_known(record, definition),
     )
+
+
+def _last_known(record: Record, definition: Definition) -> tuple[str, ...] | UnsetType:
+    """Name what the VM did not tell just now."""
+    missing = {name for name, key in _KEYS.items() if key not in record.values}
+    if record.unanswered:  # libvirt gives what it was told last of the guest's balloon
+        missing.add("memory")
+    if definition.vcpus_fixed:
+        missing.discard("vcpu")
+    if not record.active:
+        missing.discard("cpu_time")
+    return tuple(sorted(missing)) or UNSET
 
 
 def _state(values: Mapping[str, int], last: VM | None) -> VMState:

@@ -17,7 +17,7 @@ from virtumancer.contracts import HostInfo, PowerVerb, VMRef, VMState
 from virtumancer.errors import HypervisorError, VMNotFound, WrongPowerState
 from virtumancer_libvirt.api import libvirt, open_raw, reason_of, translated
 
-__all__ = ["LISTED", "SAMPLED", "VCPUS", "Node", "Record", "as_state"]
+__all__ = ["ASKED", "LISTED", "SAMPLED", "VCPUS", "Node", "Record", "as_state"]
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,10 @@ R = TypeVar("R")
 LISTED: int = libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_BALLOON
 VCPUS: int = libvirt.VIR_DOMAIN_STATS_VCPU
 """Tells about each vCPU of a running VM, where all that we want is their number: asked for only where it has to be."""
+ASKED: int = (
+    libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_BALLOON | VCPUS | libvirt.VIR_DOMAIN_STATS_BLOCK
+)
+"""libvirt asks QEMU itself for some of these, and waits for as long as it takes to answer."""
 SAMPLED: int = LISTED | libvirt.VIR_DOMAIN_STATS_INTERFACE | libvirt.VIR_DOMAIN_STATS_BLOCK
 
 _NOT_THERE = frozenset(
@@ -50,12 +54,21 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
 
 
 class Record(Struct):
-    """What one bulk call told about one VM; `id` is -1 when it is not active, `values` are libvirt's own names."""
+    """What one bulk call told about one VM; `id` is -1 when it is not active, `values` are libvirt's own names.
+
+    `unanswered` says that the VM itself could not be asked, because a call to it hangs.
+    """
 
     uuid: str
     name: str
     id: int
     values: dict[str, Any]
+    unanswered: bool = False
+
+    @property
+    def active(self) -> bool:
+        """Whether the VM runs, or has stopped in a way that leaves it its counters."""
+        return self.id >= 0
 
 
 def as_state(number: int) -> VMState:
@@ -114,7 +127,12 @@ class Node:
         pairs: list[tuple[Any, dict[str, Any]]] | None = None
         if handles:
             pairs = self._bulk("read its VMs", lambda flags: self._raw.domainListGetStats(handles, groups, flags))
-        return self._completed(self._records([(handle, {}) for handle in handles] if pairs is None else pairs))
+        records = self._records([(handle, {}) for handle in handles] if pairs is None else pairs)
+        return self._completed(records) if groups & libvirt.VIR_DOMAIN_STATS_BALLOON else records
+
+    def unanswered(self, record: Record) -> bool:
+        """Say whether QEMU was not asked for what a bulk call with memory and CPU asks every running one for."""
+        return self.has_bulk_facts and record.active and "balloon.rss" not in record.values
 
     def transient_and_autostart(self) -> tuple[frozenset[str], frozenset[str]]:
         """Return the UUIDs of the VMs without a stored definition, and of those that start with the host."""

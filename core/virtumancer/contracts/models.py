@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import IntEnum, StrEnum
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 __all__ = [
     "VM",
@@ -82,7 +82,9 @@ class VM(Struct, frozen=True, kw_only=True, gc=False):
 
     `id` is the hypervisor's run-time id, 0 when not running. `max_mem` and `memory` are KiB, `memory_bytes` is
     `max_mem` in bytes; `cpu_time` is cumulative nanoseconds; `uptime` is seconds since the VM started, -1 when it is
-    not running or cannot be known. `db_id` is the id of its row in our store, set by the core.
+    not running or cannot be known. `db_id` is the id of its row in our store, set by the core. `last_known` names the
+    fields that the VM did not tell just now, because it hangs or is busy: they are as last known. It is left out when
+    there are none.
     """
 
     id: int
@@ -104,6 +106,7 @@ class VM(Struct, frozen=True, kw_only=True, gc=False):
     cpu_model: str = ""
     cpu_topology_json: str = ""
     db_id: int = 0
+    last_known: tuple[str, ...] | UnsetType = UNSET
 
 
 class VMRow(
@@ -142,7 +145,11 @@ class DeviceCounters(Struct, frozen=True, gc=False):
 
 
 class VMStats(Struct, frozen=True):
-    """Counters of one VM: memory in KiB, `cpu_time` in nanoseconds; when not running both are 0 and the lists empty."""
+    """Counters of one VM: memory in KiB, `cpu_time` in nanoseconds; when not running both are 0 and the lists empty.
+
+    `last_known` names the fields that the VM did not tell just now, because it hangs or is busy: they are as last
+    known. It is left out when there are none. A device whose counters were never known is left out too.
+    """
 
     state: VMState
     memory: int
@@ -151,6 +158,7 @@ class VMStats(Struct, frozen=True):
     cpu_time: int
     disk_stats: tuple[DeviceCounters, ...] = ()
     net_stats: tuple[DeviceCounters, ...] = ()
+    last_known: tuple[str, ...] | UnsetType = UNSET
 
 
 class DiskDriver(Struct, frozen=True):

@@ -192,12 +192,12 @@ def _compare(known: dict[str, VM], found: dict[str, VM]) -> _Difference:
 
 def _same_but_counters(vm: VM, row: VM) -> bool:
     """Counters move with every look at a running VM; they make neither a row to write nor news to announce."""
-    return structs.replace(row, cpu_time=vm.cpu_time, uptime=vm.uptime) == vm
+    return structs.replace(row, cpu_time=vm.cpu_time, uptime=vm.uptime, last_known=vm.last_known) == vm
 
 
 def _same_but_balloon(vm: VM, row: VM) -> bool:
     """A guest's balloon moves by itself too: its row is written, but nobody is told to fetch everything again."""
-    return structs.replace(row, cpu_time=vm.cpu_time, uptime=vm.uptime, memory=vm.memory) == vm
+    return _same_but_counters(vm, structs.replace(row, memory=vm.memory))
 
 
 def _retrieve(task: asyncio.Task[Listing]) -> None:

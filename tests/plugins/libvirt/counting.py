@@ -68,10 +68,10 @@ class CountingRelay:
         except (ConnectionError, asyncio.CancelledError):
             pass
         finally:
-            answers.cancel()
-            await asyncio.wait({answers})
             forth.close()
             writer.close()
+            answers.cancel()
+            await asyncio.wait({answers})
             self._tasks.discard(task)
 
     def _count(self, packet: bytes) -> None:

@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
+from msgspec import UNSET, structs
+
 from virtumancer.contracts import VM, DeviceCounters, VMState, VMStats
+from virtumancer_libvirt.bulk import Look
 from virtumancer_libvirt.chunks import Chunk
 from virtumancer_libvirt.definition import Definition
 from virtumancer_libvirt.listing import Snapshot, build_vms
@@ -15,6 +18,7 @@ FULL = {
     "state.state": 1,
     "balloon.maximum": 2048,
     "balloon.current": 1024,
+    "balloon.rss": 900,
     "vcpu.current": 2,
     "cpu.time": 5_000,
     "block.count": 2,
@@ -27,6 +31,8 @@ FULL = {
     "net.0.rx.bytes": 30,
     "net.0.tx.bytes": 40,
 }
+ASKING = Look()
+HANGING = Look(hanging=True)
 DEFINITION = Definition(max_mem=4096, memory=3072, vcpu=4)
 
 
@@ -40,6 +46,7 @@ class Wire:
     """Answers a sample with what libvirt would have said."""
 
     has_bulk_facts = True
+    unanswered = Node.unanswered
 
     def __init__(self, values: dict[str, Any]) -> None:
         self._values = values
@@ -48,8 +55,13 @@ class Wire:
         return [Record(uuid, "web01", 7, self._values) for uuid in uuids]
 
 
-def sampled(values: dict[str, Any], last: VMStats | None = None) -> VMStats:
-    return read_stats(cast("Node", Wire(values)), Chunk(("u",)), {} if last is None else {"u": last})["u"]
+def sampled(values: dict[str, Any], last: VMStats | None = None, look: Look = ASKING) -> VMStats:
+    return read_stats(cast("Node", Wire(values)), look, Chunk(("u",)), {} if last is None else {"u": last})["u"]
+
+
+def same(stats: VMStats) -> VMStats:
+    """The same numbers, whatever they are said to be."""
+    return structs.replace(stats, last_known=UNSET)
 
 
 def test_what_was_told_is_listed() -> None:
@@ -81,7 +93,7 @@ def test_a_state_newer_than_us_is_none() -> None:
 
 def test_counters_are_told_by_device() -> None:
     stats = sampled(FULL)
-    assert stats.disk_stats == (DeviceCounters("vda", 10, 20), DeviceCounters("sda", 0, 0))
+    assert stats.disk_stats == (DeviceCounters("vda", 10, 20),), "the numbers of sda are not known"
     assert stats.net_stats == (DeviceCounters("vnet0", 30, 40),)
 
 
@@ -92,8 +104,30 @@ def test_disks_named_without_numbers_keep_their_last_ones() -> None:
 
 def test_a_group_that_is_missing_keeps_its_last_counters() -> None:
     busy = {name: value for name, value in FULL.items() if not name.startswith(("block.", "net.", "balloon."))}
-    assert sampled(busy, last=sampled(FULL)) == sampled(FULL)
+    stats = sampled(busy, last=sampled(FULL))
+    assert same(stats) == sampled(FULL)
+    assert stats.last_known == ("disk_stats", "max_mem", "memory", "net_stats")
 
 
 def test_a_sample_without_anything_is_the_last_one() -> None:
-    assert sampled({"state.state": 1}, last=sampled(FULL)) == sampled(FULL)
+    assert same(sampled({"state.state": 1}, last=sampled(FULL))) == sampled(FULL)
+
+
+def test_what_was_told_is_not_marked() -> None:
+    assert (listed(FULL).last_known, sampled(FULL).last_known) == (UNSET, UNSET)
+
+
+def test_what_was_not_told_is_marked_as_last_known() -> None:
+    assert listed({"state.state": 1}).last_known == ("cpu_time", "max_mem", "memory", "vcpu")
+    assert listed({"state.state": 5}, id=-1).last_known == ("max_mem", "memory", "vcpu")
+
+
+def test_the_memory_of_a_vm_that_cannot_be_asked_is_the_last_known_one() -> None:
+    partial = {name: value for name, value in FULL.items() if name != "balloon.rss" and not name.endswith(".bytes")}
+    assert sampled(partial, sampled(FULL), HANGING).last_known == ("disk_stats", "memory", "net_stats")
+    assert sampled(partial, None, HANGING).last_known == ("disk_stats", "memory")
+    assert sampled(FULL, None, HANGING).last_known is UNSET
+
+
+def test_a_device_without_numbers_is_no_mark_by_itself() -> None:
+    assert sampled(FULL | {"net.count": 2, "net.1.name": "vnet1"}).last_known is UNSET

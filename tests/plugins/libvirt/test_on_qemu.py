@@ -4,9 +4,11 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import UNSET
 
 from tests.lab.guests import firmware_guest, plain_definition
 from tests.lab.libvirtd import PrivateLibvirtd
@@ -291,31 +293,99 @@ async def test_a_frozen_daemon_costs_one_deadline_and_no_more(
         daemon.thaw()
 
 
-async def test_a_guest_that_hangs_costs_its_host_one_call_and_not_the_connection(
-    connect: Connect, driver: LibvirtDriver, qemu: PrivateLibvirtd
-) -> None:
-    qemu.define(firmware_guest("hung"), plain_definition("other"))
-    qemu.virsh("start", "hung")
-    host = await connect(qemu.uri, call_timeout=2.0)
-    await host.list_vms()
-    stream = aiter(await host.open_events())
-    pid = qemu.guest_pid("hung")
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        with pytest.raises(CallTimeout):
-            await host.list_vms()
-        assert [vm.state for vm in await host.list_vms() if vm.name == "hung"] == [VMState.RUNNING]
-        assert isinstance(await asyncio.wait_for(anext(stream), 2), EventsMissed)
-        qemu.define(plain_definition("another"))
-        event = await asyncio.wait_for(anext(stream), 5)
-        assert (event.name, event.change) == ("another", VMChange.DEFINED)
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(anext(stream), 0.3)
-        assert driver.stray_threads == 1
-    finally:
+@pytest.fixture
+def stopped(qemu: PrivateLibvirtd) -> Iterator[Callable[[str], int]]:
+    """Stops a guest's QEMU, returns its process id, and lets all go on at the end."""
+    pids: list[int] = []
+
+    def stop(name: str) -> int:
+        pids.append(qemu.guest_pid(name))
+        os.kill(pids[-1], signal.SIGSTOP)
+        return pids[-1]
+
+    yield stop
+    for pid in pids:
         os.kill(pid, signal.SIGCONT)
-    await asyncio.sleep(0.5)
-    assert driver.stray_threads == 0
+
+
+async def settled(driver: LibvirtDriver, stray: int) -> None:
+    async with asyncio.timeout(10):
+        while driver.stray_threads != stray:  # noqa: ASYNC110 -- the threads have no event of asyncio's
+            await asyncio.sleep(0.02)
+
+
+async def test_guests_that_hang_hold_up_no_listing_and_cost_no_other_its_numbers(
+    connect: Connect, driver: LibvirtDriver, qemu: PrivateLibvirtd, stopped: Callable[[str], int]
+) -> None:
+    guests = ("hung", "hung-too", "well")
+    qemu.define(*(firmware_guest(name) for name in guests), plain_definition("off"))
+    for name in guests:
+        qemu.virsh("start", name)
+    host = await connect(qemu.uri)
+    before = {vm.name: vm for vm in await host.list_vms()}
+    stream = aiter(await host.open_events())
+    pids = [stopped("hung"), stopped("hung-too")]
+    began = time.monotonic()
+    vms = {vm.name: vm for vm in await host.list_vms()}
+    assert time.monotonic() - began < 8, "as long as the guests hang, were they waited for"
+    assert {name: vm.last_known for name, vm in vms.items()} == {
+        "hung": ("memory",),
+        "hung-too": ("memory",),
+        "well": UNSET,
+        "off": UNSET,
+    }
+    assert all(vms[name].state is VMState.RUNNING for name in guests)
+    assert all(vms[name].cpu_time >= before[name].cpu_time > 0 for name in guests)
+    assert {vm.memory for vm in vms.values()} == {65536, 131072}
+    assert driver.stray_threads == 2
+    began = time.monotonic()
+    assert {vm.name for vm in await host.list_vms() if vm.last_known} == {"hung", "hung-too"}
+    assert time.monotonic() - began < 1, "the calls that hang are left, and no further one begins to"
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+    await settled(driver, 0)
+    assert {vm.last_known for vm in await host.list_vms()} == {UNSET}
+    with pytest.raises(TimeoutError):  # no event was missed, so none is told of
+        await asyncio.wait_for(anext(stream), 0.1)
+
+
+async def test_a_guest_that_hangs_has_its_last_known_counters_and_the_others_theirs(
+    connect: Connect, driver: LibvirtDriver, qemu: PrivateLibvirtd, tmp_path: Path, stopped: Callable[[str], int]
+) -> None:
+    for name in ("hung", "well"):
+        disk = tmp_path / f"{name}.raw"
+        disk.write_bytes(bytes(1024 * 1024))
+        qemu.define(firmware_guest(name, disks=[disk], networks=["user"]))
+        qemu.virsh("start", name)
+    host = await connect(qemu.uri)
+    hung, well = (await host.find_vm("hung")).uuid, (await host.find_vm("well")).uuid
+    before = await host.sample([hung, well])
+    pid = stopped("hung")
+    answers = await asyncio.gather(host.sample([hung]), host.sample([hung, well]), host.sample([well]))
+    assert [stats[hung].last_known for stats in answers[:2]] == [("disk_stats", "memory")] * 2
+    assert [stats[well].last_known for stats in answers[1:]] == [UNSET] * 2
+    assert answers[0][hung].disk_stats == before[hung].disk_stats
+    assert before[hung].net_stats == (), "QEMU's own network is nothing that the host could count"
+    assert answers[0][hung].cpu_time >= before[hung].cpu_time > 0
+    assert driver.stray_threads == 1
+    os.kill(pid, signal.SIGCONT)
+    await settled(driver, 0)
+    assert (await host.sample([hung]))[hung].last_known is UNSET
+
+
+async def test_a_guest_that_was_never_sampled_and_hangs_has_no_counters_instead_of_zeros(
+    connect: Connect, qemu: PrivateLibvirtd, tmp_path: Path, stopped: Callable[[str], int]
+) -> None:
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(bytes(1024 * 1024))
+    qemu.define(firmware_guest("hung", disks=[disk]))
+    qemu.virsh("start", "hung")
+    stopped("hung")
+    host = await connect(qemu.uri)
+    uuid = (await host.find_vm("hung")).uuid
+    stats = (await host.sample([uuid]))[uuid]
+    assert (stats.state, stats.memory, stats.vcpu, stats.disk_stats) == (VMState.RUNNING, 131072, 1, ())
+    assert stats.last_known == ("disk_stats", "memory")
 
 
 async def test_a_power_verb_that_hangs_does_not_lose_the_host(
