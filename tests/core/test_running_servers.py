@@ -271,6 +271,14 @@ def test_another_server_is_meant_only_where_nothing_is_said_and_it_is_the_only_o
         choose(user.config("x"), known, NOTHING)
 
 
+def test_a_server_of_another_home_is_not_meant_where_this_one_has_had_its_own(
+    user: User, known: list[RunningServer]
+) -> None:
+    assert what_is_said(None, user.environ).home == user.run
+    assert choose(user.config("x"), known[:1], Said(home=user.run)) is known[0]
+    assert choose(user.config("x"), known[:1], Said(home=user.home / "other")) is None
+
+
 def test_two_at_once_of_one_database_are_asked_about(user: User, known: list[RunningServer]) -> None:
     with pytest.raises(UsageError, match="several servers"):
         choose(user.config(**{"server.port": 1}), known, VARIABLES)

@@ -14,7 +14,10 @@ __all__ = ["LocalServer", "admin_token_file", "local_server", "read_token"]
 
 
 class LocalServer(Struct, frozen=True):
-    """Where the server of a configuration is reached from this machine."""
+    """Where the server of a configuration is reached from this machine, if it runs.
+
+    While it does not, anybody may listen there: `virtumancer.running` finds one that proves who it is.
+    """
 
     url: str
     """Without a slash at its end; the API is at `/api/v1` below it."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from virtumancer.config import state_folder
 from virtumancer.errors import UsageError
 
-__all__ = ["RuntimeFolder", "Untrusted", "open_folder", "runtime_folders", "serving_folders"]
+__all__ = ["RuntimeFolder", "Untrusted", "home_folder", "open_folder", "runtime_folders", "serving_folders"]
 
 # Where systemd makes a service's folder, for `RuntimeDirectory=virtumancer`.
 SERVICE = Path("/run/virtumancer")
@@ -51,7 +51,7 @@ class RuntimeFolder:
 
 def runtime_folders(environ: Mapping[str, str]) -> tuple[Path, ...]:
     """Return where servers of this user may say that they run, and the one that is started with the machine."""
-    return tuple(dict.fromkeys((state_folder(environ) / "run", *_of_session(environ), SERVICE.resolve())))
+    return tuple(dict.fromkeys((home_folder(environ), *_of_session(environ), SERVICE.resolve())))
 
 
 def serving_folders(environ: Mapping[str, str]) -> tuple[tuple[Path, ...], ...]:
@@ -63,7 +63,12 @@ def serving_folders(environ: Mapping[str, str]) -> tuple[tuple[Path, ...], ...]:
     service = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     # Of a service with `DynamicUser` it is a link.
     given = (Path(service).resolve(),) if service.startswith("/") else ()
-    return (given, (state_folder(environ) / "run",), _of_session(environ))
+    return (given, (home_folder(environ),), _of_session(environ))
+
+
+def home_folder(environ: Mapping[str, str]) -> Path:
+    """Return where servers with this home say that they run."""
+    return state_folder(environ) / "run"
 
 
 def _of_session(environ: Mapping[str, str]) -> tuple[Path, ...]:

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from virtumancer.config import Config, config_file
 from virtumancer.errors import UsageError
-from virtumancer.running.folders import Untrusted, open_folder
+from virtumancer.running.folders import Untrusted, home_folder, open_folder
 from virtumancer.running.records import SOCKET, RunningServer, database_of, is_gone, read_record
 
 __all__ = ["Said", "choose", "server_at", "what_is_said"]
@@ -20,11 +20,15 @@ class Said(Struct, frozen=True):
 
     file: str = ""
     by_variables: bool = False
+    home: Path | None = None
+    """Where servers of this home say that they run; None where none ever did."""
 
 
 def what_is_said(path: Path | None, environ: Mapping[str, str]) -> Said:
     """Look for the configuration; `path` is the file named on the command line."""
-    return Said(config_file(path, environ), any(name.startswith(VARIABLES) for name in environ))
+    home = home_folder(environ)
+    by_variables = any(name.startswith(VARIABLES) for name in environ)
+    return Said(config_file(path, environ), by_variables, home if home.is_dir() else None)
 
 
 def choose(config: Config, servers: Sequence[RunningServer], said: Said) -> RunningServer | None:
@@ -46,7 +50,7 @@ def _otherwise(servers: Sequence[RunningServer], said: Said) -> list[RunningServ
         return []
     if said.file:  # it may have been started with another database
         return [server for server in servers if server.record.config == said.file]
-    return [server for server in servers if server.folder.path == servers[0].folder.path]
+    return [server for server in servers if server.folder.path == (said.home or servers[0].folder.path)]
 
 
 def server_at(path: Path) -> RunningServer:
