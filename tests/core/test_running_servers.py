@@ -210,6 +210,14 @@ def test_a_record_that_cannot_be_read_is_named_and_hides_no_other(
         assert f"{user.run}/9000.json cannot be read" in user.complaints()
 
 
+def test_one_that_has_not_said_anything_yet_is_no_complaint(user: User, served: Announcement) -> None:
+    (user.run / "8890.json").unlink()
+    assert user.sees() == [("virtumancer", 8890)]
+    assert str(user.run) not in user.complaints()
+    with pytest.raises(UsageError, match="there is no server at"):
+        server_at(user.run / "8890.sock")
+
+
 def test_a_record_that_is_a_link_is_not_followed(user: User, served: Announcement, tmp_path: Path) -> None:
     (user.run / "8890.json").rename(tmp_path / "elsewhere.json")
     (user.run / "8890.json").symlink_to(tmp_path / "elsewhere.json")

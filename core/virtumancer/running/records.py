@@ -140,20 +140,22 @@ def _server(path: Path, name: str, complaints: list[str]) -> RunningServer | Non
     except (Untrusted, OSError):
         return None
     try:
-        if is_gone(folder.reach(name + SOCKET)) is not True:
-            return RunningServer(folder, name, read_record(folder, name))
+        if is_gone(folder.reach(name + SOCKET)) is not True and (record := read_record(folder, name)):
+            return RunningServer(folder, name, record)
     except UsageError as error:
         complaints.append(error.message)
     folder.close()
     return None
 
 
-def read_record(folder: RuntimeFolder, name: str) -> Record:
-    """Read what a server says. Raises `UsageError`."""
+def read_record(folder: RuntimeFolder, name: str) -> Record | None:
+    """Read what a server says; None while it begins or ends, and says nothing. Raises `UsageError`."""
     try:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with os.fdopen(os.open(name + RECORD, flags, dir_fd=folder.descriptor), "rb") as opened:
             return msgspec.json.decode(opened.read(LARGEST), type=Record)
+    except FileNotFoundError:
+        return None
     except (OSError, msgspec.DecodeError) as error:
         raise UsageError(f"{folder.path / name}{RECORD} cannot be read: {error}; remove it") from error
 

@@ -61,11 +61,13 @@ def server_at(path: Path) -> RunningServer:
         raise UsageError(f"there is no server at {path}: {error.strerror}") from error
     except Untrusted as error:
         raise UsageError(f"who serves at {path} cannot be told: {error.message}") from error
-    if path.suffix != SOCKET or is_gone(folder.reach(path.name)):
-        folder.close()
-        raise UsageError(f"there is no server at {path}; its socket is called NAME{SOCKET}")
     try:
-        return RunningServer(folder, path.stem, read_record(folder, path.stem))
+        there = path.suffix == SOCKET and not is_gone(folder.reach(path.name))
+        record = read_record(folder, path.stem) if there else None
     except UsageError:
         folder.close()
         raise
+    if record is None:
+        folder.close()
+        raise UsageError(f"there is no server at {path}; its socket is called NAME{SOCKET}")
+    return RunningServer(folder, path.stem, record)
