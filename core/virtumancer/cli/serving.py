@@ -95,6 +95,7 @@ def _function(settings: Config, url: str, own: Path | None) -> str:
     file = local_server(settings).token_file
     token = f'--oauth2-bearer "$(cat {shlex.quote(str(file))})" ' if file else ""
     if own is None:
+        token = token if url.startswith("https:") else ""
         return f'api() {{ curl -s {token}"{url}/api/v1$@"; }}'
     socket, folder = str(own), ""
     if len(os.fsencode(socket)) > LONGEST_SOCKET:
