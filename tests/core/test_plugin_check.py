@@ -57,6 +57,17 @@ def test_a_broken_sentence_is_printed_with_its_reason(installed: Callable[..., N
     assert "plugin bad does not keep the contract" in done.stderr
 
 
+def test_of_two_plugins_with_one_name_the_one_that_is_used_is_checked(
+    installed: Callable[..., None], tmp_path: Path
+) -> None:
+    installed("vnc", "raise RuntimeError('imported')", module="stranger")
+
+    done = check(tmp_path, "vnc", "--json", VIRTUMANCER_PLUGINS_ALLOWED="vnc")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)[0]["kind"] == "console"
+
+
 def test_a_driver_is_tested_on_a_host(tmp_path: Path) -> None:
     pytest.importorskip("libvirt")
 

@@ -204,3 +204,20 @@ async def test_a_plugin_that_is_degraded_and_works_again_is_told_of_once_each(cl
     clock.now += PAUSE
     assert await call(health, works) == "waved"
     assert [change.state for change in told] == [PluginState.DEGRADED, PluginState.ACTIVE]
+
+
+async def test_a_plugin_that_is_only_named_has_no_part_in_another_of_its_name(clock: Clock) -> None:
+    told: list[PluginStateChanged] = []
+    infos = [
+        PluginInfo(name="waver", module=module, distribution=module, version="", state=state)
+        for module, state in (("waver", PluginState.ACTIVE), ("stranger", PluginState.DISABLED))
+    ]
+    health = PluginHealth(infos, clock, told.append)
+
+    await spoil(health)
+
+    assert [(change.plugin, change.state) for change in told] == [("waver", PluginState.DEGRADED)]
+    assert [(info.state, len(info.calls)) for info in health.infos()] == [
+        (PluginState.DEGRADED, 1),
+        (PluginState.DISABLED, 0),
+    ]

@@ -1,5 +1,6 @@
 """Who is meant by the name of a plugin: judged before anything is imported."""
 
+import os
 import sys
 from collections.abc import Iterator
 from importlib import metadata
@@ -88,6 +89,35 @@ def test_a_lock_may_mean_the_stranger(site: Path) -> None:
 
     assert both["waver"].state is PluginState.ACTIVE
     assert both["virtumancer"].state is PluginState.DISABLED
+
+
+def test_a_name_in_the_list_that_is_spelled_otherwise_lets_no_stranger_in(site: Path) -> None:
+    stranger(site, "Power = stranger")
+
+    found = named(load_plugins(allowed=["Power"]), "Power")["stranger-dist"]
+
+    assert found.state is PluginState.DISABLED
+    assert "stranger" not in sys.modules
+
+
+def test_with_the_built_in_plugin_disabled_a_list_may_mean_another_spelling(site: Path) -> None:
+    distribution(site, "waver", "Power = waver", {"waver/__init__.py": WAVE})
+
+    assert load_plugins(allowed=["Power"], disabled=["power"]).actions["wave"][0] == "Power"
+
+
+@pytest.mark.parametrize("mine", [True, False])
+def test_of_one_name_the_plugin_that_is_used_is_listed_first(site: Path, mine: bool) -> None:
+    lock = locked("power")
+    distribution(site, "waver", "power = waver", {"waver/__init__.py": WAVE})
+    if mine:
+        waver = PluginInfo(name="power", module="waver", distribution="waver", version="1.0", state=PluginState.ACTIVE)
+        lock = lock_of([waver], find_candidates({}))
+
+    infos = [info for info in load_plugins(lock=lock).infos if info.name == "power"]
+
+    assert [info.state for info in infos] == [PluginState.ACTIVE, PluginState.DISABLED]
+    assert infos[0].distribution == ("waver" if mine else "virtumancer")
 
 
 @pytest.mark.parametrize("name", ["power", "Power", "POWER"])
@@ -293,6 +323,18 @@ def test_a_package_that_is_shipped_apart_is_loaded(site: Path) -> None:
     distribution(site, "apart", "", {"virtumancer_power/__init__.py": WAVE})
 
     assert load_plugins(allowed=["power"]).actions["wave"][0] == "power"
+
+
+@pytest.mark.parametrize("listed", [{"allowed": ["waver"]}, {"safe_mode": True}, {}])
+def test_a_distribution_whose_files_have_no_end_holds_nobody_up(site: Path, listed: dict[str, object]) -> None:
+    info = distribution(site, "waver", "waver = waver", {"waver/__init__.py": WAVE})
+    os.mkfifo(site / "waver/pipe")
+    (info / "RECORD").write_text("waver/__init__.py,,\nwaver/pipe,sha256=x,0\n/dev/zero,,\n../../dev/zero,,\n,,\n")
+
+    locking = lock_of(load_plugins(disabled=["libvirt"]).infos, find_candidates({}))
+
+    assert named(load_plugins(lock=locking), "waver")["waver"].state is PluginState.ACTIVE
+    assert load_plugins(**listed).infos  # type: ignore[arg-type]
 
 
 def test_a_distribution_that_says_nothing_of_itself_stops_nobody(site: Path) -> None:

@@ -67,7 +67,7 @@ def _subjects(name: str, plugins: "Plugins") -> "list[Subject]":
     """List what the plugin provides; a name that nobody has, or that is not in use, ends the program."""
     from virtumancer.testing.subjects import subjects_of  # noqa: PLC0415 - as above
 
-    known = {info.name: info for info in plugins.infos}
+    known = {info.name: info for info in reversed(plugins.infos)}  # of one name, the first is the one that is used
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1)
         complain(f"no plugin is named {name!r}" + (f"; did you mean {close[0]}?" if close else ""))

@@ -1,6 +1,7 @@
 """Judges each plugin by the configuration and beside the others of its name, before one of them is imported."""
 
 from collections.abc import Collection, Sequence
+from importlib.metadata import EntryPoint
 
 from msgspec import Struct
 from packaging.utils import canonicalize_name
@@ -9,6 +10,7 @@ from virtumancer.contracts import PluginState
 from virtumancer.plugins.candidates import Candidate
 from virtumancer.plugins.lock import PluginLock
 from virtumancer.plugins.provenance import Fingerprints, altered, code_of
+from virtumancer.plugins.refusal import described
 
 __all__ = ["Rules", "Verdict", "judge"]
 
@@ -65,34 +67,42 @@ def _by_rules(candidate: Candidate, rules: Rules) -> Verdict:
     return Verdict(candidate, PluginState.DISABLED if reason else PluginState.ACTIVE, reason)
 
 
-def _by_lock(judged: list[Verdict], lock: PluginLock) -> list[Verdict]:
+def _by_lock(judged: Sequence[Verdict], lock: PluginLock) -> list[Verdict]:
     """Keep what is locked. One that bears the name of a locked plugin is a fault only when that one is not there."""
     prints = Fingerprints()
-    refusals = [lock.refusal(v.candidate, prints) if v.loaded else "" for v in judged]
-    there = {v.candidate.name for v, refusal in zip(judged, refusals, strict=True) if v.loaded and not refusal}
-    return [
-        Verdict(
-            v.candidate,
-            PluginState.FAILED if v.candidate.name in lock.plugins.keys() - there else PluginState.DISABLED,
-            refusal,
-        )
-        if refusal
-        else v
-        for v, refusal in zip(judged, refusals, strict=True)
-    ]
+    refusals = [_refusal(verdict, lock, prints) for verdict in judged]
+    pairs = list(zip(judged, refusals, strict=True))
+    lost = lock.plugins.keys() - {
+        verdict.candidate.name for verdict, refusal in pairs if verdict.loaded and not refusal
+    }
+    return [_refused(verdict.candidate, refusal, lost) if refusal else verdict for verdict, refusal in pairs]
+
+
+def _refusal(verdict: Verdict, lock: PluginLock, prints: Fingerprints) -> str:
+    try:
+        return lock.refusal(verdict.candidate, prints) if verdict.loaded else ""
+    except Exception as error:  # noqa: BLE001 - a distribution that is laid out in an odd way stops nobody else
+        return f"what its distribution brought cannot be looked at: {described(error)}"
+
+
+def _refused(candidate: Candidate, refusal: str, lost: Collection[str]) -> Verdict:
+    return Verdict(candidate, PluginState.FAILED if candidate.name in lost else PluginState.DISABLED, refusal)
 
 
 def _among_its_name(verdict: Verdict, judged: Sequence[Verdict], rules: Rules) -> Verdict:
     """Leave one of a name at most: a list means the built-in one; without a list nobody knows which is meant."""
-    named = [other.candidate for other in judged if other.loaded and other.name == verdict.name]
-    if not verdict.loaded or len(named) == 1:
+    if not verdict.loaded:
         return verdict
-    built_in = [candidate for candidate in named if candidate.built_in]
-    if rules.allowed and len(built_in) == 1:
-        if verdict.candidate is built_in[0]:
-            return verdict
-        reason = f"plugins.allowed means the built-in plugin of this name, {built_in[0].origin}"
-        return Verdict(verdict.candidate, PluginState.DISABLED, reason)
+    namesakes = [other for other in judged if other.name == verdict.name]
+    built_in = [v.candidate for v in namesakes if v.candidate.built_in and v.candidate.name not in rules.disabled]
+    named = [v.candidate for v in namesakes if v.loaded]
+    if rules.allowed and not rules.lock and built_in:
+        if not verdict.candidate.built_in:
+            reason = f"plugins.allowed means the built-in plugin of this name, {built_in[0].origin}"
+            return Verdict(verdict.candidate, PluginState.DISABLED, reason)
+        named = [candidate for candidate in named if candidate.built_in]
+    if len(named) == 1:
+        return verdict
     names = " and ".join(dict.fromkeys(repr(candidate.name) for candidate in named))
     what = f"{len(named)} plugins are named {names}" + (", which is one name" if " and " in names else "")
     origins = ", ".join(candidate.origin for candidate in named)
@@ -104,10 +114,18 @@ def _among_its_name(verdict: Verdict, judged: Sequence[Verdict], rules: Rules) -
 
 def _by_its_code(verdict: Verdict, rules: Rules) -> Verdict:
     """Refuse a plugin whose package another distribution has taken the place of."""
-    candidate = verdict.candidate
-    if not verdict.loaded or candidate.entry is None:
+    if not verdict.loaded or verdict.candidate.entry is None:
         return verdict
-    code = code_of(candidate.entry)
+    try:
+        return _of_its_code(verdict, verdict.candidate.entry, rules)
+    except Exception as error:  # noqa: BLE001 - a distribution that is laid out in an odd way stops nobody else
+        reason = f"what its distribution brought cannot be looked at: {described(error)}"
+        return Verdict(verdict.candidate, PluginState.FAILED, reason)
+
+
+def _of_its_code(verdict: Verdict, entry: EntryPoint, rules: Rules) -> Verdict:
+    candidate = verdict.candidate
+    code = code_of(entry)
     where = ", ".join(map(str, code.found))
     if code.shadowed:
         own = ", ".join(map(str, code.own))
@@ -116,7 +134,7 @@ def _by_its_code(verdict: Verdict, rules: Rules) -> Verdict:
     if rules.safe_mode and code.found and not code.own:
         reason = f"safe mode: its package is not part of {candidate.distribution}, it lies at {where}"
         return Verdict(candidate, PluginState.DISABLED, reason)
-    if (rules.safe_mode or rules.allowed) and (file := altered(candidate.entry)):
+    if (rules.safe_mode or rules.allowed) and (file := altered(entry)):
         brought = f"{candidate.distribution} {candidate.version}"
         reason = f"its file {file} is not the one that {brought} brought: install {brought} again"
         return Verdict(candidate, PluginState.FAILED, reason)

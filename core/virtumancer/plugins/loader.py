@@ -179,7 +179,7 @@ class _Loader:
 
     def result(self) -> Plugins:
         return Plugins(
-            tuple(self._infos.values()),
+            _used_first(self._infos.values()),
             self._drivers,
             self._actions,
             self._collectors,
@@ -222,6 +222,14 @@ class _Loader:
             self._routes[name] = tuple(provided.routes)
         if provided.config is not None:
             self._configs[name] = provided.config
+
+
+def _used_first(infos: Iterable[PluginInfo]) -> tuple[PluginInfo, ...]:
+    """Of several plugins with one name, put the one that is used before those that are only named."""
+    places: dict[str, int] = {}
+    for info in infos:
+        places.setdefault(info.name, len(places))
+    return tuple(sorted(infos, key=lambda info: (places[info.name], info.state is not PluginState.ACTIVE)))
 
 
 def _with_provided(info: PluginInfo, provided: Provided) -> PluginInfo:

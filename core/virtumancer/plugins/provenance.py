@@ -4,6 +4,7 @@ import base64
 import csv
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from importlib import metadata
 from importlib.util import find_spec
@@ -71,10 +72,8 @@ def altered(entry: metadata.EntryPoint) -> str:
     top = _top(entry)
     for file in _listed(entry.dist) or ():
         if _is_of(file, top) and file.hash and file.hash.mode == "sha256":
-            try:
-                content = Path(str(file.locate())).read_bytes()
-            except OSError:
-                return str(file)
+            path = Path(str(file.locate()))
+            content = path.read_bytes() if path.is_file() else b""
             if base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode() != file.hash.value:
                 return str(file)
     return ""
@@ -97,18 +96,18 @@ class Fingerprints:
 
     def _sum(self, path: Path) -> str:
         if path not in self._sums:
-            try:
+            self._sums[path] = "no file"
+            if path.is_file():  # a device or a pipe may have no end
                 with path.open("rb") as file:
                     self._sums[path] = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError as error:
-                self._sums[path] = f"unreadable: {error.strerror}"
         return self._sums[path]
 
 
 def _files(entry: metadata.EntryPoint) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for file in _listed(entry.dist) or ():
-        if ".." not in file.parts and not file.parts[0].endswith(NOTES) and file.suffix not in COMPILED:
+        within = ".." not in file.parts and not file.is_absolute()
+        if within and not file.parts[0].endswith(NOTES) and file.suffix not in COMPILED:
             files[file.as_posix()] = Path(str(file.locate()))
     for place in _found(_top(entry)):
         if place.is_file():
@@ -139,7 +138,7 @@ def _found(top: str) -> tuple[Path, ...]:
 
 
 def _top(entry: metadata.EntryPoint) -> str:
-    return entry.value.partition(":")[0].partition(".")[0].strip()
+    return re.sub(r"\W.*", "", entry.value, flags=re.DOTALL)
 
 
 def _is_of(file: PurePath, top: str) -> bool:
@@ -149,9 +148,10 @@ def _is_of(file: PurePath, top: str) -> bool:
 def _listed(distribution: metadata.Distribution | None) -> list[metadata.PackagePath] | None:
     """Return the list of files that an installer wrote; None for none, or one that cannot be read."""
     try:
-        return distribution.files if distribution else None
-    except (ValueError, csv.Error):
+        files = distribution.files if distribution else None
+    except (TypeError, ValueError, csv.Error):
         return None
+    return None if files is None else [file for file in files if file.parts]
 
 
 def _below(folder: Path, top: str) -> list[Path]:

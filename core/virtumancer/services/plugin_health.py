@@ -186,17 +186,20 @@ class PluginHealth:
             self._tell_state(call.plugin)
 
     def _tell_state(self, plugin: str) -> None:
-        for info in self.infos():
-            if info.name == plugin:
-                self._tell(PluginStateChanged(plugin, info.state, info.reason))
+        # Others of its name are not used, and nothing becomes of them.
+        info = next((info for info in self.infos() if info.name == plugin), None)
+        if info is not None:
+            self._tell(PluginStateChanged(plugin, info.state, info.reason))
 
     def _now(self, info: PluginInfo) -> PluginInfo:
+        if info.state is not PluginState.ACTIVE:  # calls are counted by name, and another of its name may be in use
+            return info
         calls = tuple(
             HookCalls(hook, name, counts.calls, counts.failures, round(counts.seconds, 6))
             for (plugin, hook, name), counts in sorted(self._counts.items())
             if plugin == info.name
         )
-        resting = self._resting(info.name) if info.state is PluginState.ACTIVE else ()
+        resting = self._resting(info.name)
         if not resting:
             return structs.replace(info, calls=calls)
         return structs.replace(info, calls=calls, state=PluginState.DEGRADED, phase="call", reason=_sentence(resting))

@@ -8,7 +8,7 @@ import structlog
 from msgspec import structs
 
 from virtumancer import errors
-from virtumancer.contracts import CloseCode, ConsoleTransport, Route, VMAction
+from virtumancer.contracts import CloseCode, ConsoleTransport, PluginState, Route, VMAction
 from virtumancer.http.consoles import ConsoleSocket
 from virtumancer.http.openapi.components import Components
 from virtumancer.http.openapi.operation_objects import OperationWriter, Texts
@@ -29,7 +29,7 @@ Paths = dict[str, dict[str, Any]]
 
 def add_plugin_types(components: Components, plugins: Plugins) -> None:
     """Describe what the actions and routes of each plugin take and answer."""
-    for info in plugins.infos:
+    for info in (info for info in plugins.infos if info.state is PluginState.ACTIVE):
         routes = _routes(plugins, info.name)
         answers = [route.answer for route in routes if route.answer is not None]
         bodies = [route.body for route in routes if route.body is not None]
