@@ -2,10 +2,16 @@
 
 import base64
 import hashlib
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["BOMB", "WAVE", "distribution", "editable"]
+from virtumancer.contracts import PluginInfo
+from virtumancer.plugins import Plugins, load_plugins
+from virtumancer.plugins.candidates import find_candidates
+from virtumancer.plugins.lock import PluginLock, lock_of
+
+__all__ = ["BOMB", "WAVE", "distribution", "editable", "forget", "locked", "named"]
 
 BOMB = "raise RuntimeError('imported')\n"
 WAVE = """
@@ -47,3 +53,18 @@ def editable(folder: Path, project: Path, name: str, entries: str, files: Mappin
     for path, content in files.items():
         (project / path).parent.mkdir(parents=True, exist_ok=True)
         (project / path).write_text(content)
+
+
+def named(plugins: Plugins, name: str) -> dict[str, PluginInfo]:
+    """Return what became of the plugins with this name, by distribution."""
+    return {info.distribution: info for info in plugins.infos if info.name == name}
+
+
+def locked(*names: str) -> PluginLock:
+    """Freeze the plugins of these names as they are installed now."""
+    return lock_of(load_plugins(allowed=names).infos, find_candidates({}))
+
+
+def forget(top: str) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == top]:
+        del sys.modules[name]

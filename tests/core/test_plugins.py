@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from tests.core.distributions import WAVE
 from tests.core.plugin_kit import action, info, load, plugin
 from virtumancer.config import LogConfig, PluginsConfig
 from virtumancer.contracts import (
@@ -18,18 +19,6 @@ from virtumancer.logs import configure_logging
 from virtumancer.plugins import load_configured_plugins, load_plugins
 from virtumancer.testing import FakeHypervisor, fake_plugin
 
-ACTION_SOURCE = """
-from virtumancer import hookimpl
-from virtumancer.contracts import VMAction
-
-async def run(context, vm, params):
-    pass
-
-@hookimpl
-def virtumancer_vm_actions():
-    return [VMAction(name="wave", title="Wave", description="Waves.", run=run)]
-"""
-
 
 def test_the_built_ins_come_through_the_entry_points() -> None:
     plugins = load_plugins()
@@ -41,7 +30,7 @@ def test_the_built_ins_come_through_the_entry_points() -> None:
 
 
 def test_an_installed_plugin_is_found_with_its_version(installed: Callable[..., None]) -> None:
-    installed("waver", ACTION_SOURCE)
+    installed("waver", WAVE)
     plugins = load()
     found = info(plugins, "waver")
     assert (found.state, found.distribution, found.version, found.actions) == (
@@ -79,7 +68,7 @@ def test_a_plugin_that_cannot_be_imported_stops_nobody(
     installed: Callable[..., None], source: str, reason: str
 ) -> None:
     installed("bad", source)
-    installed("good", ACTION_SOURCE)
+    installed("good", WAVE)
     plugins = load()
     bad = info(plugins, "bad")
     assert (bad.state, bad.phase) == ("failed", "import")
@@ -93,7 +82,7 @@ def test_a_missing_requirement_names_the_extra_that_brings_it(installed: Callabl
 
 
 def test_a_plugin_that_is_handed_over_takes_the_place_of_the_installed_one(installed: Callable[..., None]) -> None:
-    installed("waver", ACTION_SOURCE)
+    installed("waver", WAVE)
     over = plugin(virtumancer_vm_actions=lambda: [action("wave")])
     over.__name__ = "waver_module"
     plugins = load(mine=over)
@@ -102,7 +91,7 @@ def test_a_plugin_that_is_handed_over_takes_the_place_of_the_installed_one(insta
 
 
 def test_one_that_is_handed_over_is_no_better_than_another_of_its_name(installed: Callable[..., None]) -> None:
-    installed("twin", ACTION_SOURCE)
+    installed("twin", WAVE)
     plugins = load(twin=plugin(virtumancer_vm_actions=lambda: [action("other")]))
     refused = [i for i in plugins.infos if i.name == "twin"]
     assert [i.state for i in refused] == [PluginState.FAILED] * 2

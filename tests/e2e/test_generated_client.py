@@ -4,11 +4,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
 from tests.e2e.manager import Manager
+from tests.lab.requirements import skip
 
 pytestmark = pytest.mark.lab
 PACKAGE = "generated_client"
@@ -30,6 +32,8 @@ def token(server: Manager) -> str:
 @pytest.fixture(scope="module")
 def made(server: Manager, token: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A client made of the document that the server shows; what the generator said of it."""
+    if find_spec("openapi_python_client") is None:
+        skip("openapi-python-client is not installed")
     folder = tmp_path_factory.mktemp("client")
     document, settings = folder / "openapi.json", folder / "settings.yaml"
     answer = server.get("/openapi.json", headers={"Authorization": f"Bearer {token}"})
