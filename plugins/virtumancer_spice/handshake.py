@@ -3,8 +3,8 @@
 from virtumancer.contracts import ChannelHead, CloseCode
 from virtumancer.errors import ConsoleRefused
 from virtumancer_spice.link import WORD, CommonCap, LinkError, LinkMessage, LinkReply, parse_link, parse_reply
+from virtumancer_spice.permitted import check_channel
 from virtumancer_spice.ticket import TICKET_SIZE, Sealer
-from virtumancer_spice.view_only import check_channel
 
 __all__ = ["ServerSide", "ViewerSide"]
 
@@ -13,12 +13,13 @@ SPICE_MECHANISM = WORD.pack(1)
 
 
 class ServerSide:
-    """What the hypervisor says: a reply that holds its key, then a verdict. It all goes to the viewer unchanged."""
+    """What the hypervisor says: a reply that holds its key, then a verdict, and `rest`, which followed it."""
 
     def __init__(self) -> None:
         self._pending = bytearray()
         self.reply: LinkReply | None = None
         self.error: int = LinkError.OK
+        self.rest = b""
 
     def look(self, data: bytes) -> bytes | None:
         """Look at what the hypervisor sent; returns what follows the link stage, None until that is over."""
@@ -33,7 +34,8 @@ class ServerSide:
             return None
         if self.error == LinkError.OK:
             self.error = WORD.unpack_from(self._pending)[0]
-        return bytes(self._pending[WORD.size :])
+        self.rest = bytes(self._pending[WORD.size :])
+        return self.rest
 
     def refusal(self) -> ConsoleRefused:
         """Say why the hypervisor refused the channel."""

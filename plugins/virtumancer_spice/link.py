@@ -12,7 +12,7 @@ from msgspec import Struct
 from virtumancer.contracts import ChannelHead, CloseCode
 from virtumancer.errors import ConsoleRefused
 
-__all__ = ["ChannelType", "CommonCap", "LinkError", "LinkMessage", "LinkReply", "parse_link", "parse_reply"]
+__all__ = ["LINKED", "ChannelType", "CommonCap", "LinkError", "LinkMessage", "LinkReply", "parse_link", "parse_reply"]
 
 MAGIC = b"REDQ"
 MAJOR_VERSION = 2
@@ -65,6 +65,10 @@ class LinkError(IntEnum):
     PERMISSION_DENIED = 7
     BAD_CONNECTION_ID = 8
     CHANNEL_NOT_AVAILABLE = 9
+
+
+LINKED = WORD.pack(LinkError.OK)
+"""The verdict on a ticket that is good."""
 
 
 class LinkMessage(Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from virtumancer.contracts import CloseCode
 from virtumancer.errors import ConsoleRefused
@@ -12,6 +13,14 @@ MINI = struct.Struct("<HI")
 """Type and size."""
 FULL = struct.Struct("<QHII")
 """Serial number, type, size, and the offset of a list of further messages inside."""
+
+
+class Place(NamedTuple):
+    """Where a walker is."""
+
+    head: bytes
+    kind: int
+    left: int
 
 
 class MessageWalker:
@@ -32,6 +41,15 @@ class MessageWalker:
     def left(self) -> int:
         """How many bytes of the message at hand are still to come."""
         return self._left
+
+    @property
+    def place(self) -> Place:
+        """Where in the stream it is; to be set again when what was walked has to be walked once more."""
+        return Place(self._head, self._type, self._left)
+
+    @place.setter
+    def place(self, place: Place) -> None:
+        self._head, self._type, self._left = place
 
     def walk(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """Cut into parts of messages, each with its message's type; a header is one part. Raises `ConsoleRefused`."""

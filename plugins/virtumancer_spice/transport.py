@@ -12,11 +12,12 @@ from virtumancer.contracts import (
     VMRef,
 )
 from virtumancer.errors import AbilityMissing
+from virtumancer_spice.farewell import Farewells
 from virtumancer_spice.handshake import ServerSide, ViewerSide
 from virtumancer_spice.link import parse_link
+from virtumancer_spice.permitted import check_channel
 from virtumancer_spice.stream import SpiceStream
 from virtumancer_spice.ticket import load_sealer
-from virtumancer_spice.view_only import check_channel
 
 __all__ = ["SpiceTransport"]
 
@@ -29,6 +30,9 @@ class SpiceTransport(MultiChannelTransport):
     handshake = True
     # A hypervisor disconnects the viewer it has when another one comes.
     shareable = False
+
+    def __init__(self) -> None:
+        self._farewells = Farewells()
 
     def read_head(self, data: bytes) -> ChannelHead | None:
         """Read the connection id and the channel's type from the viewer's link message."""
@@ -48,4 +52,4 @@ class SpiceTransport(MultiChannelTransport):
         console = await connection.open_console(vm.uuid, self.kind)
         server = ServerSide()
         viewer = ViewerSide(server, head, seal, console.password or "", view_only=session.view_only)
-        return SpiceStream(console.stream, server, viewer, session)
+        return SpiceStream(console.stream, server, viewer, session, self._farewells)

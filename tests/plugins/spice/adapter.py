@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 from virtumancer.contracts import (
     ByteStream,
@@ -19,18 +20,34 @@ from virtumancer_spice.transport import SpiceTransport
 from .kit import VM, Session
 
 
+class Cuttable(SocketStream):
+    """A connection that can end as those of a process that is killed."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.cut = cast("asyncio.Transport", transport).abort
+
+
 class OnSocket(SupportsConsoles):
     """A connection whose VM has a SPICE console on a unix socket."""
 
-    def __init__(self, socket: str, password: str | None) -> None:
-        self._socket = socket
+    def __init__(self, path: str, password: str | None) -> None:
+        self._path = path
         self._password = password
+        self._dialled: list[Cuttable] = []
+
+    def vanish(self) -> None:
+        """Close all connections to the hypervisor as those of a process that is killed."""
+        for stream in self._dialled:
+            stream.cut()
 
     async def consoles(self, uuid: str) -> list[ConsoleOffer]:
         return [ConsoleOffer("spice", available=True)]
 
     async def open_console(self, uuid: str, kind: str) -> ConsoleConnection:
-        return ConsoleConnection(await SocketStream.connect(self._socket), self._password)
+        stream = cast("Cuttable", await Cuttable.connect(self._path))
+        self._dialled.append(stream)
+        return ConsoleConnection(stream, self._password)
 
 
 class Adapter:
@@ -39,6 +56,7 @@ class Adapter:
     def __init__(self, spice: str, password: str | None, *, view_only: bool) -> None:
         self._transport = SpiceTransport()
         self._connection = OnSocket(spice, password)
+        self.vanish = self._connection.vanish
         self._view_only = view_only
         self.sessions: list[Session] = []
         self.let_in: list[str] = []

@@ -1,6 +1,8 @@
 """A real QEMU with a SPICE console on a unix socket, its firmware on the screen, and QMP to look from inside."""
 
 import json
+import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -40,6 +42,7 @@ class Qemu(NamedTuple):
     """A running QEMU."""
 
     folder: Path
+    pid: int = 0
 
     @property
     def spice(self) -> str:
@@ -55,6 +58,15 @@ class Qemu(NamedTuple):
         """The types of the SPICE channels that are open."""
         status: Any = self.command("query-spice")
         return {channel["channel-type"] for channel in status.get("channels", ())}
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Let the process hang for a while."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
 
     def command(self, name: str, **arguments: object) -> object:
         """Run a command of QMP."""
@@ -103,7 +115,7 @@ def running_qemu(folder: Path, spice: str, *more: str) -> Iterator[Qemu]:
     try:
         wait_until(lambda: _listens(qemu) or process.poll() is not None, "QEMU's sockets", timeout=30)
         assert process.poll() is None, tail(log)
-        yield qemu
+        yield qemu._replace(pid=process.pid)
     finally:
         process.kill()
         process.wait(10)

@@ -6,6 +6,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from virtumancer.contracts import ByteStream, ChannelHead, CloseCode
 from virtumancer.errors import AbilityMissing, ConsoleRefused
+from virtumancer_spice.farewell import Farewells
 from virtumancer_spice.handshake import ServerSide, ViewerSide
 from virtumancer_spice.stream import SpiceStream
 from virtumancer_spice.ticket import load_sealer
@@ -14,7 +15,7 @@ from virtumancer_spice.transport import SpiceTransport
 from .kit import VM, Scripted, Session, Silent, opened
 from .wire import (
     DENIED,
-    DISPLAY,
+    INPUTS,
     MINI,
     OK,
     SASL,
@@ -38,7 +39,7 @@ def keys() -> Keys:
 
 async def linked(stream: ByteStream, channel: bytes | None = None) -> bytes:
     """Do as a viewer does until its channel is linked; returns the hypervisor's verdict."""
-    await stream.write(channel or link(5, DISPLAY))
+    await stream.write(channel or link(5, INPUTS))
     await stream.read()
     await stream.write(viewers_ticket())
     return await stream.read()
@@ -73,7 +74,7 @@ async def test_a_console_without_a_password_gets_a_ticket_with_an_empty_one(keys
 async def test_no_mechanism_is_sent_unless_both_sides_can_choose_one(keys: Keys, viewer: int, server: int):
     hypervisor = Scripted(reply(keys.public, caps=server), OK)
     stream = await opened(hypervisor, password="secret")
-    message = link(5, DISPLAY, caps=viewer)
+    message = link(5, INPUTS, caps=viewer)
     await stream.write(message)
     await stream.read()
     await stream.write(viewers_ticket()[4:])
@@ -83,7 +84,7 @@ async def test_no_mechanism_is_sent_unless_both_sides_can_choose_one(keys: Keys,
 async def test_a_viewer_may_send_byte_by_byte(keys: Keys):
     hypervisor = Scripted(reply(keys.public), OK)
     stream = await opened(hypervisor, password="secret")
-    for byte in link(5, DISPLAY):
+    for byte in link(5, INPUTS):
         await stream.write(bytes([byte]))
     await stream.read()
     for byte in viewers_ticket() + b"and more":
@@ -149,7 +150,7 @@ async def test_a_verdict_against_the_viewer_reaches_it_and_then_becomes_the_clos
 
 async def test_a_reply_with_an_error_reaches_the_viewer_and_then_becomes_the_close_reason():
     stream = await opened(Scripted(reply(b"", error=8)))
-    await stream.write(link(5, DISPLAY))
+    await stream.write(link(5, INPUTS))
     assert await stream.read() == reply(b"", error=8)
     with pytest.raises(ConsoleRefused, match="bad connection id"):
         await stream.read()
@@ -187,7 +188,7 @@ async def test_a_hypervisor_that_hangs_up_while_linking_is_named():
 async def test_a_hypervisor_that_never_answers_is_not_waited_for_for_ever():
     server = ServerSide()
     viewer = ViewerSide(server, None, load_sealer(), "", view_only=False)
-    stream = SpiceStream(Silent(), server, viewer, Session(), reply_timeout=0.01)
+    stream = SpiceStream(Silent(), server, viewer, Session(), Farewells(), reply_timeout=0.01)
     with pytest.raises(ConsoleRefused, match="did not answer"):
         await stream.read()
 
@@ -216,7 +217,7 @@ async def test_a_key_of_another_kind_is_refused():
 
 async def test_a_viewer_that_goes_on_after_a_refusal_hears_it_again():
     stream = await opened(Scripted(reply(b"", error=9)))
-    await stream.write(link(5, DISPLAY))
+    await stream.write(link(5, INPUTS))
     await stream.read()
     with pytest.raises(ConsoleRefused, match="channel not available"):
         await stream.write(viewers_ticket())
@@ -240,7 +241,7 @@ async def test_a_session_that_begins_without_an_id_is_refused(keys: Keys):
 async def test_a_channel_that_is_not_the_one_let_in_is_refused():
     stream = await opened(Scripted(), head=ChannelHead("5", "display"))
     with pytest.raises(ConsoleRefused, match="let in"):
-        await stream.write(link(6, DISPLAY))
+        await stream.write(link(6, INPUTS))
 
 
 async def test_closing_closes_the_hypervisors_stream():

@@ -11,7 +11,7 @@ from virtumancer.errors import ConsoleClosed, ConsoleRefused
 from virtumancer_spice.messages import MessageWalker
 
 from .kit import Scripted, Session, opened
-from .wire import OK, Keys, full, init, link, make_keys, mini, reply, viewers_ticket
+from .wire import DISPLAY, DISPLAY_INIT, OK, Keys, full, init, link, make_keys, mini, reply, viewers_ticket
 
 
 @functools.cache
@@ -50,11 +50,19 @@ async def _channel(viewer: list[bytes], hypervisor: list[bytes], *, view_only: b
         await _talk(await opened(Scripted(*hypervisor), Session(view_only=view_only), password="secret"), viewer)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(st.data(), st.booleans())
 def test_whatever_both_sides_send_the_channel_ends_in_order(data: st.DataObject, view_only: bool):
-    viewer = data.draw(chunks(link(), viewers_ticket(), mini(104) + mini(107, b"clip")))
-    hypervisor = data.draw(chunks(reply(keys().public), OK, mini(103, init(1))))
+    viewer, hypervisor = data.draw(
+        st.tuples(
+            chunks(link(), viewers_ticket(), mini(104) + mini(107, b"clip")),
+            chunks(reply(keys().public), OK, mini(103, init(1))),
+        )
+        | st.tuples(
+            chunks(link(5, DISPLAY), viewers_ticket(), mini(*DISPLAY_INIT), mini(102) + mini(2)),
+            chunks(reply(keys().public), OK, mini(3), mini(304)),
+        )
+    )
     asyncio.run(_channel(viewer, hypervisor, view_only=view_only))
 
 

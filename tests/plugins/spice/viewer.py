@@ -17,15 +17,15 @@ class Channel:
     """A linked channel."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, header: struct.Struct) -> None:
-        self._reader = reader
+        self.reader = reader
         self.writer = writer
         self._header = header
 
     async def message(self) -> tuple[int, bytes]:
         """Read the next message: its type and its body."""
         async with asyncio.timeout(10):
-            kind, size = self._header.unpack(await self._reader.readexactly(self._header.size))
-            return kind, await self._reader.readexactly(size)
+            kind, size = self._header.unpack(await self.reader.readexactly(self._header.size))
+            return kind, await self.reader.readexactly(size)
 
     async def session_id(self) -> int:
         """Read the main channel's first message."""
@@ -45,15 +45,22 @@ async def connected(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyn
 
 
 @asynccontextmanager
-async def linked(port: int, message: bytes, header: struct.Struct = MINI) -> AsyncIterator[Channel]:
-    """Link a channel with a ticket that holds no password."""
+async def ticketed(port: int, message: bytes, header: struct.Struct = MINI) -> AsyncIterator[Channel]:
+    """Begin a channel with a ticket that holds no password; whether it is good has not been said yet."""
     async with connected(port) as (reader, writer), asyncio.timeout(20):
         writer.write(message)
         (size,) = struct.unpack("<12xI", await reader.readexactly(16))
         await reader.readexactly(size)
         writer.write(viewers_ticket())
-        assert await reader.readexactly(4) == bytes(4)
         yield Channel(reader, writer, header)
+
+
+@asynccontextmanager
+async def linked(port: int, message: bytes, header: struct.Struct = MINI) -> AsyncIterator[Channel]:
+    """Link a channel."""
+    async with ticketed(port, message, header) as channel:
+        assert await channel.reader.readexactly(4) == bytes(4)
+        yield channel
 
 
 async def refused(served: Adapter, message: bytes) -> int:

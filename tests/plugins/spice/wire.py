@@ -7,9 +7,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-MAIN, DISPLAY, INPUTS, CURSOR = 1, 2, 3, 4
+MAIN, DISPLAY, INPUTS, CURSOR, PLAYBACK, RECORD, SMARTCARD, USBREDIR, PORT, WEBDAV = 1, 2, 3, 4, 5, 6, 8, 9, 10, 11
 SELECTION, SPICE, SASL, MINI = 1, 2, 4, 8
 VIEWER_CAPS = SELECTION | SPICE | MINI
+DISPLAY_INIT = (101, struct.pack("<BqBi", 1, 1 << 20, 1, 1 << 20))
+"""The type and body of `SPICE_MSGC_DISPLAY_INIT`."""
 OK = struct.pack("<I", 0)
 DENIED = struct.pack("<I", 7)
 
