@@ -119,7 +119,7 @@ class Application:
         )
         self._hosts, services = self._build_services()
         self._services = services
-        self._callers.on_change(lambda: services.consoles.withdraw(self._may_have))
+        self._callers.on_change(services.consoles.withdraw)
         self._asgi = StopAnswer(
             with_head(keep_segments(with_open_answers(with_raw_sockets(self._build_http(services)))))
         )
@@ -224,7 +224,7 @@ class Application:
         )
         live_stats = LiveStats(hosts, sessions.stats_interval)
         tickets = ConsoleTickets(ConsoleTicketsRepository(self._database), self._clock.trusted)
-        consoles = ConsolesService(hosts, vms, plugins.consoles, tickets, self._limits(), bus, health)
+        consoles = ConsolesService(hosts, vms, plugins.consoles, tickets, self._limits(), bus, health, self._may_have)
         screenshots = ScreenshotsService(hosts, vms, config.consoles.screenshot_interval)
         services = Services(
             hosts,

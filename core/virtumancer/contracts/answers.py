@@ -122,3 +122,5 @@ class ConsoleSessionInfo(Struct, frozen=True):
     view_only: bool
     started_at: Timestamp
     channels: int
+    waiting: bool = False
+    """It waits with `follow` for its VM to start."""

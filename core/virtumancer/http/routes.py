@@ -163,10 +163,10 @@ def add_routes(app: falcon.asgi.App[Any, Any], services: Services, bodies: BodyR
         f"{BASE}/vms/actions": VMsActionsResource(services.bulk, deferring, services.callers, bodies),
         f"{BASE}/events": EventsResource(services.events, services.callers),
         f"{BASE}/operations": OperationsResource(services.operations),
-        f"{BASE}/operations/{{operation:segment}}": OperationResource(services.operations),
+        f"{BASE}/operations/{{operation:segment}}": OperationResource(services.operations, services.callers),
         f"{BASE}/consoles": ConsolesResource(services.consoles),
         f"{BASE}/consoles/{{session:segment}}": ConsoleResource(services.consoles),
-        f"{VM}/{{action:segment}}": VMActionResource(vms, services.actions, deferring, bodies),
+        f"{VM}/{{action:segment}}": VMActionResource(vms, services.actions, deferring, bodies, services.callers),
     }
     _refuse_unlisted(routes)
     for suffix in services.console_suffixes:

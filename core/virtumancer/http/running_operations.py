@@ -13,6 +13,7 @@ from virtumancer.http.access import caller_of
 from virtumancer.http.lists import LINK, LIST_ERRORS, LIST_QUERY, Limit, asked_of, send_page
 from virtumancer.http.operations import SIGNED_IN, Query, operation
 from virtumancer.http.requests import send_json
+from virtumancer.services.access import Callers
 from virtumancer.services.list_shapes import operations_shape
 from virtumancer.services.operations import MAX_WAIT, Operations
 from virtumancer.store import OperationQuery
@@ -70,8 +71,9 @@ class OperationsResource:
 class OperationResource:
     """One operation."""
 
-    def __init__(self, operations: Operations) -> None:
+    def __init__(self, operations: Operations, callers: Callers) -> None:
         self._operations = operations
+        self._callers = callers
 
     @operation(
         "getOperation",
@@ -85,7 +87,8 @@ class OperationResource:
     async def on_get(self, req: Request, resp: Response, operation: str) -> None:
         """Describe an operation, with `wait` once it has ended."""
         seconds = req.get_param_as_float("wait", min_value=0.0, default=0.0)
-        send_json(resp, await self._operations.wait(operation, caller_of(req), seconds))
+        caller = caller_of(req)
+        send_json(resp, await self._operations.wait(operation, lambda: self._callers.now(caller), seconds))
 
     @operation(
         "cancelOperation",

@@ -22,13 +22,13 @@ from virtumancer.errors import (
     WrongPowerState,
 )
 from virtumancer.http import examples
-from virtumancer.http.access import access_of
+from virtumancer.http.access import access_of, caller_of
 from virtumancer.http.deferring import Deferring, prefers_async
 from virtumancer.http.etags import is_known
 from virtumancer.http.lists import LINK, LIST_ERRORS, LIST_QUERY, asked_of, list_query, send_list
 from virtumancer.http.operations import ASKS_HOST, ASKS_VM, Query, operation
 from virtumancer.http.requests import BodyReader, send_json
-from virtumancer.services.access import Right
+from virtumancer.services.access import Callers, Right
 from virtumancer.services.action_work import operation_of_action
 from virtumancer.services.actions import ActionsService
 from virtumancer.services.asking import ListQuery
@@ -174,7 +174,10 @@ class VMActionsResource:
 class VMActionResource:
     """Something that can be done with a VM; a WebSocket at such a path wants a console that nobody carries."""
 
-    def __init__(self, vms: VMsService, actions: ActionsService, deferring: Deferring, bodies: BodyReader) -> None:
+    def __init__(
+        self, vms: VMsService, actions: ActionsService, deferring: Deferring, bodies: BodyReader, callers: Callers
+    ) -> None:
+        self._callers = callers
         self._vms = vms
         self._actions = actions
         self._deferring = deferring
@@ -220,7 +223,13 @@ class VMActionResource:
             return
         result = await self._actions.run(prepared)
         if awaited:
-            result = structs.replace(await self._actions.wait(prepared, awaited), already=result.already)
+            caller, right, uuid = caller_of(req), prepared.action.permission, prepared.vm.uuid
+
+            def require_right() -> None:
+                self._callers.require_still(caller, right, host, uuid)
+
+            waited = await self._actions.wait(prepared, awaited, require_right)
+            result = structs.replace(waited, already=result.already)
         if result.already:
             send_json(resp, result)
         else:

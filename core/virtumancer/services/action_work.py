@@ -33,7 +33,7 @@ def operation_of_action(actions: ActionsService, prepared: PreparedAction, await
         if awaited:
             await running.remark(f"waiting until it is {awaited.state}")
             with running.interruptible():
-                result = await actions.wait(again, awaited)
+                result = await actions.wait(again, awaited, running.require_right)
             running.result = {**msgspec.to_builtins(result), "already": already}
 
     return work

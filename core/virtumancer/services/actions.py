@@ -1,6 +1,6 @@
 """Actions on VMs: checked first, then carried out, and waited for when the caller wants the state and not a promise."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -117,9 +117,9 @@ class ActionsService:
             session.touch()
         return ActionResult(already=False, state=vm.state)
 
-    async def wait(self, prepared: PreparedAction, awaited: Awaited) -> ActionResult:
-        """Wait until the VM is in a state; raises `StateNotReached`, `VMNotFound`."""
-        state = await wait_for_state(prepared.session, self._bus, prepared.vm, awaited)
+    async def wait(self, prepared: PreparedAction, awaited: Awaited, require_right: Callable[[], None]) -> ActionResult:
+        """Wait until the VM is in a state; raises `StateNotReached`, `VMNotFound`, and what `require_right` raises."""
+        state = await wait_for_state(prepared.session, self._bus, prepared.vm, awaited, require_right)
         return ActionResult(already=prepared.already, state=state)
 
     async def _look(self, session: HostSession, vm: VMRef) -> VMRef | None:

@@ -40,6 +40,8 @@ async def bridge(socket: ViewerSocket, stream: ByteStream, session: LiveSession,
 
     Returns how the session was ended, or None when it was the console that closed. Raises what the stream raises.
     """
+    if session.ended.done():
+        return session.ended.result()  # while it was on its way: nothing of it goes to the console
     if isinstance(stream, DirectStream):
         _shorten(socket, stream, session)
     up = asyncio.create_task(_to_console(socket, stream, session, first))

@@ -56,6 +56,7 @@ class LiveSession(ConsoleSession):
         self.viewer = viewer
         self.ticket = ticket
         self.started_at = datetime.now(UTC)
+        self.waiting = False
         self.channels = 0
         self.last_active = self._began = time.monotonic()
         self.ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
@@ -68,7 +69,12 @@ class LiveSession(ConsoleSession):
 
     def lets_in(self, viewer: Viewer, ticket: str, key: str) -> bool:
         """Say whether this viewer, with this ticket and key, belongs to the session."""
-        return key in self._keys and viewer == self.viewer and ticket == self.ticket
+        return key in self._keys and viewer == self.viewer and ticket == self.ticket and not self.ended.done()
+
+    def begin(self) -> None:
+        """Note that its console is there, and no longer waited for."""
+        self.waiting = False
+        self.last_active = time.monotonic()
 
     def end(self, code: CloseCode, reason: str) -> None:
         """Close every WebSocket of the session; the first reason counts."""
@@ -77,7 +83,7 @@ class LiveSession(ConsoleSession):
 
     def is_over(self, limits: ConsoleLimits, now: float) -> Ending | None:
         """Say how the limits end this session, if they do."""
-        if now - self.last_active > limits.idle:
+        if now - self.last_active > limits.idle and not self.waiting:
             return Ending(CloseCode.IDLE, f"nothing was sent for {limits.idle:g} s")
         if now - self._began > limits.lifetime:
             return Ending(CloseCode.LIMIT, f"a session lasts {limits.lifetime:g} s at most")
@@ -95,11 +101,15 @@ class LiveSession(ConsoleSession):
             self.view_only,
             self.started_at,
             self.channels,
+            self.waiting,
         )
 
 
 class ConsoleSessions:
-    """All sessions of this process, held to the limits; `tell` is called when one begins and when it is over."""
+    """All sessions of this process, held to the limits; `tell` is called when one begins and when it is over.
+
+    One that waits for its VM to start is a session like the others, but has no console that could begin or be over.
+    """
 
     def __init__(self, limits: ConsoleLimits, tell: Callable[[ConsoleChanged], None]) -> None:
         self._limits = limits
@@ -118,8 +128,15 @@ class ConsoleSessions:
             if count >= limit:
                 raise TooManyConsoles(f"there are {count} console sessions {whose} already; close one first")
         self._live[session.id] = session
-        log.info("console opened", **self._about(session))
-        self._tell(_change_of(session, is_open=True))
+        if session.waiting:
+            log.info("console waited for", **self._about(session))
+        else:
+            self._note_open(session)
+
+    def begin(self, session: LiveSession) -> None:
+        """Note that the console that a session waits for is there."""
+        session.begin()
+        self._note_open(session)
 
     def leave(self, session: LiveSession) -> None:
         """Note that a channel closed; the session is over with its last one."""
@@ -129,12 +146,16 @@ class ConsoleSessions:
             session.left.set()
             session.end(CloseCode.NORMAL, "closed")
             reason = session.ended.result().reason
+            if session.waiting:
+                log.info("console waited for no longer", **self._about(session), reason=reason)
+                return
             log.info("console closed", **self._about(session), reason=reason)
             self._tell(_change_of(session, is_open=False, reason=reason))
 
     def of(self, host_id: str, vm_uuid: str, kind: str) -> list[LiveSession]:
-        """Return the sessions on one console."""
-        return [s for s in self._live.values() if (s.host_id, s.vm.uuid, s.kind) == (host_id, vm_uuid, kind)]
+        """Return the sessions that have one console."""
+        place = (host_id, vm_uuid, kind)
+        return [s for s in self._live.values() if (s.host_id, s.vm.uuid, s.kind) == place and not s.waiting]
 
     def infos(self) -> tuple[ConsoleSessionInfo, ...]:
         """Describe all sessions."""
@@ -165,6 +186,10 @@ class ConsoleSessions:
         for session in tuple(self._live.values()):
             if ending := session.is_over(self._limits, now):
                 session.end(ending.code, ending.reason)
+
+    def _note_open(self, session: LiveSession) -> None:
+        log.info("console opened", **self._about(session))
+        self._tell(_change_of(session, is_open=True))
 
     @staticmethod
     def _about(session: LiveSession) -> dict[str, object]:

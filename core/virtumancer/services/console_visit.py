@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
@@ -26,7 +26,7 @@ from virtumancer.services.plugin_health import PluginCall, PluginHealth
 from virtumancer.services.session import HostSession
 from virtumancer.services.vm_lookup import find_by_uuid
 
-__all__ = ["ClosableSocket", "ConsoleVisit", "Entrance"]
+__all__ = ["ClosableSocket", "ConsoleVisit", "Entrance", "Waiting"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -63,6 +63,13 @@ Entrance = Callable[[ChannelHead | None], Awaitable[LiveSession]]
 """Begins the session that a socket is for, or finds the one it belongs to."""
 
 
+class Waiting(NamedTuple):
+    """The session of a viewer whose VM does not run, and the wait for its start."""
+
+    session: LiveSession
+    for_start: Callable[[], Awaitable[None]]
+
+
 class ConsoleVisit:
     """A socket on its way to, at, and from a console."""
 
@@ -75,7 +82,7 @@ class ConsoleVisit:
         enter: Entrance,
         sessions: ConsoleSessions,
         health: PluginHealth,
-        wait_for_start: Callable[[], Awaitable[None]] | None = None,
+        waiting: Waiting | None = None,
     ) -> None:
         self._host = host
         self._vm = vm
@@ -84,7 +91,7 @@ class ConsoleVisit:
         self._enter = enter
         self._sessions = sessions
         self._health = health
-        self._wait_for_start = wait_for_start
+        self._waiting = waiting
         self._name = f"the {transport.kind} console of VM {vm.name!r} on host {host.host.id!r}"
         self._session: LiveSession | None = None
         self._stream: ByteStream | None = None
@@ -96,7 +103,7 @@ class ConsoleVisit:
 
     async def prepare(self) -> None:
         """Do before the upgrade what can be done then, so that a refusal has a status and a document."""
-        if not isinstance(self._transport, MultiChannelTransport) and self._wait_for_start is None:
+        if not isinstance(self._transport, MultiChannelTransport) and self._waiting is None:
             await self._open(None)
 
     async def serve(self, socket: ClosableSocket) -> None:
@@ -116,11 +123,16 @@ class ConsoleVisit:
             await self._stream.close()
         if self._session:
             self._sessions.leave(self._session)
+        if self._waiting and self._waiting.session is not self._session:
+            self._sessions.leave(self._waiting.session)
 
     async def _serve(self, socket: ClosableSocket) -> Ending:
         first = b""
-        if self._wait_for_start:
-            first = await _unless_gone(self._wait_for_start(), socket)
+        if self._waiting:
+            ended = self._waiting.session.ended
+            first = await _unless_gone(self._waiting.for_start(), socket, ended)
+            if ended.done():
+                return ended.result()
         if isinstance(self._transport, MultiChannelTransport):
             head, first = await self._read_head(self._transport, socket, first)
             await self._open(head)
@@ -190,14 +202,16 @@ class ConsoleVisit:
         return Ending(CloseCode.NORMAL, "the hypervisor closed the console")
 
 
-async def _unless_gone(work: Awaitable[None], socket: ViewerSocket) -> bytes:
-    """Await something, unless the viewer leaves; returns what it has sent meanwhile."""
+async def _unless_gone(work: Awaitable[None], socket: ViewerSocket, ended: asyncio.Future[Ending]) -> bytes:
+    """Await something, unless the viewer leaves or its session is ended; returns what it has sent meanwhile."""
     waiting = asyncio.ensure_future(work)
     sent = bytearray()
     watching = asyncio.create_task(_keep(socket, sent))
     try:
-        await asyncio.wait((waiting, watching), return_when=asyncio.FIRST_COMPLETED)
-        if waiting.done():
+        await asyncio.wait((waiting, watching, ended), return_when=asyncio.FIRST_COMPLETED)
+        if ended.done():
+            pass
+        elif waiting.done():
             waiting.result()
         elif len(sent) > HEAD_LIMIT:
             reason = "the viewer said too much before there is a console"

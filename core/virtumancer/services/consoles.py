@@ -22,13 +22,14 @@ from virtumancer.errors import (
     ConsoleBusy,
     ConsoleNotFound,
     ConsoleRefused,
+    Forbidden,
     WrongPowerState,
 )
 from virtumancer.services.chores import Chore
 from virtumancer.services.console_sessions import ConsoleLimits, ConsoleSessions, LiveSession, Viewer
 from virtumancer.services.console_tickets import ConsoleTickets, digest_of
-from virtumancer.services.console_visit import ConsoleVisit
-from virtumancer.services.console_waiting import INACTIVE, StartWaiting
+from virtumancer.services.console_visit import ConsoleVisit, Waiting
+from virtumancer.services.console_waiting import INACTIVE, wait_for_start
 from virtumancer.services.events import EventBus
 from virtumancer.services.hosts import HostsService
 from virtumancer.services.plugin_health import PluginHealth
@@ -41,6 +42,7 @@ OnBusy = Literal["share", "refuse", "takeover"]
 SWEEP_INTERVAL = 1.0
 # How long those who are sent away get to close, before the new viewer dials.
 LEAVING = 1.0
+WITHDRAWN = "the right to this console was withdrawn"
 
 
 class ConsoleOfferInfo(Struct, frozen=True):
@@ -79,7 +81,7 @@ class _Terms(Struct, frozen=True):
 
 
 class ConsolesService:
-    """Brings viewers to consoles."""
+    """Brings viewers to consoles; `may_have` says whether the viewer of a session may have it now."""
 
     def __init__(
         self,
@@ -90,6 +92,7 @@ class ConsolesService:
         limits: ConsoleLimits,
         bus: EventBus,
         health: PluginHealth,
+        may_have: Callable[[LiveSession], bool],
     ) -> None:
         self._hosts = hosts
         self._vms = vms
@@ -97,7 +100,8 @@ class ConsolesService:
         self._tickets = tickets
         self._health = health
         self.sessions = ConsoleSessions(limits, bus.publish)
-        self._starts = StartWaiting(bus, limits.total)
+        self._bus = bus
+        self._may_have = may_have
         self._sweep = Chore(
             "console limits", self._hold_to_limits, SWEEP_INTERVAL, failing="consoles were not held to their limits"
         )
@@ -163,15 +167,20 @@ class ConsolesService:
             _require_running(vm, host_id)
             await self._require_offer(host, vm, transport.kind)
         terms = await self._terms(host_id, vm, transport, viewer, ticket)
+        waiting = self._wait(host_id, vm, transport, viewer, terms) if waits else None
 
         async def enter(head: ChannelHead | None) -> LiveSession:
-            return await self._enter(host_id, vm, transport, viewer, terms, head)
-
-        async def wait_for_start() -> None:
-            await self._starts.wait(host, vm)
+            return await self._enter(host_id, vm, transport, viewer, terms, head, waiting)
 
         visit = ConsoleVisit(
-            host, vm, plugin, transport, enter, self.sessions, self._health, wait_for_start if waits else None
+            host,
+            vm,
+            plugin,
+            transport,
+            enter,
+            self.sessions,
+            self._health,
+            Waiting(waiting, lambda: wait_for_start(self._bus, host, vm)) if waiting else None,
         )
         try:
             await visit.prepare()
@@ -182,7 +191,6 @@ class ConsolesService:
 
     def end_all(self) -> None:
         """Close every console, and send away who waits for one, because this server stops."""
-        self._starts.end_all()
         for info in self.sessions.infos():
             self.end(info.id, CloseCode.SHUTTING_DOWN, "this server is shutting down")
 
@@ -190,11 +198,11 @@ class ConsolesService:
         """End a session. Raises `ConsoleNotFound`."""
         self.sessions.get(session_id).end(code, reason)
 
-    def withdraw(self, may: Callable[[LiveSession], bool]) -> None:
+    def withdraw(self) -> None:
         """End the sessions whose viewers may not have them any more."""
         for session in self.sessions.live():
-            if not may(session):
-                session.end(CloseCode.REFUSED, "the right to this console was withdrawn")
+            if not self._may_have(session):
+                session.end(CloseCode.REFUSED, WITHDRAWN)
 
     async def _terms(self, host_id: str, vm: VMRef, transport: ConsoleTransport, viewer: Viewer, ticket: str) -> _Terms:
         """Redeem the ticket, if there is one."""
@@ -207,6 +215,21 @@ class ConsolesService:
         stored = await self._tickets.redeem(ticket, host_id, vm.uuid, transport.kind, viewer)
         return _Terms(digest, stored.view_only, cast("OnBusy", stored.on_busy))
 
+    def _wait(self, host_id: str, vm: VMRef, transport: ConsoleTransport, viewer: Viewer, terms: _Terms) -> LiveSession:
+        """Begin the session of a viewer that waits for its VM."""
+        if not terms.begins:
+            raise _used_already()
+        session = LiveSession(host_id, vm, transport.kind, viewer, terms.ticket, view_only=terms.view_only)
+        session.waiting = True
+        self._add(session)
+        return session
+
+    def _add(self, session: LiveSession) -> None:
+        """Take a session in. From then on it ends when its right does; until now nobody would have noticed."""
+        if not self._may_have(session):
+            raise Forbidden(WITHDRAWN)
+        self.sessions.add(session)
+
     async def _enter(
         self,
         host_id: str,
@@ -215,18 +238,27 @@ class ConsolesService:
         viewer: Viewer,
         terms: _Terms,
         head: ChannelHead | None,
+        waiting: LiveSession | None,
     ) -> LiveSession:
         key = head.key if head else ""
         if key:
             return self._join(host_id, vm, transport.kind, viewer, terms.ticket, key)
         if not terms.begins:
-            raise ConsoleRefused("this ticket was used already", close_code=CloseCode.REFUSED)
+            raise _used_already()
         self._refuse_busy(host_id, vm, transport, terms.on_busy)
         if terms.on_busy == "takeover":
             await self._send_away(host_id, vm, transport.kind)
-        session = LiveSession(host_id, vm, transport.kind, viewer, terms.ticket, view_only=terms.view_only)
-        self.sessions.add(session)
-        return session
+        if waiting is None:
+            session = LiveSession(host_id, vm, transport.kind, viewer, terms.ticket, view_only=terms.view_only)
+            self._add(session)
+            return session
+        if not self._may_have(waiting):
+            waiting.end(CloseCode.REFUSED, WITHDRAWN)
+        if waiting.ended.done():
+            ending = waiting.ended.result()
+            raise ConsoleRefused(ending.reason, close_code=ending.code)
+        self.sessions.begin(waiting)
+        return waiting
 
     def _join(self, host_id: str, vm: VMRef, kind: str, viewer: Viewer, ticket: str, key: str) -> LiveSession:
         for session in self.sessions.of(host_id, vm.uuid, kind):
@@ -278,6 +310,10 @@ class ConsolesService:
 
     async def _hold_to_limits(self) -> None:
         self.sessions.sweep()
+
+
+def _used_already() -> ConsoleRefused:
+    return ConsoleRefused("this ticket was used already", close_code=CloseCode.REFUSED)
 
 
 def _with_consoles(connection: HostConnection) -> SupportsConsoles:

@@ -13,7 +13,6 @@ import structlog
 from virtumancer.config import OperationsConfig
 from virtumancer.contracts import OperationError, OperationInfo, OperationState
 from virtumancer.errors import (
-    Forbidden,
     NotCancellable,
     OperationNotFound,
     TooManyOperations,
@@ -40,6 +39,8 @@ LAST_WORDS = 3.0
 PAGE = 200
 # How soon one sees the end of an operation that another process carries out.
 POLL = 1.0
+# So often it is looked whether somebody who waits may still see what they wait for.
+ASK_AGAIN = 1.0
 
 
 class Operations:
@@ -84,13 +85,16 @@ class Operations:
         """Return an operation with its outcomes. Raises `OperationNotFound`, also for one that is not to be seen."""
         return (await self._seen(operation_id, caller)).info
 
-    async def wait(self, operation_id: str, caller: Caller, seconds: float) -> OperationInfo:
-        """Return an operation when it has ended, or after so many seconds, or when the server stops."""
+    async def wait(self, operation_id: str, caller: Callable[[], Caller], seconds: float) -> OperationInfo:
+        """Return an operation when it has ended, or after so many seconds, or when the server stops.
+
+        `caller` says who asks, and is asked again for as long as they wait.
+        """
         until = time.monotonic() + min(seconds, MAX_WAIT)
         while True:
             running = self._running.get(operation_id)
             changed = running[0].changed if running else None  # taken before looking: what comes between is not missed
-            info = await self.find(operation_id, caller)
+            info = await self.find(operation_id, caller())
             left = until - time.monotonic()
             if info.ended_at is not None or left <= 0 or self._stopping.is_set():
                 return info
@@ -98,7 +102,7 @@ class Operations:
             if changed is not None:
                 waiting.add(asyncio.create_task(changed.wait()))
             try:
-                seconds = left if changed is not None else min(left, POLL)
+                seconds = min(left, ASK_AGAIN if changed is not None else POLL)
                 await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 for task in waiting:
@@ -225,8 +229,7 @@ class Operations:
             with running.interruptible():
                 await self._turn.acquire()
             try:
-                if not running.order.still_allowed():
-                    raise Forbidden("the rights that this operation needs were withdrawn before its turn came")
+                running.require_right()
                 await running.begin()
                 await work(running)
             finally:

@@ -19,7 +19,7 @@ from virtumancer.contracts import (
     OperationState,
     OperationTarget,
 )
-from virtumancer.errors import StoreUnavailable
+from virtumancer.errors import Forbidden, StoreUnavailable
 from virtumancer.services.audit import AuditRecord
 from virtumancer.services.events import EventBus
 from virtumancer.services.writing import until_written
@@ -37,8 +37,8 @@ SUCCESSES = frozenset({"ok", "already"})
 class Order(Struct, frozen=True, kw_only=True):
     """What is to be done, for whom: `right` on `target` is what it needs, `caller` the id of who asked.
 
-    `still_allowed` is asked when its turn comes. `take_act` hands over the record of the audit log, which the operation
-    completes from then on.
+    `still_allowed` is asked when its turn comes, and while it waits for something. `take_act` hands over the record of
+    the audit log, which the operation completes from then on.
     """
 
     action: str
@@ -116,6 +116,11 @@ class RunningOperation:
 
         with self.cancellable(cancel):
             yield
+
+    def require_right(self) -> None:
+        """Raise `Forbidden` when whoever ordered it may not do that any more."""
+        if not self.order.still_allowed():
+            raise Forbidden(f"the rights that this operation needs were withdrawn; it was at: {self.info.step}")
 
     async def begin(self) -> None:
         """Note that its turn has come."""

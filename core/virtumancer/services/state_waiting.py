@@ -2,12 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Literal
 
 from msgspec import Struct
 
-from virtumancer.contracts import VMRef, VMState
-from virtumancer.errors import CallTimeout, HostUnavailable, StateNotReached, VMNotFound
+from virtumancer.contracts import HostRemoved, VMRef, VMState
+from virtumancer.errors import CallTimeout, HostNotFound, HostUnavailable, StateNotReached, VMNotFound
 from virtumancer.services.action_checks import words
 from virtumancer.services.events import Change, EventBus
 from virtumancer.services.session import HostSession
@@ -33,17 +34,23 @@ class Awaited(Struct, frozen=True):
     timeout: float = 60.0
 
 
-async def wait_for_state(session: HostSession, bus: EventBus, vm: VMRef, awaited: Awaited) -> VMState:
-    """Return the state once it is the one wanted. A host that is lost meanwhile may come back.
+async def wait_for_state(
+    session: HostSession, bus: EventBus, vm: VMRef, awaited: Awaited, require_right: Callable[[], None]
+) -> VMState:
+    """Return the state once it is the one wanted. A host that is lost meanwhile may come back, not one that is removed.
 
-    Raises `StateNotReached`, and `VMNotFound` for a VM that is gone; one without definition is gone when it is shut
+    `require_right` is asked before each look, and what it raises ends the wait. Raises `StateNotReached`,
+    `HostNotFound`, and `VMNotFound` for a VM that is gone; one without definition is gone when it is shut
     off, which is then what was waited for.
     """
     until = time.monotonic() + awaited.timeout
     happened = asyncio.Event()
+    is_removed = False
 
     def note(change: Change) -> None:
+        nonlocal is_removed
         if change.host_id == session.host.id:
+            is_removed = is_removed or isinstance(change, HostRemoved)
             happened.set()
 
     seen: VMState | None = None
@@ -51,6 +58,9 @@ async def wait_for_state(session: HostSession, bus: EventBus, vm: VMRef, awaited
     try:
         while True:
             happened.clear()
+            if is_removed:
+                raise HostNotFound(f"host {session.host.id!r} was removed; what became of VM {vm.name!r} is not known")
+            require_right()
             try:
                 seen = (await find_by_uuid(session, vm.uuid)).state
             except VMNotFound:

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from virtumancer.config import Config
 from virtumancer.contracts import Authenticator
-from virtumancer.errors import Conflict, Forbidden
+from virtumancer.errors import Conflict, Forbidden, Unauthenticated
 from virtumancer.services.access.access import Access
 from virtumancer.services.access.authenticators import VIA, Authenticators
 from virtumancer.services.access.grants import BUILT_IN, Right
@@ -70,6 +70,15 @@ class Callers:
             return self.sessions.caller(key.removeprefix(WEB))
         return self.outsiders.caller(key) if key.startswith(VIA) else self.tokens.caller(key)
 
+    def now(self, caller: Caller) -> Caller:
+        """Return somebody who called a while ago as they are now. Raises `Unauthenticated`."""
+        if not caller.key:
+            return caller
+        now = self.caller(caller.key)
+        if now is None:
+            raise Unauthenticated("whoever called may not call any more: the token, user or session has ended")
+        return now
+
     def access_now(self, caller: Caller) -> Access:
         """Return what somebody who called a while ago may do now."""
         if not caller.key:
@@ -82,7 +91,10 @@ class Callers:
         return self.tokens.on_change(listener)
 
     def watch(self, caller: Caller, ended: Callable[[], None]) -> Callable[[], None]:
-        """Call `ended` once a caller has other rights than now, or lost some with a tag; returns what ends it."""
+        """Call `ended` once a caller has other rights than it came with, or lost some with a tag from now on.
+
+        Returns what ends it. What has changed since the caller came is told at once.
+        """
         withdrawals = caller.access.withdrawals()
 
         def look() -> None:
@@ -90,7 +102,15 @@ class Callers:
             if now is None or now.access is not caller.access or now.access.withdrawals() != withdrawals:
                 ended()
 
-        return self.on_change(look) if caller.key else lambda: None
+        if not caller.key:
+            return lambda: None
+        look()
+        return self.on_change(look)
+
+    def require_still(self, caller: Caller, right: str, host: str, uuid: str) -> None:
+        """Raise `Forbidden` when somebody who waits has lost the right on a VM that they came with."""
+        if not self.access_now(caller).on_vm(right, host, uuid):
+            raise Forbidden(f"the right {right!r} on this VM was withdrawn while you waited")
 
     def set_tags(self, host: str, uuid: str, tags: frozenset[str]) -> None:
         """Note which tags a VM or host has from now on; what lived by one that is gone ends."""
