@@ -25,6 +25,7 @@ from virtumancer.http.requests import BodyReader, RequestLog
 from virtumancer.http.routes import Services, add_routes
 from virtumancer.http.security_headers import SecurityHeaders
 from virtumancer.http.sockets import with_raw_sockets
+from virtumancer.http.starting import Starting
 from virtumancer.http.stopping import StopAnswer
 from virtumancer.plugins import Plugins, load_configured_plugins
 from virtumancer.services.access import AccessKeeper, Callers, Right, SignIn
@@ -62,6 +63,7 @@ from virtumancer.services.vm_lists import AllVMs
 from virtumancer.services.vms import VMsService
 from virtumancer.store import (
     AuditRepository,
+    AwaitedDatabase,
     ClockRepository,
     ConsoleTicketsRepository,
     Database,
@@ -108,7 +110,8 @@ class Application:
         self._keeper: AccessKeeper | None = None
         # In a SQLite file there is one process at a time, in PostgreSQL there may be others.
         self._shared = self._database.dialect != "sqlite"
-        self._processes = Processes(ProcessesRepository(self._database), shared=self._shared)
+        self._processes_store = ProcessesRepository(self._database)
+        self._processes = Processes(self._processes_store, shared=self._shared)
         self._events_store = EventsRepository(self._database)
         self._events = EventLog(self._events_store, bus, shared=self._shared)
         self._operations_store = OperationsRepository(self._database)
@@ -120,6 +123,7 @@ class Application:
         self._hosts, services = self._build_services()
         self._services = services
         self._callers.on_change(services.consoles.withdraw)
+        self._starting = Starting()
         self._asgi = StopAnswer(
             with_head(keep_segments(with_open_answers(with_raw_sockets(self._build_http(services)))))
         )
@@ -132,6 +136,7 @@ class Application:
     def note_stopping(self) -> None:
         """Take note that the server stops: from now on it cancels requests that take too long."""
         self._asgi.stopping = True
+        self._database.note_stopping(self.config.server.shutdown_timeout)
         self._services.consoles.end_all()
         self._services.operations.note_stopping()
         self._services.readiness.note_stopping()
@@ -139,8 +144,13 @@ class Application:
 
     async def __aenter__(self) -> Self:
         """Open the store, then begin all sessions; waits for no host."""
+        await self.open(wait_for_store=False)
+        return self
+
+    async def open(self, *, wait_for_store: bool) -> None:
+        """Do the same, and wait for a store that is not there yet; until all is open, only probes are answered."""
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._database)
+            await stack.enter_async_context(AwaitedDatabase(self._database) if wait_for_store else self._database)
             shared, now = self._shared, self._clock.trusted
             await stack.enter_async_context(self._clock)
             await stack.enter_async_context(self._processes)
@@ -173,7 +183,7 @@ class Application:
             await self._services.consoles.start()
             await self._start_hosts()
             self._opened = stack.pop_all()
-        return self
+        self._starting.over = True
 
     async def _start_hosts(self) -> None:
         declared = {
@@ -247,7 +257,7 @@ class Application:
             operations,
             BulkService(hosts, all_vms, actions, self._audit),
             metadata,
-            Readiness(StoreProbe(self._database), hosts, health),
+            Readiness(StoreProbe(self._database, self._processes_store, self._processes.own), hosts, health),
         )
         return hosts, services
 
@@ -278,6 +288,7 @@ class Application:
                 ETags(),
                 headers,
                 borders,
+                self._starting,
                 gate,
                 Idempotent(self._idempotency, bodies),
                 Auditing(self._audit),
@@ -301,7 +312,7 @@ class _Lifespan:
         self._application = application
 
     async def process_startup(self, scope: Any, event: Any) -> None:
-        await self._application.__aenter__()
+        await self._application.open(wait_for_store=True)
 
     async def process_shutdown(self, scope: Any, event: Any) -> None:
         await self._application.__aexit__(None, None, None)

@@ -3,7 +3,8 @@
 VirtumancerError
 ├── UsageError                 a person's mistake at start-up: the program says so and exits with 2
 │   ├── ConfigError
-│   └── StoreUnavailable
+│   └── StoreUnusable          it is one of the next too
+├── StoreUnavailable           the database does not do its work just now
 ├── InvalidRequest             the request cannot be read
 ├── InvalidValue               a field has a value that can never work
 │   └── InvalidFilter          a filter cannot be understood
@@ -93,6 +94,7 @@ __all__ = [
     "SignInFailed",
     "StateNotReached",
     "StoreUnavailable",
+    "StoreUnusable",
     "TooLarge",
     "TooManyAttempts",
     "TooManyConsoles",
@@ -129,10 +131,17 @@ class ConfigError(UsageError):
     code = "config-error"
 
 
-class StoreUnavailable(UsageError):
-    """The database cannot be opened, or another process has it."""
+class StoreUnavailable(VirtumancerError):
+    """The database does not do its work just now; whether what was begun was written is not known."""
 
     code = "store-unavailable"
+    retry_after = 2.0
+
+
+class StoreUnusable(UsageError, StoreUnavailable):
+    """The database cannot be used as it is, or another process has it; waiting does not cure that."""
+
+    code = "store-unusable"
 
 
 class InvalidRequest(VirtumancerError):

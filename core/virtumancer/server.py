@@ -29,6 +29,10 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 BACKLOG = 2048
 # For what is open beside the connections of clients: hosts, database, logs.
 OTHER_FILES = 1024
+# So long the opening of the application may take before others see that it is not open yet.
+HEAD_START = 2.0
+# What stopping may take beside server.shutdown_timeout.
+FAREWELL = 8.0
 
 
 def listen(bind: str, port: int) -> socket.socket:
@@ -106,11 +110,47 @@ async def _serve(
     *,
     with_link: bool,
 ) -> None:
-    async with application:
-        link = await application.sign_in_link() if with_link else ""
-        tls_timeout = application.config.connections.tls_timeout
-        server = Server(settings, lambda: on_ready(link), application.note_stopping, tls_timeout)
-        await server.serve(sockets=list(listeners))
+    """Open the application and serve it; once that takes longer than a moment, it is served before it is open."""
+    listening = asyncio.Event()
+    server = Server(
+        settings,
+        listening.set,
+        application.note_stopping,
+        tls_timeout=application.config.connections.tls_timeout,
+        end_within=application.config.server.shutdown_timeout + FAREWELL,
+    )
+    opening = asyncio.create_task(application.open(wait_for_store=True), name="opening")
+    welcoming = asyncio.create_task(
+        _welcome(application, opening, listening, on_ready, with_link=with_link), name="welcome"
+    )
+    try:
+        await asyncio.wait({opening}, timeout=HEAD_START)
+        welcoming.add_done_callback(server.note_opened)
+        if not (opening.done() and opening.exception()):
+            await server.serve(sockets=list(listeners))
+    finally:
+        opening.cancel()
+        welcoming.cancel()
+        await asyncio.wait({opening, welcoming})
+        await application.__aexit__(None, None, None)
+    for task in (opening, welcoming):
+        if not task.cancelled():
+            task.result()
+
+
+async def _welcome(
+    application: Application,
+    opening: asyncio.Task[None],
+    listening: asyncio.Event,
+    on_ready: Callable[[str], None],
+    *,
+    with_link: bool,
+) -> None:
+    """Say that the application is open, once it is."""
+    await asyncio.shield(opening)
+    link = await application.sign_in_link() if with_link else ""
+    await listening.wait()
+    on_ready(link)
 
 
 class Server(uvicorn.Server):
@@ -122,8 +162,10 @@ class Server(uvicorn.Server):
         on_ready: Callable[[], None],
         on_stop: Callable[[], None] = lambda: None,
         tls_timeout: float = 10.0,
+        end_within: float | None = None,
     ) -> None:
         super().__init__(config)
+        self._end_within = end_within
         self._tls_timeout = tls_timeout
         self._on_ready = on_ready
         self._on_stop = on_stop
@@ -159,6 +201,11 @@ class Server(uvicorn.Server):
                 connection.check(now)
         return await super().on_tick(counter)
 
+    def note_opened(self, opened: asyncio.Task[None]) -> None:
+        """Serve no longer what could not be opened."""
+        if not opened.cancelled() and opened.exception():
+            self.should_exit = True
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Say so, then stop listening and wait for what is under way."""
         self._on_stop()
@@ -170,6 +217,10 @@ class Server(uvicorn.Server):
         uvicorn's own notes the signal too and raises it again at its end, which would end us before sessions and
         store are closed.
         """
+        if self._end_within is not None and not self.should_exit:
+            # Whatever hangs then, a thread, a file system or the event loop itself: the kernel ends the process.
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_REAL, self._end_within)
         if self.should_exit and sig == signal.SIGINT:
             self.force_exit = True
         else:

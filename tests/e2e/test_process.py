@@ -100,7 +100,9 @@ def test_an_unknown_flag_is_a_users_mistake(tmp_path: Path) -> None:
 
 
 def test_a_password_in_the_database_url_is_not_repeated(tmp_path: Path) -> None:
-    complaint = fails(tmp_path, "serve", "--database", "postgresql://me:geheim@127.0.0.1:1/db", "--port", "20999")
+    complaint = fails(
+        tmp_path, "serve", "--database", "postgresql://me:geheim@127.0.0.1:1/db?size=9", "--port", "20999"
+    )
 
     assert "geheim" not in complaint
 

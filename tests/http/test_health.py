@@ -5,11 +5,14 @@ import time
 from pathlib import Path
 
 import httpx2
+from tortoise.connection import get_connection
 from tortoise.transactions import in_transaction
 
 from tests.http.access_kit import World
-from virtumancer.app import Application
+from virtumancer.app import Application, create_app
+from virtumancer.config import load_config
 from virtumancer.errors import HostUnreachable
+from virtumancer.plugins import load_plugins
 from virtumancer.testing import FakeHypervisor
 
 LIVEZ, READYZ = "http://localhost/livez", "http://localhost/readyz"
@@ -50,6 +53,7 @@ async def test_a_store_that_does_not_answer_is_named_in_time_however_many_ask(
             held.set()
             await freed.wait()
 
+    assert (await client.get(READYZ)).status_code == 200, "what it was is no answer to how it is"
     holding = asyncio.create_task(application._database.unit(hold()))
     await held.wait()
     began = time.monotonic()
@@ -65,6 +69,54 @@ async def test_a_store_that_does_not_answer_is_named_in_time_however_many_ask(
     assert waited < 4
     assert live.status_code == 200
     assert (await client.get(READYZ)).status_code == 200
+
+
+async def test_a_server_whose_database_file_is_gone_is_not_ready_and_changes_nothing(
+    client: httpx2.AsyncClient, kvm1: FakeHypervisor, tmp_path: Path
+) -> None:
+    assert (await client.get(READYZ)).status_code == 200
+    file = tmp_path / "virtumancer.db"
+    file.rename(tmp_path / "elsewhere.db")
+    answer = await client.get(READYZ)
+    refused = await client.post("/hosts", json={"id": "a", "uri": kvm1.uri})
+    (tmp_path / "elsewhere.db").rename(file)
+    assert answer.status_code == 503
+    assert "was removed while it was in use" in str(of(answer, "store")["reason"])
+    assert (refused.status_code, refused.json()["code"]) == (503, "store-unavailable")
+    assert int(refused.headers["Retry-After"]) > 0
+    assert (await client.get(READYZ)).status_code == 200
+    assert (await client.get("/hosts")).json() == []
+
+
+async def test_who_asks_all_the_time_costs_one_write_a_second(
+    client: httpx2.AsyncClient, application: Application
+) -> None:
+    async def written() -> int:
+        rows = (await get_connection("sqlite").execute_query("PRAGMA user_version"))[1]
+        return int(rows[0][0])
+
+    await client.get(READYZ)
+    before, began = await application._database.unit(written()), time.monotonic()
+    for _ in range(50):
+        assert (await client.get(READYZ)).status_code == 200
+    writes = await application._database.unit(written()) - before
+    assert writes <= time.monotonic() - began + 1
+
+
+async def test_a_server_that_is_not_open_yet_lives_and_judges_no_token(tmp_path: Path) -> None:
+    settings = {"database.url": f"sqlite://{tmp_path}/virtumancer.db"}
+    application = create_app(load_config(None, {"HOME": str(tmp_path)}, settings), load_plugins(["libvirt"]))
+    transport = httpx2.ASGITransport(application)
+    headers = {"Authorization": "Bearer vmt_of_somebody"}
+    async with httpx2.AsyncClient(transport=transport, headers=headers) as client:
+        assert (await client.get(LIVEZ)).json() == {"ok": True}
+        assert (await client.head(LIVEZ)).status_code == 200
+        readiness, early = await client.get(READYZ), await client.get("http://localhost/api/v1/hosts")
+        async with application:
+            late = await client.get("http://localhost/api/v1/hosts")
+    assert (readiness.status_code, of(readiness, "store")["ok"]) == (503, False)
+    assert (early.status_code, early.json()["code"], early.headers["Retry-After"]) == (503, "store-unavailable", "2")
+    assert late.status_code == 401
 
 
 async def test_who_stops_is_not_ready(client: httpx2.AsyncClient, application: Application) -> None:

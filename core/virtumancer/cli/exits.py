@@ -28,6 +28,8 @@ class Exit(IntEnum):
     """The server, or the host that it would need, cannot be reached just now; trying again later may help."""
     HOST_KEY = 6
     """An SSH host key needs the approval of a person."""
+    TEMPORARY = 75
+    """The database does not do its work just now; trying again later may help (`EX_TEMPFAIL` of sysexits.h)."""
     INTERRUPTED = 130
     """Ctrl-C."""
 
@@ -35,6 +37,7 @@ class Exit(IntEnum):
 # The first that fits counts.
 EXITS: tuple[tuple[type[VirtumancerError], Exit], ...] = (
     (errors.UsageError, Exit.USAGE),
+    (errors.StoreUnavailable, Exit.TEMPORARY),
     (errors.HostKeyUnknown, Exit.HOST_KEY),
     (errors.HostKeyChanged, Exit.HOST_KEY),
     (errors.PartlyFailed, Exit.FAILED),

@@ -5,7 +5,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from msgspec import Struct
 
-from virtumancer.errors import StoreUnavailable
+from virtumancer.errors import StoreUnusable
 
 __all__ = ["MEMORY", "PostgreSQLTarget", "SQLiteTarget", "parse_url"]
 
@@ -49,7 +49,7 @@ class PostgreSQLTarget(Struct, frozen=True):
 
 
 def parse_url(url: str) -> SQLiteTarget | PostgreSQLTarget:
-    """Read a database URL; raises `StoreUnavailable`, whose message never holds the URL itself."""
+    """Read a database URL; raises `StoreUnusable`, whose message never holds the URL itself."""
     scheme, separator, rest = url.partition("://")
     if separator and scheme == "sqlite":
         return _sqlite(rest)
@@ -57,18 +57,18 @@ def parse_url(url: str) -> SQLiteTarget | PostgreSQLTarget:
         return _postgresql(url)
     # Without a separator the text may be anything, a password too.
     named = f"an unknown scheme, {scheme!r}" if separator and scheme.isalnum() else "no scheme"
-    raise StoreUnavailable(f"The database URL has {named}; write {_FORMS}.")
+    raise StoreUnusable(f"The database URL has {named}; write {_FORMS}.")
 
 
 def _sqlite(rest: str) -> SQLiteTarget:
     # All that follows `sqlite://` is the path, as Tortoise reads it: with three slashes it is absolute.
     path, _, query = rest.partition("?")
     if query:
-        raise StoreUnavailable("The database URL of a SQLite file takes no options; remove what follows the '?'.")
+        raise StoreUnusable("The database URL of a SQLite file takes no options; remove what follows the '?'.")
     if not path.strip("/"):
-        raise StoreUnavailable("The database URL names no file; write sqlite:///path/to/file.db.")
+        raise StoreUnusable("The database URL names no file; write sqlite:///path/to/file.db.")
     if "\0" in (path := unquote(path)):
-        raise StoreUnavailable("The path in the database URL holds a NUL character, which no file name can.")
+        raise StoreUnusable("The path in the database URL holds a NUL character, which no file name can.")
     return SQLiteTarget(path)
 
 
@@ -93,7 +93,7 @@ def _split(url: str) -> tuple[SplitResult, int | None]:
         # An `@` that comes later shows that a character of the password has ended it too early.
         if "@" not in parts.path:
             return parts, parts.port
-    raise StoreUnavailable(
+    raise StoreUnusable(
         "The database URL cannot be read: the port is a number, "
         "and / # ? @ [ ] in a user name or password have to be percent-encoded."
     )
@@ -107,7 +107,7 @@ def _options(parts: SplitResult) -> dict[str, str]:
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     if parts.fragment or not options.keys() <= _OPTIONS:
         known = ", ".join(sorted(_OPTIONS))
-        raise StoreUnavailable(
+        raise StoreUnusable(
             f"The database URL has an unknown option; known are {known}. "
             "A '#' or '?' in the password has to be percent-encoded."
         )
@@ -116,5 +116,5 @@ def _options(parts: SplitResult) -> dict[str, str]:
 
 def _size(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 100:
-        raise StoreUnavailable("max_size in the database URL must be a number of connections from 1 to 100.")
+        raise StoreUnusable("max_size in the database URL must be a number of connections from 1 to 100.")
     return int(text)

@@ -16,7 +16,7 @@ from virtumancer.services.hosts import HostsService
 from virtumancer.services.plugin_health import PluginHealth
 from virtumancer.services.readiness import FAILING, Part, Readiness
 
-__all__ = ["HealthResource", "LivezResource", "ReadyzResource"]
+__all__ = ["HealthResource", "LivezResource", "ReadyzResource", "alive"]
 
 
 class HealthResource:
@@ -51,13 +51,18 @@ class Alive(Struct, frozen=True):
     ok: bool
 
 
+def alive(resp: Response) -> None:
+    """Answer that the program runs."""
+    send_json(resp, Alive(True))
+
+
 class LivezResource:
     """Whether the program should go on running."""
 
     @operation("getLiveness", "server", right=PUBLIC, answer=Alive, example=Alive(True))
     async def on_get(self, _req: Request, resp: Response) -> None:
         """Say that the program runs. When this is not answered, it should be started anew."""
-        send_json(resp, Alive(True))
+        alive(resp)
 
 
 class Ready(Struct, frozen=True):

@@ -65,6 +65,7 @@ WITH_RETRY_AFTER = (
     errors.TooManyKeys,
     errors.NotReady,
     errors.RequestInProgress,
+    errors.StoreUnavailable,
 )
 MEDIA_TYPE = "application/problem+json"
 # msgspec ends its messages with the place: "Expected `int`, got `str` - at `$.port`".

@@ -1,6 +1,7 @@
 """Readiness: whether this server can do its work, and which part of it cannot."""
 
 import asyncio
+import time
 
 from msgspec import Struct
 
@@ -15,6 +16,8 @@ __all__ = ["FAILING", "Part", "Readiness"]
 FAILING = frozenset({PluginState.FAILED, PluginState.INCOMPATIBLE, PluginState.DEGRADED})
 WELL = frozenset({HostState.CONNECTED, HostState.STOPPED})
 DEADLINE = 2.0
+# Who asks all the time costs the database one write a second; in between it is only asked whether it would take one.
+WRITES = 1.0
 
 
 class Part(Struct, frozen=True):
@@ -37,6 +40,7 @@ class Readiness:
         self._hosts = hosts
         self._plugins = plugins
         self._asking: asyncio.Task[None] | None = None
+        self._written = float("-inf")
         self._stopping = False
 
     def note_stopping(self) -> None:
@@ -60,7 +64,7 @@ class Readiness:
     async def _store(self) -> str:
         """Ask the database, once for all who want to know meanwhile: what hangs must not pile up."""
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._probe.ask(), name="readiness")
+            self._asking = asyncio.create_task(self._ask(), name="readiness")
         asking = self._asking
         await asyncio.wait({asking}, timeout=DEADLINE)
         if not asking.done():
@@ -70,6 +74,13 @@ class Readiness:
         except VirtumancerError as error:
             return error.message
         return ""
+
+    async def _ask(self) -> None:
+        if time.monotonic() - self._written < WRITES:
+            await self._probe.ask(write=False)
+            return
+        await self._probe.ask(write=True)
+        self._written = time.monotonic()
 
     def _hosts_in_trouble(self) -> str:
         details = [self._hosts.session(host_id).detail(declared=False) for host_id in self._hosts.ids()]

@@ -1,6 +1,7 @@
 """What the product remembers: the database, and one repository for each kind of thing in it."""
 
 from virtumancer.store.audit import AuditRepository, ChainEnds, StoredRecord, digest_of
+from virtumancer.store.awaited import AwaitedDatabase
 from virtumancer.store.clock import ClockRepository
 from virtumancer.store.database import Database
 from virtumancer.store.events import EventPlace, EventSlice, EventsRepository, NewEvent, StoredEvent, stored_event
@@ -19,6 +20,7 @@ from virtumancer.store.web_sessions import StoredWebSession, WebSessionsReposito
 
 __all__ = [
     "AuditRepository",
+    "AwaitedDatabase",
     "ChainEnds",
     "ClockRepository",
     "ConsoleTicketsRepository",

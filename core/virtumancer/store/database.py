@@ -9,20 +9,31 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import structlog
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.context import TortoiseContext
 
 from virtumancer.config.database_url import MEMORY, PostgreSQLTarget, SQLiteTarget, parse_url
-from virtumancer.errors import StoreUnavailable
-from virtumancer.store.engines import App, configuration, connection_name, failures_of
+from virtumancer.errors import StoreUnavailable, StoreUnusable
+from virtumancer.store.engines import App, configuration, connection_name
+from virtumancer.store.failures import failures_of, may_pass
 from virtumancer.store.filelock import FileLock
 from virtumancer.store.migrate import migrate
 from virtumancer.store.sql import query
+from virtumancer.store.sqlite_file import SQLiteFile
+from virtumancer.store.sqlite_immediate import ImmediateClient
 from virtumancer.store.unit import unit
+from virtumancer.store.units import Units
 
 __all__ = ["CORE_APPS", "Database"]
 
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
 _T = TypeVar("_T")
+
+UNIT_TIMEOUT = 15.0
+# The farewell, beside the wait for what is still at work.
+_CLOSE_TIMEOUT = 3.0
 
 CORE_APPS = (App("core", "virtumancer.store.models", "virtumancer.store.migrations"),)
 
@@ -32,11 +43,14 @@ class Database:
 
     `sqlite:///absolute/path.db` and `sqlite://relative/path.db` are files, each for one process at a time;
     `sqlite://:memory:` ends with the process; `postgresql://user:password@host:port/database` may be shared.
-    Whatever cannot be opened is a `StoreUnavailable`, and so is a failure later on. With `reading` the database may be
-    in use by another process meanwhile: nothing is created, locked or migrated, and nothing should be written.
+    What cannot be opened is a `StoreUnusable` if waiting does not cure it, else a `StoreUnavailable`, and so is a
+    failure later on; a unit that has not ended `within` seconds is one. With `reading` the database may be in use by
+    another process meanwhile: nothing is created, locked or migrated, and nothing should be written.
     """
 
-    def __init__(self, url: str, *, apps: tuple[App, ...] = CORE_APPS, reading: bool = False) -> None:
+    def __init__(
+        self, url: str, *, apps: tuple[App, ...] = CORE_APPS, reading: bool = False, within: float = UNIT_TIMEOUT
+    ) -> None:
         self._target = parse_url(url)
         self._reading = reading
         self._failures = failures_of(self._target)
@@ -44,7 +58,7 @@ class Database:
         self._orm = TortoiseContext()
         self._stack = AsyncExitStack()
         self._open = False
-        self._running: set[asyncio.Task[Any]] = set()
+        self._units = Units(within)
 
     @property
     def name(self) -> str:
@@ -59,9 +73,10 @@ class Database:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             try:
-                await unit(self._start(stack), context=self._context())
+                await self._units.run_alone(self._start(stack), self._context())
             except self._failures as error:
-                raise StoreUnavailable(f"The {self.name} cannot be opened: {_reason(error, self._target)}.") from error
+                text = f"The {self.name} cannot be opened: {_reason(error, self._target)}."
+                raise (StoreUnavailable(text) if may_pass(error) else StoreUnusable(text)) from error
             self._stack = stack.pop_all()
         self._open = True
         return self
@@ -70,27 +85,24 @@ class Database:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._open = False
-        await unit(self._stack.aclose(), context=self._context())
+        try:
+            await unit(self._stack.aclose(), context=self._context(), within=self._units.patience + _CLOSE_TIMEOUT)
+        except TimeoutError:
+            log.warning("the database does not answer, and is left without a farewell", database=self.name)
+
+    def note_stopping(self, within: float) -> None:
+        """Take note that everything should have ended after so many seconds."""
+        self._units.note_stopping(within)
 
     async def unit(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Await work that uses the ORM, in a task that a cancelled caller cannot break."""
+        """Await work that uses the ORM, in a task that a cancelled caller cannot break, and not for ever."""
         if not self._open:
             work.close()
             raise StoreUnavailable(f"The {self.name} is not open.")
         try:
-            return await unit(self._tracked(work), context=self._context())
+            return await self._units.run(work, self._context())
         except self._failures as error:
             raise StoreUnavailable(f"The {self.name} failed: {_reason(error, self._target)}.") from error
-
-    async def _tracked(self, work: Coroutine[Any, Any, _T]) -> _T:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a unit runs in a task")
-        self._running.add(task)
-        try:
-            return await work
-        finally:
-            self._running.discard(task)
 
     def _context(self) -> Context:
         # Tortoise finds its connections by a context variable. Tasks of requests are no children of the one that
@@ -100,15 +112,19 @@ class Database:
         return context
 
     async def _start(self, stack: AsyncExitStack) -> None:
+        file: SQLiteFile | None = None
         if self._reading:
             await asyncio.to_thread(_require_file, self._target)
         elif isinstance(self._target, SQLiteTarget) and self._target.path != MEMORY:
-            lock = FileLock(await asyncio.to_thread(_prepare_file, self._target.path))
+            path = await asyncio.to_thread(_prepare_file, self._target.path)
+            lock = FileLock(path)
             stack.push_async_callback(asyncio.to_thread, lock.release)
             await asyncio.to_thread(lock.acquire)
+            file = await asyncio.to_thread(SQLiteFile, path)
+            stack.push_async_callback(asyncio.to_thread, file.close)
         await self._orm.init(config=self._config)
         stack.push_async_callback(self._orm.close_connections)
-        stack.push_async_callback(self._settle)
+        stack.push_async_callback(self._units.settle)
         connection = self._orm.db()
         # Tortoise would connect at the first query; a database that cannot be opened has to show at start-up.
         await connection.create_connection(with_db=True)
@@ -117,16 +133,14 @@ class Database:
         await migrate(connection, self._config["apps"], self.name)
         if self.dialect == "sqlite":
             await _enforce_foreign_keys(connection)
-
-    async def _settle(self) -> None:
-        # Units of cancelled requests may still be at work; each has an end of its own.
-        if self._running:
-            await asyncio.wait(self._running)
+        if file is not None and isinstance(connection, ImmediateClient):
+            await asyncio.to_thread(file.note_log)
+            connection.before_writing(file.require)
 
 
 def _require_file(target: SQLiteTarget | PostgreSQLTarget) -> None:
     if isinstance(target, SQLiteTarget) and not Path(target.path).is_file():
-        raise StoreUnavailable(f"There is no database {target.path}; was the server ever started with this URL?")
+        raise StoreUnusable(f"There is no database {target.path}; was the server ever started with this URL?")
 
 
 def _prepare_file(path: str) -> Path:
@@ -140,7 +154,7 @@ def _prepare_file(path: str) -> Path:
 async def _enforce_foreign_keys(connection: BaseDBAsyncClient) -> None:
     await connection.execute_script("PRAGMA foreign_keys=ON")
     if [tuple(row) for row in await query(connection, "PRAGMA foreign_keys")] != [(1,)]:
-        raise StoreUnavailable("This SQLite library does not enforce foreign keys; virtumancer needs one that does.")
+        raise StoreUnusable("This SQLite library does not enforce foreign keys; virtumancer needs one that does.")
 
 
 def _reason(error: Exception, target: SQLiteTarget | PostgreSQLTarget) -> str:

@@ -1,16 +1,12 @@
-"""Which engine serves a database, how it is configured, and which failures are its own."""
+"""Which engine serves a database, and how it is configured."""
 
-import importlib
-import sqlite3
 from typing import Any
 
 from msgspec import Struct
-from tortoise.exceptions import DBConnectionError, OperationalError, TransactionManagementError
 
 from virtumancer.config.database_url import PostgreSQLTarget, SQLiteTarget
-from virtumancer.errors import StoreUnavailable
 
-__all__ = ["App", "configuration", "connection_name", "failures_of"]
+__all__ = ["App", "configuration", "connection_name"]
 
 _CONNECT_TIMEOUT = 10.0
 _STATEMENT_TIMEOUT = 30.0
@@ -35,21 +31,6 @@ def configuration(target: SQLiteTarget | PostgreSQLTarget, apps: tuple[App, ...]
     name = connection_name(target)
     connection = _sqlite(target) if isinstance(target, SQLiteTarget) else _postgresql(target)
     return {"connections": {name: connection}, "apps": {app.label: _app(app, name) for app in apps}}
-
-
-def failures_of(target: SQLiteTarget | PostgreSQLTarget) -> tuple[type[Exception], ...]:
-    """List the errors that mean that the database failed; raises `StoreUnavailable` when its library is missing."""
-    common = (OperationalError, TransactionManagementError, DBConnectionError, OSError, TimeoutError)
-    if isinstance(target, SQLiteTarget):
-        return (*common, sqlite3.Error)
-    try:
-        asyncpg: Any = importlib.import_module("asyncpg")
-    except ModuleNotFoundError as error:
-        raise StoreUnavailable(
-            f"The {target.name} needs the asyncpg library: pip install 'virtumancer[postgresql]'."
-        ) from error
-    # UnicodeError: a host name that the resolver cannot encode.
-    return (*common, asyncpg.PostgresError, asyncpg.InterfaceError, UnicodeError)
 
 
 def _app(app: App, connection: str) -> dict[str, Any]:
@@ -77,4 +58,4 @@ def _postgresql(target: PostgreSQLTarget) -> dict[str, Any]:
     }
     if target.sslmode is not None:
         credentials["ssl"] = target.sslmode
-    return {"engine": "tortoise.backends.asyncpg", "credentials": credentials}
+    return {"engine": "virtumancer.store.asyncpg_bounded", "credentials": credentials}

@@ -4,7 +4,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from virtumancer.errors import StoreUnavailable
+from virtumancer.errors import StoreUnusable
 
 __all__ = ["FileLock"]
 
@@ -21,7 +21,7 @@ class FileLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock at once or raise `StoreUnavailable` naming the process that has it."""
+        """Take the lock at once or raise `StoreUnusable` naming the process that has it."""
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -30,7 +30,7 @@ class FileLock:
         except BlockingIOError as error:
             owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(descriptor)
-            raise StoreUnavailable(
+            raise StoreUnusable(
                 f"The SQLite database {self._database} is in use by another virtumancer (pid {owner}); "
                 "stop that one, or give this one a database of its own."
             ) from error

@@ -7,7 +7,7 @@ from tortoise.migrations.executor import MigrationExecutor
 from tortoise.migrations.schema_editor import AsyncpgSchemaEditor, SqliteSchemaEditor
 from tortoise.transactions import in_transaction
 
-from virtumancer.errors import StoreUnavailable
+from virtumancer.errors import StoreUnusable
 from virtumancer.store.sql import query
 
 __all__ = ["migrate"]
@@ -17,7 +17,7 @@ _ADVISORY_LOCK = 7_205_759_403_792_795
 
 
 async def migrate(connection: BaseDBAsyncClient, apps: dict[str, dict[str, Any]], name: str) -> None:
-    """Run the migrations that are missing; raises `StoreUnavailable` and changes nothing when a check fails.
+    """Run the migrations that are missing; raises `StoreUnusable` and changes nothing when a check fails.
 
     The one transaction is why a process killed in the middle leaves the old tables, not half of the new ones. On
     SQLite the connection must have foreign keys off, which is why they are checked before the commit.
@@ -41,7 +41,7 @@ async def _refuse_newer(executor: MigrationExecutor, name: str) -> None:
     known = executor.loader.disk_migrations
     unknown = sorted(f"{key.app_label}.{key.name}" for key in executor.loader.applied_migrations if key not in known)
     if unknown:
-        raise StoreUnavailable(
+        raise StoreUnusable(
             f"The {name} was written by a newer version of virtumancer (migration {unknown[0]} is unknown here); "
             "upgrade this one, or give it a database of its own."
         )
@@ -51,7 +51,7 @@ async def _check_foreign_keys(transaction: BaseDBAsyncClient, name: str) -> None
     broken = await query(transaction, "PRAGMA foreign_key_check")
     if broken:
         table, _, parent, _ = broken[0]
-        raise StoreUnavailable(
+        raise StoreUnusable(
             f"The {name} was not migrated: {len(broken)} rows, the first in table {table!r}, would refer to "
             f"a missing row of table {parent!r}. It is unchanged; repair or restore it, then start again."
         )
