@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from tortoise.connection import get_connection
 from tortoise.transactions import in_transaction
 
 from tests.lab.outsider import Outsider
 from tests.lab.postgres import PrivatePostgres
+from tests.lab.processes import wait_until
 from virtumancer.contracts import Host
 from virtumancer.errors import StoreUnavailable
-from virtumancer.store import Database, HostsRepository
+from virtumancer.store import AwaitedDatabase, Database, HostsRepository, engines
 
 pytest_plugins = ["tests.lab.fixtures"]
 
@@ -132,6 +134,24 @@ async def test_who_closes_does_not_wait_for_a_lock(sqlite_url: str, file: Path) 
             database.note_stopping(0.2)
             assert "no answer in time" in (await outcomes(writing))[0]
             assert "no answer in time" in (await outcomes(HostsRepository(database).list()))[0]
+
+
+async def test_a_file_that_is_locked_at_start_is_waited_for(
+    sqlite_url: str, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "_BUSY_TIMEOUT_MS", 50)
+    async with Database(sqlite_url):
+        pass
+    with locked(file) as outsider, structlog.testing.capture_logs() as logs:
+        awaited = AwaitedDatabase(Database(sqlite_url))
+        opening = asyncio.create_task(awaited.__aenter__())
+        await asyncio.to_thread(wait_until, lambda: bool(logs), "it says that it waits", SOON)
+        outsider.unlock()
+        async with asyncio.timeout(SOON):
+            await opening
+    await awaited.__aexit__(None, None, None)
+    assert [entry["event"] for entry in logs] == ["the database is waited for", "the database is there"]
+    assert "locked" in logs[0]["reason"]
 
 
 @pytest.mark.lab

