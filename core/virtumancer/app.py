@@ -45,6 +45,7 @@ from virtumancer.services.events import LocalEventBus
 from virtumancer.services.events_keeping import EventsKeeper
 from virtumancer.services.host_keys import HostKeysService
 from virtumancer.services.hosts import HostsService
+from virtumancer.services.hosts_keeping import HostsKeeper
 from virtumancer.services.idempotency import Idempotency
 from virtumancer.services.key_alarm import KeyAlarm
 from virtumancer.services.listening import Listening
@@ -182,6 +183,7 @@ class Application:
             stack.push_async_callback(services.readiness.aclose)
             await self._services.consoles.start()
             await self._start_hosts()
+            await stack.enter_async_context(HostsKeeper(self._hosts, shared=self._shared))
             self._opened = stack.pop_all()
         self._starting.over = True
 
@@ -225,7 +227,8 @@ class Application:
             sessions.retry_min, sessions.retry_max, sessions.refused_retry, sessions.reconcile_interval
         )
         metadata = MetadataService(MetadataRepository(self._database), self._callers, bus)
-        hosts = HostsService(hosts_store, vms_store, dialler, bus, metadata, timing, [collectors.watch])
+        watchers = [collectors.watch]
+        hosts = HostsService(hosts_store, vms_store, dialler, bus, metadata, timing, watchers, shared=self._shared)
         vms = VMsService(hosts, vms_store, plugins.actions)
         all_vms = AllVMs(hosts, vms_store, metadata)
         actions = ActionsService(hosts, plugins.actions, health, bus)

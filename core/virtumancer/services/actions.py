@@ -84,7 +84,7 @@ class ActionsService:
         self, host_id: str, name: str, action_name: str, params: Any, if_already: IfAlready
     ) -> PreparedAction:
         """Do the same with parameters that are decoded."""
-        session = self._hosts.session(host_id)
+        session = await self._hosts.confirmed(host_id)
         plugin, action = self.find(action_name)
         vm = await find_vm(session, name)
         check_need(action, session.require_connection(), host_id)

@@ -137,7 +137,7 @@ class ConsolesService:
         self, host_id: str, name: str, kind: str, viewer: Viewer, *, view_only: bool, on_busy: OnBusy
     ) -> GivenTicket:
         """Give out a ticket for a console that can be opened now, or waited for when the VM does not run."""
-        host = self._hosts.session(host_id)
+        host = await self._hosts.confirmed(host_id)
         vm = await self._vms.find(host_id, name)
         _, transport = self._by_kind(kind)
         await self._require_offer(host, vm, kind)
@@ -160,7 +160,7 @@ class ConsolesService:
     ) -> ConsoleVisit:
         """Check a viewer in before its upgrade."""
         plugin, transport = self._transports[suffix]
-        host = self._hosts.session(host_id)
+        host = await self._hosts.confirmed(host_id)
         vm = await self._vms.find(host_id, name)
         waits = follow and vm.state in INACTIVE
         if not waits:

@@ -23,7 +23,7 @@ from virtumancer.contracts import (
     VMsChanged,
 )
 from virtumancer.services.access import Right
-from virtumancer.services.events import ActEnded, Change
+from virtumancer.services.events import ActEnded, Change, HostAddedElsewhere, HostRemovedElsewhere
 from virtumancer.store import NewEvent
 
 __all__ = ["EVERYWHERE", "EventMaker", "gap", "new_event"]
@@ -87,6 +87,8 @@ class EventMaker:
         elif isinstance(change, HostRemoved):
             self._there.discard(host)
             self._why_away.pop(host, None)
+        if isinstance(change, HostAddedElsewhere | HostRemovedElsewhere):
+            return
         yield _event_of(change)
         if isinstance(change, HostStateChanged):
             yield from self._gap_after(change)

@@ -6,9 +6,9 @@ from typing import Protocol
 import structlog
 from msgspec import Struct
 
-from virtumancer.contracts.events import Occurrence
+from virtumancer.contracts.events import HostAdded, HostRemoved, Occurrence
 
-__all__ = ["ActEnded", "Change", "EventBus", "LocalEventBus"]
+__all__ = ["ActEnded", "Change", "EventBus", "HostAddedElsewhere", "HostRemovedElsewhere", "LocalEventBus"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -25,6 +25,14 @@ class ActEnded(Struct, frozen=True, kw_only=True):
     request_id: str
     outcome: str
     duration: float | None
+
+
+class HostAddedElsewhere(HostAdded, frozen=True):
+    """Another process on the same database has added a host, and made the event that tells of it."""
+
+
+class HostRemovedElsewhere(HostRemoved, frozen=True):
+    """Another process on the same database has removed a host, and made the event that tells of it."""
 
 
 Change = Occurrence | ActEnded

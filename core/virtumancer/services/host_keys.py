@@ -39,7 +39,7 @@ class HostKeysService:
 
         Raises `HostKeyChanged` for a key in the place of a trusted one, `Conflict` when the host shows no such key.
         """
-        host = self._hosts.session(host_id).host
+        host = (await self._hosts.confirmed(host_id)).host
         pinned = await self._store.keys(host_id)
         shown = await self._dialler.scan(host, pinned)
         found = next((key for key in shown if key.fingerprint == fingerprint), None)
@@ -55,7 +55,7 @@ class HostKeysService:
 
     async def remove(self, host_id: str, fingerprint: str) -> None:
         """Trust a key no more, from the next connection on. Raises `HostNotFound`, `NotFound`."""
-        self._hosts.session(host_id)
+        await self._hosts.confirmed(host_id)
         if not await self._store.replace_keys(host_id, fingerprint, ()):
             raise _not_pinned(host_id, fingerprint)
 
@@ -65,7 +65,7 @@ class HostKeysService:
         Until then nothing is changed, and a connection that stands goes on. Raises `HostNotFound`, `NotFound` for an
         old key that is not pinned, `Conflict` when the host never showed the new one, and what connecting raises.
         """
-        session = self._hosts.session(host_id)
+        session = await self._hosts.confirmed(host_id)
         pinned = await self._store.keys(host_id)
         addresses = {key.address for key in pinned if key.fingerprint == old}
         if not addresses:

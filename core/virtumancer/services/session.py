@@ -95,6 +95,11 @@ class HostSession:
         return self._dialler.settings.call_timeout
 
     @property
+    def is_wanted(self) -> bool:
+        """Whether it connects, or tries to, until somebody stops it."""
+        return self._task is not None
+
+    @property
     def state(self) -> HostState:
         """Where the session stands."""
         return self._status.state
