@@ -166,7 +166,7 @@ class Idempotency:
         )
 
     def _too_many(self, oldest: datetime, now: datetime) -> TooManyKeys:
-        left = (oldest + self._retention - now).total_seconds()
+        left = min(oldest + self._retention - now, self._retention).total_seconds()
         return TooManyKeys(
             f"{self._config.max_per_caller} keys of this caller are remembered already (idempotency.max_per_caller)",
             retry_after=max(left, 1.0),
