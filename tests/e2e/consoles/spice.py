@@ -14,9 +14,20 @@ def link(channel: int = MAIN, connection_id: int = 0) -> bytes:
 
 def open_main_channel(viewer: Viewer) -> None:
     """Go on until the server has let the viewer in."""
-    viewer.send(link())
+    open_channel(viewer, link())
+
+
+def open_channel(viewer: Viewer, message: bytes) -> None:
+    """Link a channel."""
+    viewer.send(message)
     reply = viewer.read(16)
     assert reply[:4] == b"REDQ"
     assert viewer.read(int.from_bytes(reply[12:16], "little"))[:4] == bytes(4), "error in the link reply"
     viewer.send(_TICKET)
     assert viewer.read(4) == bytes(4), "the ticket was refused"
+
+
+def read_session(viewer: Viewer) -> int:
+    """Read the main channel's first message, which says what further channels have to present."""
+    head = viewer.read(18)
+    return int.from_bytes(viewer.read(int.from_bytes(head[10:14], "little"))[:4], "little")

@@ -12,6 +12,7 @@ from tests.e2e.consoles.chromium import Chromium, Tab
 from tests.e2e.consoles.guests import COMMAND, LinuxGuest
 from tests.e2e.consoles.pages import PageServer
 from tests.e2e.consoles.pictures import ALIKE, difference, shot, wait_until_alike
+from tests.e2e.consoles.spice import DISPLAY, link, open_channel, open_main_channel, read_session
 from tests.e2e.consoles.viewers import Viewer
 from tests.lab import PrivateLibvirtd
 
@@ -80,3 +81,21 @@ def test_what_is_written_to_a_view_only_serial_console_does_not_arrive(consoles:
         time.sleep(SETTLED)
 
     assert linux.serial_log.read_bytes() == said
+
+
+def test_a_spice_viewer_that_leaves_its_display_before_it_has_begun_leaves_the_vm_running(
+    consoles: Consoles, libvirtd: PrivateLibvirtd, firmware: Callable[..., str]
+) -> None:
+    name = firmware("looked-at")
+    pid = libvirtd.guest_pid(name)
+    url = consoles.only_ticket(name, "spice", view_only=True)
+    with Viewer(url, consoles.origin) as main:
+        open_main_channel(main)
+        session = read_session(main)
+        for _ in range(5):
+            with Viewer(url, consoles.origin) as display:
+                open_channel(display, link(DISPLAY, session))
+
+    with Viewer(consoles.only_ticket(name, "spice", view_only=True), consoles.origin) as again:
+        open_main_channel(again)
+    assert (libvirtd.state(name), libvirtd.guest_pid(name)) == ("running", pid)
