@@ -11,21 +11,17 @@ from msgspec import Struct
 from virtumancer.contracts import (
     ChannelHead,
     CloseCode,
-    ConsoleOffer,
     ConsoleTransport,
-    HostConnection,
-    SupportsConsoles,
     VMRef,
 )
 from virtumancer.errors import (
-    AbilityMissing,
     ConsoleBusy,
     ConsoleNotFound,
     ConsoleRefused,
     Forbidden,
-    WrongPowerState,
 )
 from virtumancer.services.chores import Chore
+from virtumancer.services.console_offers import offers_of, require_offer, require_running
 from virtumancer.services.console_sessions import ConsoleLimits, ConsoleSessions, LiveSession, Viewer
 from virtumancer.services.console_tickets import ConsoleTickets, digest_of
 from virtumancer.services.console_visit import ConsoleVisit, Waiting
@@ -33,7 +29,6 @@ from virtumancer.services.console_waiting import INACTIVE, wait_for_start
 from virtumancer.services.events import EventBus
 from virtumancer.services.hosts import HostsService
 from virtumancer.services.plugin_health import PluginHealth
-from virtumancer.services.session import HostSession
 from virtumancer.services.vms import VMsService
 
 __all__ = ["ConsoleOfferInfo", "ConsolesService", "GivenTicket", "OnBusy", "TicketTerms"]
@@ -119,7 +114,7 @@ class ConsolesService:
         """Name the consoles of a VM that some plugin can carry, and why one is not available."""
         host = self._hosts.session(host_id)
         vm = await self._vms.find(host_id, name)
-        found = {offer.kind: offer for offer in await self._offers(host, vm)}
+        found = {offer.kind: offer for offer in await offers_of(host, vm)}
         return tuple(
             ConsoleOfferInfo(
                 transport.kind,
@@ -140,7 +135,7 @@ class ConsolesService:
         host = await self._hosts.confirmed(host_id)
         vm = await self._vms.find(host_id, name)
         _, transport = self._by_kind(kind)
-        await self._require_offer(host, vm, kind)
+        await require_offer(host, vm, kind)
         self._refuse_busy(host_id, vm, transport, on_busy)
         secret, expires_at = await self._tickets.issue(
             host_id, vm.uuid, kind, viewer, view_only=view_only, on_busy=on_busy
@@ -164,8 +159,8 @@ class ConsolesService:
         vm = await self._vms.find(host_id, name)
         waits = follow and vm.state in INACTIVE
         if not waits:
-            _require_running(vm, host_id)
-            await self._require_offer(host, vm, transport.kind)
+            require_running(vm, host_id)
+            await require_offer(host, vm, transport.kind)
         terms = await self._terms(host_id, vm, transport, viewer, ticket)
         waiting = self._wait(host_id, vm, transport, viewer, terms) if waits else None
 
@@ -290,17 +285,6 @@ class ConsolesService:
             session.end(CloseCode.TAKEN_OVER, "somebody else took this console over")
         return others
 
-    async def _require_offer(self, host: HostSession, vm: VMRef, kind: str) -> None:
-        found = {offer.kind: offer for offer in await self._offers(host, vm)}
-        if kind not in found:
-            others = ", ".join(found) or "none"
-            raise ConsoleNotFound(f"VM {vm.name!r} has no {kind} console; it has: {others}")
-        if not found[kind].available and vm.state not in INACTIVE:
-            raise ConsoleNotFound(f"the {kind} console of VM {vm.name!r} is not available: {found[kind].reason}")
-
-    async def _offers(self, host: HostSession, vm: VMRef) -> tuple[ConsoleOffer, ...]:
-        return tuple(await host.call(lambda c: _with_consoles(c).consoles(vm.uuid)))
-
     def _by_kind(self, kind: str) -> tuple[str, ConsoleTransport]:
         for plugin, transport in self._transports.values():
             if transport.kind == kind:
@@ -314,17 +298,3 @@ class ConsolesService:
 
 def _used_already() -> ConsoleRefused:
     return ConsoleRefused("this ticket was used already", close_code=CloseCode.REFUSED)
-
-
-def _with_consoles(connection: HostConnection) -> SupportsConsoles:
-    if not isinstance(connection, SupportsConsoles):
-        raise AbilityMissing("this host's driver reaches no consoles", ability="consoles")
-    return connection
-
-
-def _require_running(vm: VMRef, host_id: str) -> None:
-    if vm.state in INACTIVE:
-        raise WrongPowerState(
-            f"VM {vm.name!r} on host {host_id!r} is not running; start it, or connect with ?follow=1 to wait for that",
-            state=int(vm.state),
-        )
