@@ -17,7 +17,7 @@ import uvicorn
 
 from virtumancer.app import Application
 from virtumancer.config import Config
-from virtumancer.errors import UsageError
+from virtumancer.errors import StoreUnavailable, UsageError
 from virtumancer.http.connections import BoundedProtocol, ConnectionLimits
 from virtumancer.http.direct import DirectProtocol
 from virtumancer.http.forwarded import ForwardedClient
@@ -111,46 +111,47 @@ async def _serve(
     with_link: bool,
 ) -> None:
     """Open the application and serve it; once that takes longer than a moment, it is served before it is open."""
-    listening = asyncio.Event()
-    server = Server(
-        settings,
-        listening.set,
-        application.note_stopping,
-        tls_timeout=application.config.connections.tls_timeout,
-        end_within=application.config.server.shutdown_timeout + FAREWELL,
-    )
-    opening = asyncio.create_task(application.open(wait_for_store=True), name="opening")
-    welcoming = asyncio.create_task(
-        _welcome(application, opening, listening, on_ready, with_link=with_link), name="welcome"
-    )
+    opening = asyncio.create_task(_open(application, with_link=with_link), name="opening")
     try:
         await asyncio.wait({opening}, timeout=HEAD_START)
-        welcoming.add_done_callback(server.note_opened)
-        if not (opening.done() and opening.exception()):
-            await server.serve(sockets=list(listeners))
+        early = opening.result() if opening.done() else None
+        server = Server(
+            settings,
+            # Before the first answer, if it can be.
+            lambda: on_ready(early) if early is not None else None,
+            application.note_stopping,
+            tls_timeout=application.config.connections.tls_timeout,
+            end_within=application.config.server.shutdown_timeout + FAREWELL,
+        )
+        if early is None:
+            opening.add_done_callback(functools.partial(_note_opened, server, on_ready))
+        await server.serve(sockets=list(listeners))
     finally:
         opening.cancel()
-        welcoming.cancel()
-        await asyncio.wait({opening, welcoming})
+        await asyncio.wait({opening})
         await application.__aexit__(None, None, None)
-    for task in (opening, welcoming):
-        if not task.cancelled():
-            task.result()
+    if not opening.cancelled():
+        opening.result()
 
 
-async def _welcome(
-    application: Application,
-    opening: asyncio.Task[None],
-    listening: asyncio.Event,
-    on_ready: Callable[[str], None],
-    *,
-    with_link: bool,
-) -> None:
-    """Say that the application is open, once it is."""
-    await asyncio.shield(opening)
-    link = await application.sign_in_link() if with_link else ""
-    await listening.wait()
-    on_ready(link)
+async def _open(application: Application, *, with_link: bool) -> str:
+    """Open the application, and return a link to sign in, which is empty unless it is wanted."""
+    await application.open(wait_for_store=True)
+    try:
+        return await application.sign_in_link() if with_link else ""
+    except StoreUnavailable as error:  # what is open does not end for the want of a link
+        log.warning("no sign-in link could be made", reason=error.message)
+        return ""
+
+
+def _note_opened(server: "Server", on_ready: Callable[[str], None], opening: "asyncio.Task[str]") -> None:
+    """Say that what is served already is open now; what could not be opened is served no longer."""
+    if opening.cancelled():
+        return
+    if opening.exception():
+        server.should_exit = True
+    else:
+        on_ready(opening.result())
 
 
 class Server(uvicorn.Server):
@@ -200,11 +201,6 @@ class Server(uvicorn.Server):
             for connection in list(connections):
                 connection.check(now)
         return await super().on_tick(counter)
-
-    def note_opened(self, opened: asyncio.Task[None]) -> None:
-        """Serve no longer what could not be opened."""
-        if not opened.cancelled() and opened.exception():
-            self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Say so, then stop listening and wait for what is under way."""

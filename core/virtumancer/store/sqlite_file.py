@@ -10,8 +10,8 @@ __all__ = ["SQLiteFile"]
 _MAGIC = b"SQLite format 3\0"
 _HEADER = 100
 # A checkpoint of another program writes the size of the file before it has that size.
-_LOOKS = 5
-_PAUSE = 0.01
+_LOOKS = 10
+_PAUSE = 0.02
 _Place = tuple[int, int]
 
 
