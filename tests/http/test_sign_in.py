@@ -191,6 +191,20 @@ async def test_another_password_ends_the_sessions(world: World) -> None:
     assert (await world.admin.put("/me/password", json={"current": PASSWORD, "new": PASSWORD})).status_code == 409
 
 
+async def test_grants_that_are_withdrawn_while_a_password_is_changed_stay_withdrawn(world: World) -> None:
+    await _user(world, {"role": "admin"})
+    browser = _browser(world, await _sign_in(world))
+
+    for new, old in (("a longer password", PASSWORD), (PASSWORD, "a longer password")):
+        await world.admin.patch("/users/alice", json={"grants": [{"role": "admin"}]})
+        changing = asyncio.create_task(browser.put("/me/password", json={"current": old, "new": new}))
+        withdrawn = world.admin.patch("/users/alice", json={"grants": [{"role": "viewer"}]})
+        answers = await asyncio.gather(changing, withdrawn)
+        assert [answer.status_code for answer in answers] == [204, 200]
+        assert [grant["role"] for grant in (await world.admin.get("/users/alice")).json()["grants"]] == ["viewer"]
+        browser = _browser(world, await _sign_in(world, password=new))
+
+
 async def test_other_grants_count_at_once_and_a_removed_user_is_gone(world: World) -> None:
     await _user(world, {"role": "viewer"})
     browser = _browser(world, await _sign_in(world))

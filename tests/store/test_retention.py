@@ -43,6 +43,33 @@ BEHIND, AHEAD = datetime(2000, 1, 1, tzinfo=UTC), datetime(2040, 1, 1, tzinfo=UT
 YEAR = timedelta(days=365)
 
 
+# Of what times records are, in their order, and which are kept.
+AUDIT: list[tuple[list[datetime], list[int]]] = [
+    ([NOW - DAY] * 3 + [BEHIND] * 2 + [NOW], [1, 2, 3, 4, 5, 6]),
+    ([NOW - DAY] * 3 + [BEHIND] * 2, [1, 2, 3, 4, 5]),
+    ([BEHIND] * 2 + [NOW - DAY] + [BEHIND], [3, 4]),
+    ([NOW - 2 * YEAR] * 2 + [AHEAD] * 2 + [NOW - YEAR - DAY] + [NOW - DAY], [6]),
+    ([NOW - 2 * YEAR] * 2 + [AHEAD] * 2, [3, 4]),
+    ([NOW - 2 * YEAR] * 2, []),
+    ([NOW - DAY] + [AHEAD] * 2 + [NOW], [1, 2, 3, 4]),
+]
+EVENTS: list[tuple[list[int], list[int]]] = [
+    ([1, 900, 901, 1, 1, 950], [2, 3, 4, 5, 6]),
+    ([900, 901, 1, 1], [1, 2, 3, 4]),
+    ([1, 2, 5000, 3, 900], [5]),
+    ([1, 2, 5000, 5000], [3, 4]),
+    ([1, 2, 3], []),
+]
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest, sqlite_url: str) -> str:
+    """PostgreSQL for the tests of the lab, which costs seconds, and a file for the others."""
+    lab = request.node.get_closest_marker("lab")
+    url: str = request.getfixturevalue("postgresql_url") if lab else sqlite_url
+    return url
+
+
 @pytest.fixture
 def audit(database: Database) -> AuditRepository:
     return AuditRepository(database)
@@ -64,18 +91,7 @@ async def numbers(audit: AuditRepository) -> list[int]:
     return [stored.number async for stored in audit.records()]
 
 
-@pytest.mark.parametrize(
-    ("times", "kept"),
-    [
-        ([NOW - DAY] * 3 + [BEHIND] * 2 + [NOW], [1, 2, 3, 4, 5, 6]),
-        ([NOW - DAY] * 3 + [BEHIND] * 2, [1, 2, 3, 4, 5]),
-        ([BEHIND] * 2 + [NOW - DAY] + [BEHIND], [3, 4]),
-        ([NOW - 2 * YEAR] * 2 + [AHEAD] * 2 + [NOW - YEAR - DAY] + [NOW - DAY], [6]),
-        ([NOW - 2 * YEAR] * 2 + [AHEAD] * 2, [3, 4]),
-        ([NOW - 2 * YEAR] * 2, []),
-        ([NOW - DAY] + [AHEAD] * 2 + [NOW], [1, 2, 3, 4]),
-    ],
-)
+@pytest.mark.parametrize(("times", "kept"), AUDIT)
 async def test_the_audit_log_loses_its_old_prefix_alone(
     audit: AuditRepository, times: list[datetime], kept: list[int]
 ) -> None:
@@ -88,16 +104,7 @@ async def test_the_audit_log_loses_its_old_prefix_alone(
     assert (await verify(audit))[1] is None
 
 
-@pytest.mark.parametrize(
-    ("times", "kept"),
-    [
-        ([1, 900, 901, 1, 1, 950], [2, 3, 4, 5, 6]),
-        ([900, 901, 1, 1], [1, 2, 3, 4]),
-        ([1, 2, 5000, 3, 900], [5]),
-        ([1, 2, 5000, 5000], [3, 4]),
-        ([1, 2, 3], []),
-    ],
-)
+@pytest.mark.parametrize(("times", "kept"), EVENTS)
 async def test_the_events_lose_their_old_prefix_alone(database: Database, times: list[int], kept: list[int]) -> None:
     events = EventsRepository(database)
     await events.append("batch", [event("x", at) for at in times], 1, again=False)
@@ -106,6 +113,24 @@ async def test_the_events_lose_their_old_prefix_alone(database: Database, times:
         pass
 
     assert [event.id for event in (await events.page(0, 100)).events] == kept
+
+
+@pytest.mark.lab
+async def test_postgresql_keeps_the_same(database: Database, audit: AuditRepository) -> None:
+    for dates, kept in AUDIT:
+        await record(audit, *dates)
+        first = (await audit.ends()).head_number - len(dates)
+        await AuditLog(audit).forget(YEAR, NOW)
+        assert [number - first for number in await numbers(audit)] == kept
+        assert (await verify(audit))[1] is None
+        await audit.forget(AHEAD + DAY)
+    events = EventsRepository(database)
+    for times, kept in EVENTS:
+        first = await events.append("batch", [event("x", at) for at in times], 1, again=False)
+        while await events.forget(800, 100, 1000):
+            pass
+        assert [found.id - first + 1 for found in (await events.page(0, 100)).events] == kept
+        await events.forget(10_000, 0)
 
 
 async def test_verify_says_where_the_log_begins_and_why(audit: AuditRepository) -> None:

@@ -41,6 +41,14 @@ OLD, NEW = CANARIES.plant("old password"), CANARIES.plant("new password")
 PASSWORDS = Passwords()
 
 
+@pytest.fixture
+def url(request: pytest.FixtureRequest, sqlite_url: str) -> str:
+    """PostgreSQL for the tests of the lab, which costs seconds, and a file for the others."""
+    lab = request.node.get_closest_marker("lab")
+    url: str = request.getfixturevalue("postgresql_url") if lab else sqlite_url
+    return url
+
+
 def helper(*grants: Grant) -> Caller:
     return Caller("a helper", Access(grants, Tags()), "helper", None, grants)
 
@@ -60,6 +68,7 @@ async def proved(callers: Callers, password: str = OLD) -> StoredUser:
     return found
 
 
+@pytest.mark.lab
 async def test_a_new_password_does_not_bring_withdrawn_grants_back(database: Database) -> None:
     one, other = await two_processes(database)
     mine = await proved(other)
@@ -96,6 +105,7 @@ async def test_who_proved_an_old_password_sets_no_other_one(database: Database) 
     assert await one.users.fit("x", NEW)
 
 
+@pytest.mark.lab
 async def test_a_session_that_an_old_password_began_is_none_whatever_the_clocks_say(database: Database) -> None:
     one, other = await two_processes(database)
     proof = proof_of(await proved(other))
@@ -108,6 +118,7 @@ async def test_a_session_that_an_old_password_began_is_none_whatever_the_clocks_
         other.sessions.authenticate(begun.secret)
 
 
+@pytest.mark.lab
 async def test_nobody_changes_a_user_or_token_that_has_got_more_rights_meanwhile(database: Database) -> None:
     one, other = await two_processes(database)
     token = (await one.tokens.create("mine", LITTLE, None, ADMIN)).info.id
@@ -145,6 +156,7 @@ async def test_what_is_gone_is_not_changed(database: Database) -> None:
     assert (await UsersRepository(database).list(), await TokensRepository(database).list()) == ((), ())
 
 
+@pytest.mark.lab
 async def test_noting_the_use_of_a_token_brings_no_grants_back(database: Database) -> None:
     one, other = await two_processes(database)
     made = await one.tokens.create("mine", ALL, None, ADMIN)
