@@ -153,7 +153,7 @@ async def test_a_process_that_begins_while_others_look_who_lives_keeps_its_opera
 
         processes.happens = begin
         two = Processes(processes, shared=True)
-        keeper = OperationsKeeper(store, two, LocalEventBus(), OperationsConfig(), shared=True)
+        keeper = OperationsKeeper(store, two, LocalEventBus(), OperationsConfig())
         assert await keeper.mark_interrupted() == 0
         assert [found.info.state for found in await store.page(OperationQuery(), 9)] == ["running"]
 
