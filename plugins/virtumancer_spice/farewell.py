@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 
 from virtumancer.contracts import ByteStream
-from virtumancer.errors import ConsoleRefused
+from virtumancer.errors import VirtumancerError
 
 __all__ = ["Farewells"]
 
@@ -32,7 +32,7 @@ class Farewells:
         try:
             async with asyncio.timeout(self._longest):
                 await ripe
-        except (TimeoutError, ConsoleRefused):
-            pass  # it has had its time, or has refused the channel
+        except (TimeoutError, VirtumancerError):
+            pass  # it has had its time, or has refused the channel or left
         finally:
             await stream.close()
