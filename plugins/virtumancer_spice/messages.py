@@ -15,6 +15,10 @@ FULL = struct.Struct("<QHII")
 """Serial number, type, size, and the offset of a list of further messages inside."""
 
 
+MOST_SIZE = 1 << 24
+"""Far more than any message has; the smartcard channel of QEMU's SPICE server crashes on some 2 GiB."""
+
+
 class Place(NamedTuple):
     """Where a walker is."""
 
@@ -75,4 +79,7 @@ class MessageWalker:
             # No viewer sends one, and a message inside another would pass for its envelope.
             if sub_list:
                 raise ConsoleRefused("a SPICE message has a sub-list", close_code=CloseCode.PROTOCOL_ERROR)
+        if self._left > MOST_SIZE:
+            message = f"a SPICE message of {self._left} bytes was announced; {MOST_SIZE} are the most"
+            raise ConsoleRefused(message, close_code=CloseCode.PROTOCOL_ERROR)
         return self._type, head

@@ -156,6 +156,12 @@ async def test_nor_does_a_migration_that_only_the_viewer_knows_of(machine: Qemu,
         assert machine.channels() == {MAIN}
 
 
+async def test_a_smartcard_that_is_larger_than_any_does_not_reach_qemu(machine: Qemu):
+    async with session(machine, view_only=False) as (served, key), linked(served.port, link(key, SMARTCARD)) as card:
+        card.writer.write(struct.pack("<HI", 101, 1 << 31))
+        await left(card)
+
+
 async def test_a_hypervisor_that_hangs_keeps_a_channel_that_was_left_until_it_is_back(machine: Qemu):
     async with session(machine) as (served, key), linked(served.port, link(key, DISPLAY)) as display:
         with machine.stopped():

@@ -87,9 +87,9 @@ async def test_a_viewer_may_send_byte_by_byte(keys: Keys):
     for byte in link(5, INPUTS):
         await stream.write(bytes([byte]))
     await stream.read()
-    for byte in viewers_ticket() + b"and more":
+    for byte in viewers_ticket() + mini(101, b"up"):
         await stream.write(bytes([byte]))
-    assert hypervisor.heard.endswith(b"and more")
+    assert hypervisor.heard.endswith(mini(101, b"up"))
     assert keys.opened(hypervisor.heard[len(link()) + 4 : -8]) == b"secret\0"
 
 
@@ -131,7 +131,7 @@ async def test_no_other_channel_than_the_main_one_can_admit_anybody(keys: Keys):
 
 
 async def test_after_the_link_stage_bytes_are_handed_on_as_the_very_objects_they_came_in(keys: Keys):
-    down, up = bytes(range(256)) * 100, bytes(range(256)) * 100
+    down, up = bytes(range(256)) * 100, mini(101, bytes(range(256)) * 100)
     hypervisor = Scripted(reply(keys.public), OK, down)
     stream = await opened(hypervisor)
     await linked(stream)

@@ -1,5 +1,7 @@
 """What a session that may look only cannot do."""
 
+import struct
+
 import pytest
 
 from virtumancer.contracts import ByteStream, ChannelHead, CloseCode
@@ -66,10 +68,18 @@ async def test_a_message_in_many_pieces_is_dropped_altogether(keys: Keys):
     assert hypervisor.heard == mini(ATTACH)
 
 
-async def test_a_message_that_announces_gigabytes_is_dropped_without_being_held(keys: Keys):
+async def test_a_message_that_announces_gigabytes_ends_the_channel(keys: Keys):
     hypervisor = Scripted()
     stream = await watching(keys, hypervisor)
-    await stream.write(mini(AGENT_DATA)[:2] + b"\xff" * 4)
+    with pytest.raises(ConsoleRefused, match="the most"):
+        await stream.write(mini(AGENT_DATA)[:2] + b"\xff" * 4)
+    assert hypervisor.heard == b""
+
+
+async def test_a_large_message_is_dropped_without_being_held(keys: Keys):
+    hypervisor = Scripted()
+    stream = await watching(keys, hypervisor)
+    await stream.write(mini(AGENT_DATA)[:2] + struct.pack("<I", 10_000_000))
     for _ in range(100):
         await stream.write(bytes(100_000))
     assert hypervisor.heard == b""
