@@ -133,10 +133,11 @@ class BulkCalls:
 
     async def _leave(self, running: dict[asyncio.Task[R], _Attempt[R]]) -> None:
         """Give up what still runs: the pool counts its thread, which closes its connection once it comes back."""
+        # Counted first: whoever awaits us may be cancelled in the wait below.
+        self._left += [attempt for attempt in running.values() if attempt.hangs]
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        self._left += [attempt for attempt in running.values() if attempt.hangs]
 
     def _look(self, before: Sequence[_Attempt[Any]], *, has_time: bool) -> Look:
         hanging = sum(attempt.hangs for attempt in before)
