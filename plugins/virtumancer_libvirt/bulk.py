@@ -7,6 +7,7 @@ the next call leaves out what only that VM knows, and answers at once.
 
 import asyncio
 import logging
+import math
 import statistics
 import time
 from collections import deque
@@ -63,6 +64,12 @@ class _Attempt(Generic[R]):
         """Whether it is with the host."""
         return self._began is not None and self._ended is None
 
+    def time_left(self, patience: float) -> float:
+        """Return how long it may still be with the host; what a connection takes to open does not count."""
+        if self._began is None:
+            return patience
+        return self._began + patience - time.monotonic() if self.look.asking else math.inf
+
     @property
     def seconds(self) -> float:
         """How long it took once it had a thread."""
@@ -105,22 +112,22 @@ class BulkCalls:
     async def _race(self, read: Callable[[Node, Look], R], doing: str) -> R:
         deadline, patience = time.monotonic() + self._timeout, self._patience(doing)
         running: dict[asyncio.Task[R], _Attempt[R]] = {}
+        attempt: _Attempt[R] | None = None
         try:
-            while True:
-                left = deadline - time.monotonic()
-                look = self._look([*self._left, *running.values()], has_time=left > 1.5 * patience)
-                attempt = _Attempt(read, look)
-                task = asyncio.create_task(self._pool.slow(attempt, timeout=max(0.0, left), doing=doing))
-                running[task] = attempt
-                wait = patience if look.asking else left
+            while (left := deadline - time.monotonic()) > 0:
+                if attempt is None or attempt.time_left(patience) <= 0:
+                    look = self._look([*self._left, *running.values()], has_time=left > 1.5 * patience)
+                    attempt = _Attempt(read, look)
+                    running[asyncio.create_task(self._pool.slow(attempt, timeout=left, doing=doing))] = attempt
+                wait = min(attempt.time_left(patience), left)
                 done, _ = await asyncio.wait(running, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
                 if not done:
                     await self._is_there(max(0.0, deadline - time.monotonic()))
                 if done := {task for task in running if task.done()}:
                     return self._outcome(running, done, doing)
-                if not look.asking:
-                    raise CallTimeout(f"Host {self._label} did not {doing} within {self._timeout:g} s.")
-                log.warning("host %s was asked to %s and hangs; going on over another connection", self._label, doing)
+                if attempt.time_left(patience) <= 0:
+                    log.warning("host %s hangs when asked to %s; going on over another connection", self._label, doing)
+            raise CallTimeout(f"Host {self._label} did not {doing} within {self._timeout:g} s.")
         finally:
             await self._leave(running)
 

@@ -24,6 +24,7 @@ class Rig:
         self.strays = Strays()
         self.gate = threading.Event()
         self.looks: list[Look] = []
+        self.opening = 0.0
         self.there: Exception | None = None
         self.pool = Pool(self._make, shared=False)
         self.bulk = BulkCalls("kvm1", self.pool, timeout, self._is_there, limit=limit)
@@ -47,7 +48,10 @@ class Rig:
                 await asyncio.sleep(0.01)
 
     def _make(self, name: str, on_stuck: Callable[[str], None]) -> CallThread:
-        connect = partial(Node, "test:///default", "kvm1", keepalive=False)
+        def connect() -> Node:
+            time.sleep(self.opening)
+            return Node("test:///default", "kvm1", keepalive=False)
+
         return CallThread(f"Host kvm1 {name}", connect, strays=self.strays, on_stuck=on_stuck)
 
     async def _is_there(self, _timeout: float) -> None:
@@ -152,3 +156,10 @@ async def test_a_call_that_never_comes_back_ends_with_the_deadline(rig: Rig) -> 
     with pytest.raises(CallTimeout):
         await rig.bulk.read(hang, "list")
     assert 1.2 < time.monotonic() - began < 5
+
+
+async def test_the_time_that_a_connection_takes_to_open_is_not_held_against_the_host(rig: Rig) -> None:
+    rig.opening = 1.5
+    assert await rig.bulk.read(rig.hanging(0), "list") == "went on"
+    assert rig.looks == [Look()]
+    assert rig.pool.open_connections == 2
