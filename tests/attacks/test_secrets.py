@@ -14,7 +14,7 @@ from websockets.sync.client import connect
 
 from tests.canaries import Canaries
 from tests.e2e.manager import PROGRAM, Manager
-from tests.lab import PrivateSshd
+from tests.lab import PrivateSshd, wait_until
 from tests.lab.requirements import requires
 from tests.plugins.libvirt.nodes import Guest, write_node
 from tests.plugins.libvirt.ssh.kit import make_key
@@ -242,7 +242,6 @@ def test_the_search_finds_a_secret_in_each_of_these_places(siege: Siege) -> None
 @pytest.mark.parametrize(
     "config",
     [
-        'database.url = "postgresql://me:{}@127.0.0.1:1/db"',
         '[oidc]\nissuer = "http://me:{}@idp.example"',
         '[oidc]\nissuer = "http://127.0.0.1:1"\nclient_secret = "{}"',
         '[[hosts]]\nid = "a"\nuri = "qemu+ssh://root:{}@kvm1/system"\nhost_key = 7',
@@ -267,3 +266,30 @@ def test_a_start_that_is_refused_repeats_no_secret_of_the_configuration(
 
     assert ended.returncode == 2, ended.stderr
     assert canaries.found_in(ended.stdout + ended.stderr) == []
+
+
+def lives(url: str) -> bool:
+    try:
+        return httpx2.get(f"{url}/livez", trust_env=False).status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+def test_a_start_that_waits_for_its_database_repeats_no_secret_of_the_url(tmp_path: Path, canaries: Canaries) -> None:
+    url = f"postgresql://me:{canaries.plant('database')}@127.0.0.1:1/db"
+    (tmp_path / "virtumancer.toml").write_text(f'database.url = "{url}"')
+    manager = Manager(tmp_path)
+    command = [PROGRAM, "serve", "--port", str(manager.port)]
+    log = tmp_path / "log"
+
+    with log.open("wb") as output:
+        waiting = subprocess.Popen(command, cwd=tmp_path, env=manager.environment(), stdout=output, stderr=output)
+    try:
+        wait_until(lambda: lives(manager.url), "it serves and waits", timeout=60, pause=0.2)
+    finally:
+        waiting.terminate()
+        status = waiting.wait(30)
+
+    said = log.read_bytes()
+    assert (status, b"the database is waited for" in said) == (0, True)
+    assert canaries.found_in(said) == []
