@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -64,8 +65,10 @@ class User:
 
 
 @pytest.fixture
-def user(tmp_path: Path) -> User:
-    return User(tmp_path / "home")
+def user() -> Iterator[User]:
+    # Tests bind sockets here themselves, whose paths may have 107 characters: pytest's own folders are longer.
+    with TemporaryDirectory(prefix="vr") as folder:
+        yield User(Path(folder) / "home")
 
 
 @pytest.fixture

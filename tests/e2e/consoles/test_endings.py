@@ -102,11 +102,11 @@ def test_a_serial_viewer_that_follows_gets_the_console_when_the_vm_starts(
 ) -> None:
     name = firmware("followed-serial", running=False)
     with Viewer(consoles.url(name, "serial", follow="1"), consoles.origin):
-        assert consoles.sessions(name) == []
+        wait_until(lambda: [s["waiting"] for s in consoles.sessions(name)] == [True], "it is listed while it waits", 5)
 
         libvirtd.virsh("start", name)
 
-        wait_until(lambda: len(consoles.sessions(name)) == 1, "the viewer has a session", 5)
+        wait_until(lambda: [s["waiting"] for s in consoles.sessions(name)] == [False], "the viewer has a session", 5)
 
 
 def test_a_viewer_that_has_said_nothing_yet_is_told_that_the_vm_stopped(
