@@ -31,8 +31,8 @@ def operation_of_action(actions: ActionsService, prepared: PreparedAction, await
         already = result.already
         running.result = msgspec.to_builtins(result)
         if awaited:
-            await running.remark(f"waiting until it is {awaited.state}")
-            with running.interruptible():
+            with running.interruptible():  # from the moment on that somebody sees this step
+                await running.remark(f"waiting until it is {awaited.state}")
                 result = await actions.wait(again, awaited, running.require_right)
             running.result = {**msgspec.to_builtins(result), "already": already}
 

@@ -72,10 +72,10 @@ class BulkService:
                 OperationOutcome(host=vm.host, vm=vm.uuid, name=vm.name, outcome="not-begun") for vm in selection.vms
             ]
             await running.choose([*waiting, *selection.missing])
-            await running.step(f"{bulk.action.name} of {len(waiting)} VMs")
             run = _Run(self._actions, self._audit, bulk, access, act, running)
             run.stopped = bulk.on_error == "stop" and bool(selection.missing)
             with running.cancellable(run.stop):
+                await running.step(f"{bulk.action.name} of {len(waiting)} VMs")
                 await run.all(selection.vms)
             _conclude(running)
 
