@@ -136,6 +136,7 @@ class RunningOperation:
             await self.step(what)
         except StoreUnavailable as failure:
             log.warning("a step of an operation could not be stored", operation=self.info.id, reason=failure.message)
+            self._set(step=what)
 
     async def end(self, state: OperationState, error: OperationError | None) -> None:
         """Note how it ended, however long that takes; nobody is told before it is written.
@@ -181,12 +182,11 @@ class RunningOperation:
         known = structs.replace(self.outcomes[position], outcome=outcome, detail=detail)
         self.outcomes[position] = known
         await self._write_outcome(position, known, lambda: False)
-        progress = self._progress()
+        self._set(progress=self._progress())
         if time.monotonic() - self._written > PROGRESS_INTERVAL:
+            self._written = time.monotonic()
             with suppress(StoreUnavailable):  # it is written with the next one, and at the end
-                await self._note(progress=progress)
-        else:
-            self._set(progress=progress)
+                await self._store.update(self.stored)
 
     async def _write_outcome(self, position: int, outcome: OperationOutcome, given_up: Callable[[], bool]) -> bool:
         self._unsure.add(position)
@@ -203,9 +203,10 @@ class RunningOperation:
         return OperationProgress(len(self.outcomes), len(known), sum(outcome not in SUCCESSES for outcome in known))
 
     async def _note(self, **changes: Any) -> None:
-        self._set(**changes)
+        """Write, then tell: nobody sees what a kill could take back."""
         self._written = time.monotonic()
-        await self._store.update(self.stored)
+        await self._store.update(self._changed(changes))
+        self._set(**changes)
 
     def _set(self, **changes: Any) -> None:
         self.stored = self._changed(changes)
