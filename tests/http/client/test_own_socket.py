@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -16,9 +17,12 @@ from virtumancer.testing import FakeHypervisor
 
 
 @pytest.fixture
-async def unix_url(application: Application, tmp_path: Path, kvm1: FakeHypervisor) -> AsyncIterator[str]:
-    environ = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": "/nowhere"}
-    with closing(announce(record_of(application.config, "", 1), environ)) as own:
+async def unix_url(application: Application, kvm1: FakeHypervisor) -> AsyncIterator[str]:
+    # The path of a socket may have 107 characters: pytest's own folders are longer.
+    with (
+        TemporaryDirectory(prefix="vu") as home,
+        closing(announce(record_of(application.config, "", 1), {"HOME": home, "XDG_RUNTIME_DIR": "/nowhere"})) as own,
+    ):
         started = asyncio.Event()
         server = Server(server_settings(application), started.set)
         serving = asyncio.create_task(server.serve(sockets=own.listeners))
