@@ -50,7 +50,7 @@ def url(request: pytest.FixtureRequest, sqlite_url: str) -> str:
 
 
 def helper(*grants: Grant) -> Caller:
-    return Caller("a helper", Access(grants, Tags()), "helper", None, grants)
+    return Caller("a helper", Access(grants, Tags()), grants=grants)
 
 
 async def two_processes(database: Database) -> tuple[Callers, Callers]:
@@ -231,8 +231,8 @@ async def _meanwhile(slow: _Reads, load: Callable[[], Awaitable[None]], change: 
 
 async def test_a_load_that_has_read_before_a_change_does_not_undo_it_in_memory(database: Database) -> None:
     slow_users, slow_tokens, slow_sessions = SlowUsers(database), SlowTokens(database), SlowSessions(database)
-    users = Users(slow_users, PASSWORDS, Tags(), lambda: None, BUILT_IN, asked=True)
-    tokens = Tokens(slow_tokens, Tags(), BUILT_IN, asked=True)
+    users = Users(slow_users, PASSWORDS, Tags(), lambda: None, BUILT_IN, now=lambda by: by, asked=True)
+    tokens = Tokens(slow_tokens, Tags(), BUILT_IN, now=lambda by: by, asked=True)
     sessions = WebSessions(slow_sessions, lambda _: ADMIN, lambda: None)
     await users.create("x", OLD, ALL, ADMIN)
     token = await tokens.create("mine", ALL, None, ADMIN)

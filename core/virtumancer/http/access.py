@@ -1,6 +1,6 @@
 """The gate: who calls, and whether they may do what the route they call is about."""
 
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol, runtime_checkable
 
 from falcon.asgi import Request, Response, WebSocket
@@ -55,7 +55,8 @@ def access_of(req: Request) -> Access:
 class Gate:
     """Middleware that lets a request pass to its resource, or not: what has no rule is refused.
 
-    What may not be read is answered as what is not there. `callers` is None while nobody is asked who they are.
+    What may not be read is answered as what is not there. `callers` is None while nobody is asked who they are. Whoever
+    takes long to send a body is asked again once it is there.
     """
 
     def __init__(self, callers: Callers | None, vms: VMsService) -> None:
@@ -82,11 +83,29 @@ class Gate:
         if right is None:
             right, terms = await _told_by(resource, req, method, params)
         req.context.caller = await _caller(self._callers, req, method, terms, public=right == PUBLIC)
-        if right in {PUBLIC, SIGNED_IN}:
+        if right == PUBLIC:
             return
         if terms is not None:
             right = Right.CONSOLE_VIEW if terms.view_only else Right.CONSOLE
-        await self._check(access_of(req), right, operation, params)
+        req.context.admit_again = self._admission(self._callers, req, right, operation, dict(params))
+        if right != SIGNED_IN:
+            await self._check(access_of(req), right, operation, params)
+
+    def _admission(
+        self, callers: Callers, req: Request, right: str, operation: Operation, params: dict[str, str]
+    ) -> Callable[[], Awaitable[None]]:
+        """Return what checks a request once more, with the rights that its caller has then."""
+        caller = caller_of(req)
+        unchanged = callers.unchanged(caller)
+
+        async def admit_again() -> None:
+            if not caller.key or unchanged():
+                return
+            req.context.caller = callers.now(caller)
+            if right != SIGNED_IN:
+                await self._check(access_of(req), right, operation, params)
+
+        return admit_again
 
     async def _check(self, access: Access, right: str, operation: Operation, params: dict[str, str]) -> None:
         host, vm = params.get("host", ""), params.get("vm", "")

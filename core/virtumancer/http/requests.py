@@ -77,10 +77,13 @@ class BodyReader:
         """Return the whole body; raises `TooLarge`, also for a chunked one that says nothing of its length.
 
         Raises `UnknownEncoding` for a compressed one, which could become a giant, and `InvalidRequest` for one that is
-        nested so deeply that reading it would use up the stack.
+        nested so deeply that reading it would use up the stack. Whoever lost rights before all of it was there is
+        refused as if they came now.
         """
         if not hasattr(req.context, "body"):
             req.context.body = await self._read(req)
+            if admit_again := getattr(req.context, "admit_again", None):
+                await admit_again()
         body: bytes = req.context.body
         return body
 

@@ -140,7 +140,7 @@ class _Run:
         async with self._audit.recorded(msgspec.structs.replace(self._act, target=target)):
             right = self._bulk.action.permission
             if not self._access().on_vm(right, vm.host, vm.uuid):
-                raise Forbidden(f"this needs the right {right!r} on VM {vm.name!r} of host {vm.host!r}")
+                raise Forbidden(f"this needs the right '{right}' on VM {vm.name!r} of host {vm.host!r}")
             prepared = await self._actions.check(
                 vm.host, SeenUUID(vm.uuid), self._bulk.action.name, self._bulk.params, self._bulk.if_already
             )

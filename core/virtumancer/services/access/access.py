@@ -118,7 +118,7 @@ def _has(rights: frozenset[str], right: str) -> bool:
 
 
 def _forbidden(right: str, what: str) -> Forbidden:
-    return Forbidden(f"this needs the right {right!r} on {what}; somebody with the right 'access' can grant it")
+    return Forbidden(f"this needs the right '{right}' on {what}; somebody with the right 'access' can grant it")
 
 
 EVERYTHING = Access([Grant(role="admin")], Tags())

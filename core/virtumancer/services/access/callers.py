@@ -59,8 +59,8 @@ class Callers:
                 log.warning("a grant of the configuration names an unknown right", reason=complaint)
         self.tags = Tags()
         self._people = OIDCPeople(config.oidc.issuer, roles, self.tags)
-        self.tokens = Tokens(tokens, self.tags, known, asked=asked)
-        self.users = Users(users, Passwords(), self.tags, self.tokens.tell, known, asked=asked)
+        self.tokens = Tokens(tokens, self.tags, known, now=self.now, asked=asked)
+        self.users = Users(users, Passwords(), self.tags, self.tokens.tell, known, now=self.now, asked=asked)
         self.sessions = WebSessions(sessions, self._owner, self.tokens.tell, now)
         self.outsiders = Authenticators(authenticators, health, groups, self.tags, self.tokens.tell)
 
@@ -95,11 +95,10 @@ class Callers:
 
         Returns what ends it. What has changed since the caller came is told at once.
         """
-        withdrawals = caller.access.withdrawals()
+        unchanged = self.unchanged(caller)
 
         def look() -> None:
-            now = self.caller(caller.key)
-            if now is None or now.access is not caller.access or now.access.withdrawals() != withdrawals:
+            if not unchanged():
                 ended()
 
         if not caller.key:
@@ -107,10 +106,20 @@ class Callers:
         look()
         return self.on_change(look)
 
+    def unchanged(self, caller: Caller) -> Callable[[], bool]:
+        """Return what says whether a caller still has the rights it came with, and lost none with a tag since now."""
+        withdrawals = caller.access.withdrawals()
+
+        def look() -> bool:
+            now = self.caller(caller.key)
+            return now is not None and now.access is caller.access and now.access.withdrawals() == withdrawals
+
+        return look
+
     def require_still(self, caller: Caller, right: str, host: str, uuid: str) -> None:
         """Raise `Forbidden` when somebody who waits has lost the right on a VM that they came with."""
         if not self.access_now(caller).on_vm(right, host, uuid):
-            raise Forbidden(f"the right {right!r} on this VM was withdrawn while you waited")
+            raise Forbidden(f"the right '{right}' on this VM was withdrawn while you waited")
 
     def set_tags(self, host: str, uuid: str, tags: frozenset[str]) -> None:
         """Note which tags a VM or host has from now on; what lived by one that is gone ends."""

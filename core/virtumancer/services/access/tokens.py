@@ -52,13 +52,23 @@ class Tokens:
     """All tokens; authentication asks only the memory, which follows every change of the store.
 
     `rights` are all there are. Unless tokens are `asked` for none can be made or changed: whoever could now would have
-    it later.
+    it later. Whoever gives or withdraws rights does so with those that they have when it is written down: `now` returns
+    them.
     """
 
-    def __init__(self, store: TokensRepository, tags: Tags, rights: Collection[str], *, asked: bool) -> None:
+    def __init__(
+        self,
+        store: TokensRepository,
+        tags: Tags,
+        rights: Collection[str],
+        *,
+        now: Callable[[Caller], Caller],
+        asked: bool,
+    ) -> None:
         self._store = store
         self._rights = rights
         self._tags = tags
+        self._now = now
         self._asked = asked
         self._known: dict[str, _Known] = {}
         self._listeners: dict[object, Callable[[], None]] = {}
@@ -111,26 +121,27 @@ class Tokens:
         """Make a token that may do no more than `by`. Raises `InvalidValue`, `Forbidden`, `Conflict`.
 
         One that is made with a token ends no later: it expires with it at the latest, and is withdrawn with it.
+        Raises `Unauthenticated` when that has happened meanwhile.
         """
         self._require_asked()
         if not name.strip() or len(name) > NAME_LENGTH or not name.isprintable():
             raise InvalidValue(f"a name has 1 to {NAME_LENGTH} printable characters", field="name")
         if expires_at is not None and expires_at <= datetime.now(UTC):
             raise InvalidValue("this time has passed", field="expires_at")
-        check_given(grants, by, self._rights)
-        expires_at = self._end_of(expires_at, by)
         token_id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
-        stored = StoredToken(
-            id=token_id,
-            name=name,
-            digest=digest_of(secret),
-            grants=msgspec.json.encode(grants).decode(),
-            created_at=datetime.now(UTC),
-            created_by=by.actor,
-            expires_at=expires_at,
-            parent=by.token or None,
-        )
         async with self._lock:
+            by = self._now(by)
+            check_given(grants, by, self._rights)
+            stored = StoredToken(
+                id=token_id,
+                name=name,
+                digest=digest_of(secret),
+                grants=msgspec.json.encode(grants).decode(),
+                created_at=datetime.now(UTC),
+                created_by=by.actor,
+                expires_at=self._end_of(expires_at, by),
+                parent=by.token or None,
+            )
             if not await self._store.add(stored):
                 raise Unauthenticated("the token that this one was made with has just been withdrawn")
             self._known[token_id] = self._prepared(stored)
@@ -144,6 +155,7 @@ class Tokens:
         text = msgspec.json.encode(grants).decode()
         async with self._lock:
             for _ in range(TRIES):
+                by = self._now(by)
                 known = self._within(token_id, by)
                 check_given(grants, by, self._rights, known.caller.grants)
                 if stored := await self._store.set_grants(token_id, text, known.stored.grants):
@@ -160,7 +172,8 @@ class Tokens:
         """
         async with self._lock:
             for _ in range(TRIES):
-                if removed := await self._store.remove(token_id, self._within(token_id, by).stored.grants):
+                seen = self._within(token_id, self._now(by)).stored.grants
+                if removed := await self._store.remove(token_id, seen):
                     for each in removed:
                         self._known.pop(each, None)
                     self.tell()

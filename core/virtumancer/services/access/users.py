@@ -31,7 +31,10 @@ class _Known(Struct, frozen=True):
 
 
 class Users:
-    """All users, in memory. Unless callers are `asked` none can be made; `tell` says that rights changed."""
+    """All users, in memory. Unless callers are `asked` none can be made; `tell` says that rights changed.
+
+    Whoever gives or withdraws rights does so with those that they have when it is written down: `now` returns them.
+    """
 
     def __init__(
         self,
@@ -41,6 +44,7 @@ class Users:
         tell: Callable[[], None],
         rights: Collection[str],
         *,
+        now: Callable[[Caller], Caller],
         asked: bool,
     ) -> None:
         self._store = store
@@ -48,6 +52,7 @@ class Users:
         self._passwords = passwords
         self._tell = tell
         self._rights = rights
+        self._now = now
         self._asked = asked
         self._known: dict[str, _Known] = {}
         # Memory follows the store in one order: what is read meanwhile brings back nothing that was withdrawn.
@@ -89,6 +94,7 @@ class Users:
             name=name, password=hashed, password_at=now, grants=_text(grants), created_at=now, created_by=by.actor
         )
         async with self._lock:
+            check_given(grants, self._now(by), self._rights)
             if not await self._store.add(stored):
                 raise Conflict(f"there is a user {name!r} already")
             self._note(stored)
@@ -109,8 +115,12 @@ class Users:
             return self.info(name)
         async with self._lock:
             for _ in range(TRIES):
-                # The user may have got rights meanwhile that `by` does not have.
-                seen = UserColumns(grants=self._within(name, by).stored.grants)
+                # The user may have got rights meanwhile that `by` does not have, or `by` may have lost some.
+                by = self._now(by)
+                known = self._within(name, by)
+                if grants is not None:
+                    check_given(grants, by, self._rights, known.caller.grants)
+                seen = UserColumns(grants=known.stored.grants)
                 if stored := await self._store.change(name, wanted, seen):
                     self._note(stored)
                     self._tell()
@@ -132,7 +142,8 @@ class Users:
         """Remove a user; what lives by their rights ends. Raises `NotFound`, `Forbidden`, `Conflict`."""
         async with self._lock:
             for _ in range(TRIES):
-                if await self._store.remove(name, UserColumns(grants=self._within(name, by).stored.grants)):
+                known = self._within(name, self._now(by))
+                if await self._store.remove(name, UserColumns(grants=known.stored.grants)):
                     self._known.pop(name, None)
                     self._tell()
                     return
