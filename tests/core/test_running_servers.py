@@ -180,6 +180,20 @@ def test_a_folder_that_others_may_look_into_is_used_by_nobody(user: User, served
         assert second.path == user.home / "session/virtumancer/9000.sock"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a folder to somebody else")
+def test_root_is_not_led_to_a_folder_that_somebody_made_where_anybody_may(user: User, served: Announcement) -> None:
+    theirs = user.home / "session/virtumancer"
+    os.chown(theirs, 12345, 12345)
+    assert user.sees() == [("run", 8890)]
+    user.run.rename(user.home / "gone")
+    assert user.sees() == [("virtumancer", 8890)]  # in a folder of theirs it is the one that is meant
+
+    (user.home / "session").chmod(0o1777)
+    assert user.sees() == []
+    assert f"{theirs} belongs to user 12345" in user.complaints()
+    server_at(theirs / "8890.sock").close()  # root has named it
+
+
 def test_a_link_to_a_folder_is_not_followed(user: User) -> None:
     (user.home / "private").mkdir(mode=0o700)
     (user.home / "session/virtumancer").symlink_to(user.home / "private")

@@ -9,7 +9,15 @@ from pathlib import Path
 from virtumancer.config import state_folder
 from virtumancer.errors import UsageError
 
-__all__ = ["RuntimeFolder", "Untrusted", "home_folder", "open_folder", "runtime_folders", "serving_folders"]
+__all__ = [
+    "RuntimeFolder",
+    "Untrusted",
+    "home_folder",
+    "open_folder",
+    "open_found",
+    "runtime_folders",
+    "serving_folders",
+]
 
 # Where systemd makes a service's folder, for `RuntimeDirectory=virtumancer`.
 SERVICE = Path("/run/virtumancer")
@@ -94,6 +102,18 @@ def open_folder(path: Path, *, make: bool = False) -> RuntimeFolder:
         os.close(descriptor)
         raise
     return RuntimeFolder(path, descriptor, os.fstat(descriptor).st_uid)
+
+
+def open_found(path: Path) -> RuntimeFolder:
+    """Open a folder that was looked for and that nobody named. Raises what `open_folder` raises.
+
+    Where anybody may have made it, as in /tmp, it has to be our own: root would be led to a server of theirs.
+    """
+    folder = open_folder(path)
+    if folder.owner != os.geteuid() and path.parent.stat().st_mode & stat.S_IWOTH:
+        folder.close()
+        raise Untrusted(f"{path} belongs to user {folder.owner}, who may have made it to be found by others")
+    return folder
 
 
 def _check(path: Path, found: os.stat_result, *, only_own: bool) -> None:

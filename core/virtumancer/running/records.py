@@ -13,7 +13,7 @@ from msgspec import Struct
 from virtumancer.config import Config, local_server, read_token
 from virtumancer.config.database_url import MEMORY, SQLiteTarget, parse_url
 from virtumancer.errors import UsageError
-from virtumancer.running.folders import RuntimeFolder, Untrusted, open_folder, runtime_folders
+from virtumancer.running.folders import RuntimeFolder, Untrusted, open_found, runtime_folders
 
 __all__ = [
     "RECORD",
@@ -116,7 +116,7 @@ def running_servers(environ: Mapping[str, str]) -> tuple[list[RunningServer], li
     complaints: list[str] = []
     for path in runtime_folders(environ):
         try:
-            folder = open_folder(path)
+            folder = open_found(path)
         except Untrusted as error:
             complaints.append(error.message)
             continue
@@ -136,7 +136,7 @@ def running_servers(environ: Mapping[str, str]) -> tuple[list[RunningServer], li
 def _server(path: Path, name: str, complaints: list[str]) -> RunningServer | None:
     """Look at one server, in a folder that is opened for it and judged again."""
     try:
-        folder = open_folder(path)
+        folder = open_found(path)
     except (Untrusted, OSError):
         return None
     try:
