@@ -319,6 +319,18 @@ def test_nobody_keeps_an_account_locked_from_elsewhere() -> None:
         attempts.succeeded("alice", "192.0.2.9")
 
 
+@pytest.mark.parametrize("prefix", ["::ffff:", "64:ff9b::"])
+def test_ipv4_clients_of_a_socket_that_takes_both_are_no_one_network(prefix: str) -> None:
+    attempts = Attempts(lambda: 0.0)
+    for _ in range(5):
+        attempts.begin("alice", f"{prefix}198.51.100.7")
+    with pytest.raises(TooManyAttempts):
+        attempts.begin("alice", f"{prefix}198.51.100.7")
+    with pytest.raises(TooManyAttempts):
+        attempts.begin("alice", "198.51.100.7")
+    attempts.begin("alice", f"{prefix}192.0.2.9")
+
+
 async def test_attempts_that_are_not_heard_share_one_record_per_pause_with_their_count(world: World) -> None:
     await _user(world, {"role": "viewer"})
     statuses = [(await _sign_in(world, "alice", "wrong")).status_code for _ in range(60)]

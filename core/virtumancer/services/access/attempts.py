@@ -17,6 +17,7 @@ FREE_PER_NETWORK = 20
 LONGEST_PAUSE = 60.0
 FORGOTTEN_AFTER = 900.0
 REMEMBERED = 10_000
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class _Count(Struct):
@@ -81,11 +82,18 @@ class Attempts:
 
 
 def network_of(address: str) -> str:
-    """Return what counts as one place: one IPv6 user has a whole /64."""
+    """Return what counts as one place: one IPv6 user has a whole /64, unless it stands for an IPv4 address.
+
+    A socket that takes both shows an IPv4 client as ::ffff:a.b.c.d, and NAT64 as 64:ff9b::a.b.c.d.
+    """
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return address
     if parsed.version == 4:
         return address
+    if parsed in NAT64:
+        return str(ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF))
+    if mapped := parsed.ipv4_mapped:
+        return str(mapped)
     return str(ipaddress.ip_network((parsed, 64), strict=False))
