@@ -1,7 +1,10 @@
 """`/livez` and `/readyz`: what they say of the store, of hosts and plugins in trouble, and to whom."""
 
 import asyncio
+import gc
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import httpx2
@@ -69,6 +72,25 @@ async def test_a_store_that_does_not_answer_is_named_in_time_however_many_ask(
     assert waited < 4
     assert live.status_code == 200
     assert (await client.get(READYZ)).status_code == 200
+
+
+async def test_a_store_that_fails_when_nobody_waits_for_it_any_more_is_no_alarm(
+    client: httpx2.AsyncClient, application: Application, tmp_path: Path
+) -> None:
+    alarms: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: alarms.append(context))
+    assert (await client.get(READYZ)).status_code == 200
+    with closing(sqlite3.connect(tmp_path / "virtumancer.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert (await client.get(READYZ)).status_code == 503
+        asking = application._services.readiness._asking
+        assert asking is not None
+        await asyncio.wait({asking})
+    del asking
+    assert (await client.get(READYZ)).status_code == 200
+    gc.collect()
+    await asyncio.sleep(0)
+    assert alarms == []
 
 
 async def test_a_server_whose_database_file_is_gone_is_not_ready_and_changes_nothing(

@@ -39,7 +39,7 @@ class Readiness:
         self._probe = probe
         self._hosts = hosts
         self._plugins = plugins
-        self._asking: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[str] | None = None
         self._written = float("-inf")
         self._stopping = False
 
@@ -69,18 +69,19 @@ class Readiness:
         await asyncio.wait({asking}, timeout=DEADLINE)
         if not asking.done():
             return f"the database does not answer within {DEADLINE:g} s"
+        return asking.result()
+
+    async def _ask(self) -> str:
+        """Return what is wrong with the database: it may be said when nobody waits for it any more."""
         try:
-            asking.result()
+            if time.monotonic() - self._written < WRITES:
+                await self._probe.ask(write=False)
+            else:
+                await self._probe.ask(write=True)
+                self._written = time.monotonic()
         except VirtumancerError as error:
             return error.message
         return ""
-
-    async def _ask(self) -> None:
-        if time.monotonic() - self._written < WRITES:
-            await self._probe.ask(write=False)
-            return
-        await self._probe.ask(write=True)
-        self._written = time.monotonic()
 
     def _hosts_in_trouble(self) -> str:
         details = [self._hosts.session(host_id).detail(declared=False) for host_id in self._hosts.ids()]
