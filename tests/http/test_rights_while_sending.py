@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.http.access_kit import WEB, World
+from tests.http.naughty import until
 
 ADMIN = {"role": "admin"}
 PASSWORD = "correct horse battery"
@@ -70,6 +71,24 @@ async def test_rights_that_are_lost_before_the_body_is_there_are_not_used(
     async with world.served() as address:
         status, answer = await send_in_two(address, made.token, request_, lose(world, made.id))
     assert status == (401 if lose is withdraw else 403), answer
+
+
+@pytest.mark.parametrize("lose", [withdraw, reduce])
+async def test_nothing_is_done_to_a_vm_that_was_looked_for_until_the_right_was_lost(
+    world: World, lose: Callable[[World, str], Awaitable[None]]
+):
+    made = await world.make({"role": "operator", "host": "a"})
+    world.a.faults.hang("find_by_name")
+    acting = asyncio.create_task(made.client.post("/hosts/a/vms/web/forceoff"))
+    await until(lambda: _is_asked(world))
+    await lose(world, made.id)
+    world.a.faults.release("find_by_name")
+    assert (await acting).status_code == 403
+    assert world.a.faults.calls["power"] == 0
+
+
+async def _is_asked(world: World) -> bool:
+    return world.a.faults.calls["find_by_name"] > 0
 
 
 async def test_rights_that_others_lose_meanwhile_stop_nobody(world: World):

@@ -221,13 +221,14 @@ class VMActionResource:
             work = operation_of_action(self._actions, prepared, awaited)
             await self._deferring.start(req, resp, action, prepared.action.permission, target, work)
             return
+        caller, right, uuid = caller_of(req), prepared.action.permission, prepared.vm.uuid
+
+        def require_right() -> None:
+            self._callers.require_still(caller, right, host, uuid)
+
+        require_right()  # the host may have taken its time to say which VM is meant
         result = await self._actions.run(prepared)
         if awaited:
-            caller, right, uuid = caller_of(req), prepared.action.permission, prepared.vm.uuid
-
-            def require_right() -> None:
-                self._callers.require_still(caller, right, host, uuid)
-
             waited = await self._actions.wait(prepared, awaited, require_right)
             result = structs.replace(waited, already=result.already)
         if result.already:
