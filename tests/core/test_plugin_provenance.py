@@ -138,6 +138,23 @@ def test_a_built_in_package_that_another_distribution_wrote_over_is_refused(
     assert "virtumancer_power" not in sys.modules
 
 
+@pytest.mark.parametrize("file", ["virtumancer_power/__init__.abi3.so", "virtumancer_power/actions/__init__.py"])
+@pytest.mark.parametrize("listed", [{"safe_mode": True}, {"allowed": ["power"]}])
+def test_a_built_in_package_into_which_another_distribution_put_a_module_is_refused(
+    site: Path, listed: dict[str, object], file: str
+) -> None:
+    """Python would take each of these before the module of that name that is ours."""
+    own_program(site)
+    forget("virtumancer_power")
+    distribution(site, "beside", "", {file: BOMB})
+
+    power = next(i for i in load_plugins(**listed).infos if i.name == "power")  # type: ignore[arg-type]
+
+    assert (power.state, power.phase) == (PluginState.FAILED, "resolve")
+    assert f"{site / file} is in its package, and virtumancer 1.0 did not bring it" in power.reason
+    assert "virtumancer_power" not in sys.modules
+
+
 def test_in_safe_mode_a_package_that_our_distribution_does_not_have_is_left_out(site: Path) -> None:
     own_program(site, with_power=False)
     forget("virtumancer_power")

@@ -9,7 +9,7 @@ from packaging.utils import canonicalize_name
 from virtumancer.contracts import PluginState
 from virtumancer.plugins.candidates import Candidate
 from virtumancer.plugins.lock import PluginLock
-from virtumancer.plugins.provenance import Fingerprints, altered, code_of
+from virtumancer.plugins.provenance import Fingerprints, added, altered, code_of
 from virtumancer.plugins.refusal import described
 
 __all__ = ["Rules", "Verdict", "judge"]
@@ -134,8 +134,12 @@ def _of_its_code(verdict: Verdict, entry: EntryPoint, rules: Rules) -> Verdict:
     if rules.safe_mode and code.found and not code.own:
         reason = f"safe mode: its package is not part of {candidate.distribution}, it lies at {where}"
         return Verdict(candidate, PluginState.DISABLED, reason)
-    if (rules.safe_mode or rules.allowed) and (file := altered(entry)):
-        brought = f"{candidate.distribution} {candidate.version}"
+    brought = f"{candidate.distribution} {candidate.version}"
+    reason = ""
+    if not (rules.safe_mode or rules.allowed):
+        return verdict
+    if file := altered(entry):
         reason = f"its file {file} is not the one that {brought} brought: install {brought} again"
-        return Verdict(candidate, PluginState.FAILED, reason)
-    return verdict
+    elif file := added(entry):
+        reason = f"{file} is in its package, and {brought} did not bring it: remove it"
+    return Verdict(candidate, PluginState.FAILED, reason) if reason else verdict

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from importlib import metadata
+from importlib import machinery, metadata
 from importlib.util import find_spec
 from pathlib import Path, PurePath
 from urllib.parse import unquote, urlsplit
@@ -14,9 +14,10 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 from msgspec import Struct
 
-__all__ = ["Code", "Fingerprints", "altered", "code_of", "places"]
+__all__ = ["Code", "Fingerprints", "added", "altered", "code_of", "places"]
 
 COMPILED = {".pyc", ".pyo"}
+MODULES = (*machinery.SOURCE_SUFFIXES, *machinery.EXTENSION_SUFFIXES)
 NOTES = (".dist-info", ".egg-info")
 """What an installer writes about a distribution differs from one environment to the next."""
 
@@ -76,6 +77,24 @@ def altered(entry: metadata.EntryPoint) -> str:
             content = path.read_bytes() if path.is_file() else b""
             if base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode() != file.hash.value:
                 return str(file)
+    return ""
+
+
+def added(entry: metadata.EntryPoint) -> str:
+    """Name a module in the entry point's package that its distribution did not bring; empty for none.
+
+    Python takes an extension module, or a package, before the module of the same name that lies beside it.
+    """
+    top = _top(entry)
+    brought = {Path(str(file.locate())).resolve() for file in _listed(entry.dist) or () if _is_of(file, top)}
+    if not brought:  # it is developed elsewhere, or its list of files was left out
+        return ""
+    for place in _found(top):
+        if place.is_dir() and not [*place.glob("__init__.*")]:
+            continue  # a namespace is shared with others
+        for path in _walk(place) if place.is_dir() else (place,):
+            if path.name.endswith(MODULES) and path.resolve() not in brought:
+                return str(path)
     return ""
 
 
