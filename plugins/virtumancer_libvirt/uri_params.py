@@ -60,6 +60,8 @@ def check_params(params: Mapping[str, str], *, ssh: bool) -> None:
             raise _refuse(name, "it would run a program of the URI's choice; remove it")
     if params.get("no_verify", "0") != "0":
         raise _refuse("no_verify", "the other end is always verified; remove it")
+    if params.get("transport", "https") != "https":
+        raise _refuse("transport", "without TLS nobody knows who answers, and anybody reads the password; remove it")
     for name, cure in _WEAKENING.items():
         if name in params:
             raise _refuse(name, cure)
