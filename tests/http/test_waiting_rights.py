@@ -113,6 +113,31 @@ async def test_one_who_waits_is_listed_as_such_until_the_console_is_there(world:
     await until(lambda: _lists(world, 0))
 
 
+BULK = {"action": "forceoff", "selector": {"names": ["db"]}}
+
+
+@pytest.mark.parametrize("withdraw", [revoke, change])
+@pytest.mark.parametrize(
+    ("path", "body", "code"), [("/hosts/a/vms/db/forceoff", {}, "forbidden"), ("/vms/actions", BULK, "partly-failed")]
+)
+async def test_an_operation_that_waited_for_its_host_does_nothing_with_a_right_that_is_gone(
+    world: World, withdraw, path, body, code
+):
+    made = await world.make({"role": "operator", "host": "a"})
+    world.a.faults.hang("find_by_uuid")
+    begun = await made.client.post(path, json=body, headers={"Prefer": "respond-async"})
+    await until(lambda: _is_looked_up(world))
+    await withdraw(world, made.id)
+    world.a.faults.release("find_by_uuid")
+    ended = (await world.admin.get(f"{begun.headers['Location'].removeprefix('/api/v1')}?wait=5")).json()
+    assert (ended["state"], ended["error"]["code"]) == ("failed", code)
+    assert world.a.faults.calls["power"] == 0
+
+
+async def _is_looked_up(world: World) -> bool:
+    return world.a.faults.calls["find_by_uuid"] > 0
+
+
 async def test_one_who_waits_is_ended_like_the_others(world: World, ws: str):
     async with waiting(ws, world.token) as socket:
         [session] = (await world.admin.get("/consoles")).json()

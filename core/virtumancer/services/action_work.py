@@ -23,6 +23,7 @@ def operation_of_action(actions: ActionsService, prepared: PreparedAction, await
             prepared.if_already,
         )
         await running.step(f"asking the host for {prepared.action.name}")
+        running.require_right()  # the host and the store may have taken their time
         if prepared.action.cancellable:
             with running.interruptible():
                 result = await actions.run(again)

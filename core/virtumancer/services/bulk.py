@@ -138,13 +138,17 @@ class _Run:
         """Act on one VM; on record like a request that is about it alone."""
         target = {"host": vm.host, "vm": vm.uuid, "action": self._bulk.action.name}
         async with self._audit.recorded(msgspec.structs.replace(self._act, target=target)):
-            right = self._bulk.action.permission
-            if not self._access().on_vm(right, vm.host, vm.uuid):
-                raise Forbidden(f"this needs the right '{right}' on VM {vm.name!r} of host {vm.host!r}")
+            self._require_right(vm)
             prepared = await self._actions.check(
                 vm.host, SeenUUID(vm.uuid), self._bulk.action.name, self._bulk.params, self._bulk.if_already
             )
+            self._require_right(vm)  # the host may have taken its time
             return "already" if (await self._actions.run(prepared)).already else "ok"
+
+    def _require_right(self, vm: Candidate) -> None:
+        right = self._bulk.action.permission
+        if not self._access().on_vm(right, vm.host, vm.uuid):
+            raise Forbidden(f"this needs the right '{right}' on VM {vm.name!r} of host {vm.host!r}")
 
 
 def _conclude(running: RunningOperation) -> None:
