@@ -22,10 +22,10 @@ async def serve(tmp_path: Path) -> AsyncIterator[Any]:
     async with asyncio.TaskGroup() as tasks:
         servers: list[tuple[Server, asyncio.Task[None]]] = []
 
-        async def start(**flags: Any) -> tuple[str, Any]:
+        async def start(bind: str = "127.0.0.1", **flags: Any) -> tuple[str, Any]:
             config = load_config(None, {}, {"database.url": f"sqlite://{tmp_path}/v.db", "server.auth": "off"} | flags)
             application = await create_app(config, load_plugins(["libvirt"])).__aenter__()
-            listener, started = listen("127.0.0.1", 0), asyncio.Event()
+            listener, started = listen(bind, 0), asyncio.Event()
             server = Server(server_settings(application), started.set)
 
             async def run() -> None:
@@ -35,7 +35,7 @@ async def serve(tmp_path: Path) -> AsyncIterator[Any]:
 
             servers.append((server, tasks.create_task(run())))
             await started.wait()
-            return url_of(config, listener), application
+            return url_of(config, listener).replace("[::]", "127.0.0.1"), application
 
         yield start
         for server, _ in servers:
@@ -68,6 +68,15 @@ async def test_a_client_cannot_forge_where_it_comes_from(serve: Any) -> None:
 
 async def test_a_trusted_proxy_says_where_a_request_comes_from(serve: Any) -> None:
     assert await _address_on_record(serve, **{"server.trusted_proxies": ["127.0.0.0/8"]}) == "203.0.113.9"
+
+
+async def test_a_trusted_proxy_is_known_on_a_socket_for_ipv4_and_ipv6_too(serve: Any) -> None:
+    flags = {"server.trusted_proxies": ["127.0.0.1"], "bind": "::"}
+    assert await _address_on_record(serve, **flags) == "203.0.113.9"
+
+
+async def test_a_client_of_a_socket_for_ipv4_and_ipv6_is_on_record_by_the_address_it_is_known_by(serve: Any) -> None:
+    assert await _address_on_record(serve, bind="::") == "127.0.0.1"
 
 
 async def test_another_proxy_is_not_believed(serve: Any) -> None:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from virtumancer.http.forwarded import as_known_by
 from virtumancer.http.heads import Heads
 from virtumancer.http.patience import NEVER, Drain, Patience
 from virtumancer.http.problems import MEDIA_TYPE
@@ -60,6 +61,7 @@ class BoundedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, unless there are too many; its first request has to come soon."""
         super().connection_made(transport)
+        self.client = as_known_by(self.client)
         self._reading.begin(self.loop.time())
         excess = self._limits.excess(self.connections, self.client[0] if self.client else "")
         if excess:

@@ -1,5 +1,6 @@
 """uvicorn's WebSocket with a shorter way for messages: taken and sent within the call that brought them."""
 
+import asyncio
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +9,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request
 from websockets.protocol import State
 
+from virtumancer.http.forwarded import as_known_by
 from virtumancer.http.patience import Drain
 
 __all__ = ["EXTENSION", "DirectProtocol"]
@@ -25,6 +27,11 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self._seen = False
         self._taker: Callable[[bytes], bool] | None = None
         self._awaited = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the connection over, with its client as the protocol before knew it."""
+        super().connection_made(transport)
+        self.client = as_known_by(self.client)
 
     def handle_connect(self, event: Request) -> None:
         """Begin the application, which finds this protocol in its scope."""

@@ -1,13 +1,13 @@
 """Who a request comes from when a trusted proxy passes it on, and a warning when the proxy does not say."""
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 
 import structlog
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-__all__ = ["ForwardedClient"]
+__all__ = ["ForwardedClient", "as_known_by"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -17,6 +17,17 @@ CLIENT = b"x-forwarded-for"
 PASSED_ON = frozenset({b"x-forwarded-proto", b"x-forwarded-host", b"x-real-ip", b"forwarded", b"via"})
 # Proxies ask these for themselves.
 PROBES = frozenset({"/livez", "/readyz", "/api/v1/health"})
+
+
+def as_known_by(client: tuple[str, int] | None) -> tuple[str, int] | None:
+    """Return a client by the address that people know: a socket for IPv4 and IPv6 shows 192.0.2.1 as ::ffff:192.0.2.1.
+
+    Configurations name the first, and so would not mean this client.
+    """
+    if client is None or not client[0].startswith("::ffff:"):
+        return client
+    mapped = IPv6Address(client[0]).ipv4_mapped
+    return (str(mapped), client[1]) if mapped else client
 
 
 class ForwardedClient:
