@@ -14,9 +14,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from virtumancer.app import Application
 from virtumancer.contracts import ConsoleOffer, Disk, DiskDriver, DiskTarget, HardwareInfo, Route, RouteRequest, VMState
+from virtumancer.http.endpoint import operation_of, texts_of
 from virtumancer.http.openapi import build_document
 from virtumancer.http.openapi.document import TAGS
-from virtumancer.http.operations import operation_of, texts_of
 from virtumancer.http.requests import BodyReader
 from virtumancer.http.routes import add_routes
 from virtumancer.testing import FakeHypervisor

@@ -13,7 +13,7 @@ from tests.http.access_kit import DB, World, bearing
 from tests.http.matrix import ACTIONS, CALLERS, OBJECTS, RULES, TAGS, expected_of, kind_of
 from virtumancer import hookimpl
 from virtumancer.contracts import ActionContext, VMAction, VMRef
-from virtumancer.http.operations import operation_of
+from virtumancer.http.endpoint import operation_of
 from virtumancer.http.requests import BodyReader
 from virtumancer.http.routes import add_routes
 

@@ -7,7 +7,7 @@ from falcon.asgi import Request, Response, WebSocket
 
 from virtumancer.errors import Forbidden, HostNotFound, Unauthenticated, VMNotFound
 from virtumancer.http.borders import SAFE_METHODS
-from virtumancer.http.operations import PUBLIC, SIGNED_IN, Operation, operation_of
+from virtumancer.http.endpoint import PUBLIC, SIGNED_IN, Operation, operation_of
 from virtumancer.services.access import EVERYTHING, PREFIX, Access, Caller, Callers, Right, Tags
 from virtumancer.services.consoles import TicketTerms
 from virtumancer.services.vm_lookup import SeenUUID

@@ -10,9 +10,9 @@ from virtumancer.contracts.lists import VMPage
 from virtumancer.errors import StoreUnavailable
 from virtumancer.http import examples
 from virtumancer.http.access import access_of
+from virtumancer.http.endpoint import Query, operation
 from virtumancer.http.etags import is_known
 from virtumancer.http.lists import LIST_ERRORS, LIST_QUERY, list_query
-from virtumancer.http.operations import Query, operation
 from virtumancer.http.requests import flag_of, send_json, send_stream
 from virtumancer.services.access import Right
 from virtumancer.services.asking import Asked

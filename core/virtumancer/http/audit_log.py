@@ -13,8 +13,8 @@ from virtumancer.contracts.audit import AuditPage, AuditRecord, RecordKind
 from virtumancer.errors import Forbidden, InvalidValue, StoreUnavailable, VirtumancerError
 from virtumancer.http import examples
 from virtumancer.http.access import caller_of
+from virtumancer.http.endpoint import Query, operation
 from virtumancer.http.negotiation import asks_for
-from virtumancer.http.operations import Query, operation
 from virtumancer.http.requests import send_json
 from virtumancer.services.access import Caller, Callers, Right
 from virtumancer.services.audit_reading import AuditReader, AuditWanted

@@ -11,7 +11,7 @@ from virtumancer.http import examples
 from virtumancer.http.access import caller_of
 from virtumancer.http.auditing import act_of
 from virtumancer.http.deferring import Deferring
-from virtumancer.http.operations import SIGNED_IN, Header, operation
+from virtumancer.http.endpoint import SIGNED_IN, Header, operation
 from virtumancer.http.requests import BodyReader
 from virtumancer.services.access import Callers
 from virtumancer.services.bulk import BulkService

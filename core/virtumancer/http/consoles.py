@@ -21,9 +21,9 @@ from virtumancer.errors import (
 from virtumancer.http import examples
 from virtumancer.http.access import access_of, caller_of, permitted_vm
 from virtumancer.http.auditing import act_of
+from virtumancer.http.endpoint import ASKS_VM, SIGNED_IN, Header, Query, operation
 from virtumancer.http.etags import is_known
 from virtumancer.http.lists import LINK, LIST_ERRORS, LIST_QUERY, asked_of, send_list
-from virtumancer.http.operations import ASKS_VM, SIGNED_IN, Header, Query, operation
 from virtumancer.http.requests import BodyReader, flag_of, send_json, send_secret
 from virtumancer.http.sockets import raw_socket
 from virtumancer.services.access import Right

@@ -14,9 +14,9 @@ from virtumancer.contracts import CloseCode, EventPage
 from virtumancer.errors import InvalidValue, StoreUnavailable, VirtumancerError
 from virtumancer.http import examples
 from virtumancer.http.access import caller_of
+from virtumancer.http.endpoint import SIGNED_IN, Query, operation
 from virtumancer.http.negotiation import asks_for
 from virtumancer.http.open_answers import OpenAnswer, open_answer
-from virtumancer.http.operations import SIGNED_IN, Query, operation
 from virtumancer.http.requests import send_json
 from virtumancer.services.access import Caller, Callers
 from virtumancer.services.event_filter import EventFilter, types_of

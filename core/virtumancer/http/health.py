@@ -9,7 +9,7 @@ import virtumancer
 from virtumancer.contracts.answers import FailingPlugin, Health
 from virtumancer.errors import NotReady
 from virtumancer.http.access import access_of
-from virtumancer.http.operations import PUBLIC, operation
+from virtumancer.http.endpoint import PUBLIC, operation
 from virtumancer.http.requests import send_json
 from virtumancer.services.access import Right
 from virtumancer.services.hosts import HostsService

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from virtumancer.contracts import HostDetail, HostKey, HostKeyTrust, ShownHostKey
 from virtumancer.errors import AbilityMissing, Conflict, HostNotFound, InvalidValue, NotFound
 from virtumancer.http import examples
-from virtumancer.http.operations import CONNECTS, operation
+from virtumancer.http.endpoint import CONNECTS, operation
 from virtumancer.http.requests import BodyReader, send_json
 from virtumancer.services.access import Right
 from virtumancer.services.host_keys import HostKeysService

@@ -22,9 +22,9 @@ from virtumancer.errors import (
 from virtumancer.http import examples
 from virtumancer.http.access import access_of
 from virtumancer.http.deferring import Deferring, prefers_async
+from virtumancer.http.endpoint import ASKS_HOST, CONNECTS, Header, operation
 from virtumancer.http.etags import as_known
 from virtumancer.http.lists import LINK, LIST_ERRORS, LIST_QUERY, asked_of, send_list
-from virtumancer.http.operations import ASKS_HOST, CONNECTS, Header, operation
 from virtumancer.http.requests import BodyReader, send_json
 from virtumancer.services.access import Right
 from virtumancer.services.collecting import CollectorRunner

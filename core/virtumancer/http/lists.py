@@ -9,7 +9,7 @@ from falcon.asgi import Request, Response
 from msgspec import Meta
 
 from virtumancer.errors import InvalidFilter, InvalidValue
-from virtumancer.http.operations import Errors, Header, Query
+from virtumancer.http.endpoint import Errors, Header, Query
 from virtumancer.http.requests import send_json
 from virtumancer.services.asking import MAX_LIMIT, Asked, ListQuery, ListShape
 

@@ -10,8 +10,8 @@ from virtumancer.contracts import Metadata
 from virtumancer.errors import Forbidden, HostNotFound, InvalidValue, PreconditionFailed, StoreUnavailable, VMNotFound
 from virtumancer.http import examples
 from virtumancer.http.access import caller_of
+from virtumancer.http.endpoint import Header, operation
 from virtumancer.http.etags import is_known, wanted_tags
-from virtumancer.http.operations import Header, operation
 from virtumancer.http.requests import BodyReader, send_json
 from virtumancer.services.access import TAG, Right
 from virtumancer.services.hosts import HostsService

@@ -9,7 +9,7 @@ from falcon.asgi import Request, Response
 
 from virtumancer.errors import NotFound, SignInFailed, TooManyAttempts
 from virtumancer.http.access import caller_of
-from virtumancer.http.operations import PUBLIC, Header, Query, operation
+from virtumancer.http.endpoint import PUBLIC, Header, Query, operation
 from virtumancer.http.problems import request_id
 from virtumancer.http.session import has_session, set_cookie
 from virtumancer.services.access import SignIn, Visit

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from virtumancer.contracts import StaticFiles
-from virtumancer.http.operations import PUBLIC
+from virtumancer.http.endpoint import PUBLIC
 from virtumancer.http.plugin_files import FolderResource
 
 __all__ = ["own_pages"]

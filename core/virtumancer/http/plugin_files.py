@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from virtumancer.contracts import StaticFiles
 from virtumancer.errors import NotFound, TooLarge
+from virtumancer.http.endpoint import SIGNED_IN
 from virtumancer.http.etags import is_known
-from virtumancer.http.operations import SIGNED_IN
 from virtumancer.http.security_headers import PAGE_POLICY
 
 __all__ = ["FolderResource"]

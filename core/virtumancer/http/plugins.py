@@ -5,8 +5,8 @@ from falcon.asgi import Request, Response
 from virtumancer.contracts import PluginInfo
 from virtumancer.errors import PluginNotFound
 from virtumancer.http import examples
+from virtumancer.http.endpoint import operation
 from virtumancer.http.lists import LINK, LIST_ERRORS, LIST_QUERY, asked_of, send_list
-from virtumancer.http.operations import operation
 from virtumancer.http.requests import send_json
 from virtumancer.services.access import Right
 from virtumancer.services.list_shapes import plugins_shape

@@ -10,8 +10,8 @@ from virtumancer.contracts import OperationInfo, OperationState
 from virtumancer.errors import InvalidValue, NotCancellable, OperationNotFound, StoreUnavailable
 from virtumancer.http import examples
 from virtumancer.http.access import caller_of
+from virtumancer.http.endpoint import SIGNED_IN, Query, operation
 from virtumancer.http.lists import LINK, LIST_ERRORS, LIST_QUERY, Limit, asked_of, send_page
-from virtumancer.http.operations import SIGNED_IN, Query, operation
 from virtumancer.http.requests import send_json
 from virtumancer.services.access import Callers
 from virtumancer.services.list_shapes import operations_shape

@@ -8,7 +8,7 @@ from virtumancer.contracts import Timestamp
 from virtumancer.errors import Conflict, InvalidValue, TooManyAttempts, Unauthenticated
 from virtumancer.http import examples
 from virtumancer.http.access import COOKIE, caller_of
-from virtumancer.http.operations import PUBLIC, SIGNED_IN, operation
+from virtumancer.http.endpoint import PUBLIC, SIGNED_IN, operation
 from virtumancer.http.problems import request_id
 from virtumancer.http.requests import BodyReader, send_json, send_secret
 from virtumancer.services.access import Callers, NewLink, NewWebSession, SignIn, Visit

@@ -11,9 +11,9 @@ from virtumancer.contracts.access import Me
 from virtumancer.errors import Conflict, Forbidden, InvalidValue, NotFound, PreconditionFailed
 from virtumancer.http import examples
 from virtumancer.http.access import caller_of
+from virtumancer.http.endpoint import SIGNED_IN, Header, operation
 from virtumancer.http.etags import as_known
 from virtumancer.http.lists import LINK, LIST_ERRORS, LIST_QUERY, asked_of, send_list
-from virtumancer.http.operations import SIGNED_IN, Header, operation
 from virtumancer.http.requests import BodyReader, send_json, send_secret
 from virtumancer.services.access import Grant, NewToken, Right, TokenInfo, Tokens
 from virtumancer.services.list_shapes import tokens_shape

@@ -10,9 +10,9 @@ from msgspec import Meta, Struct
 from virtumancer.errors import Conflict, Forbidden, InvalidValue, NotFound, PreconditionFailed, TooManyAttempts
 from virtumancer.http import examples
 from virtumancer.http.access import caller_of
+from virtumancer.http.endpoint import SIGNED_IN, Header, operation
 from virtumancer.http.etags import as_known
 from virtumancer.http.lists import LINK, LIST_ERRORS, LIST_QUERY, asked_of, send_list
-from virtumancer.http.operations import SIGNED_IN, Header, operation
 from virtumancer.http.requests import BodyReader, send_json
 from virtumancer.services.access import Grant, Right, SignIn, UserInfo, Users
 from virtumancer.services.list_shapes import users_shape

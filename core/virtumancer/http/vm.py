@@ -12,7 +12,7 @@ from virtumancer.errors import InvalidValue, StoreUnavailable
 from virtumancer.http import examples
 from virtumancer.http.access import access_of
 from virtumancer.http.consoles import console_of
-from virtumancer.http.operations import ASKS_VM, Query, operation
+from virtumancer.http.endpoint import ASKS_VM, Query, operation
 from virtumancer.http.requests import flag_of, send_json
 from virtumancer.services.access import Access, Right
 from virtumancer.services.consoles import ConsolesService

@@ -24,9 +24,9 @@ from virtumancer.errors import (
 from virtumancer.http import examples
 from virtumancer.http.access import access_of, caller_of
 from virtumancer.http.deferring import Deferring, prefers_async
+from virtumancer.http.endpoint import ASKS_HOST, ASKS_VM, Query, operation
 from virtumancer.http.etags import is_known
 from virtumancer.http.lists import LINK, LIST_ERRORS, LIST_QUERY, asked_of, list_query, send_list
-from virtumancer.http.operations import ASKS_HOST, ASKS_VM, Query, operation
 from virtumancer.http.requests import BodyReader, send_json
 from virtumancer.services.access import Callers, Right
 from virtumancer.services.action_work import operation_of_action

@@ -7,7 +7,7 @@ from virtumancer.contracts.access import WebSessionInfo
 from virtumancer.errors import Forbidden, NotFound
 from virtumancer.http import examples
 from virtumancer.http.access import caller_of
-from virtumancer.http.operations import operation
+from virtumancer.http.endpoint import operation
 from virtumancer.http.requests import send_json
 from virtumancer.services.access import Right, WebSessions
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 from virtumancer.contracts import CloseCode, EventType, VMStats
 from virtumancer.errors import VirtumancerError
 from virtumancer.http.access import caller_of, permitted_vm
-from virtumancer.http.operations import SIGNED_IN, operation
+from virtumancer.http.endpoint import SIGNED_IN, operation
 from virtumancer.services.access import Caller, Callers, Right
 from virtumancer.services.event_filter import may_see
 from virtumancer.services.event_log import EventLog

@@ -7,9 +7,9 @@ import msgspec
 from msgspec import Struct
 
 from virtumancer import errors
+from virtumancer.http.endpoint import PUBLIC, SIGNED_IN, Operation
 from virtumancer.http.openapi.answers import ProblemAnswers
 from virtumancer.http.openapi.components import Components
-from virtumancer.http.operations import PUBLIC, SIGNED_IN, Operation
 
 __all__ = ["PARAMETERS", "OperationWriter", "Texts", "json_body", "plain_path"]
 

@@ -10,9 +10,9 @@ from msgspec import structs
 from virtumancer import errors
 from virtumancer.contracts import CloseCode, ConsoleTransport, PluginState, Route, VMAction
 from virtumancer.http.consoles import ConsoleSocket
+from virtumancer.http.endpoint import Operation, operation_of, texts_of
 from virtumancer.http.openapi.components import Components
 from virtumancer.http.openapi.operation_objects import OperationWriter, Texts
-from virtumancer.http.operations import Operation, operation_of, texts_of
 from virtumancer.http.vms import VMActionResource
 from virtumancer.plugins import Plugins
 from virtumancer.services.access import Right

@@ -11,9 +11,9 @@ from falcon.asgi import Request, Response
 from msgspec import Struct
 
 from virtumancer.http.access import access_of
+from virtumancer.http.endpoint import SIGNED_IN, operation
 from virtumancer.http.etags import is_known
 from virtumancer.http.openapi.document import build_document
-from virtumancer.http.operations import SIGNED_IN, operation
 from virtumancer.http.requests import send_json
 from virtumancer.plugins import Plugins
 from virtumancer.services.access import ANY_RIGHT

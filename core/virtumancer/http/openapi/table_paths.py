@@ -5,8 +5,8 @@ from typing import Any
 
 from msgspec import Struct, structs
 
+from virtumancer.http.endpoint import Operation, operation_of, texts_of
 from virtumancer.http.openapi.operation_objects import OperationWriter, Texts, plain_path
-from virtumancer.http.operations import Operation, operation_of, texts_of
 
 __all__ = ["TableEntry", "entries", "table_paths"]
 
