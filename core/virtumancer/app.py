@@ -15,6 +15,7 @@ from virtumancer.http.access import Gate
 from virtumancer.http.auditing import Auditing
 from virtumancer.http.borders import Borders
 from virtumancer.http.compression import Compression
+from virtumancer.http.deferring import Deferring
 from virtumancer.http.etags import ETags
 from virtumancer.http.head import with_head
 from virtumancer.http.idempotent import Idempotent
@@ -22,7 +23,7 @@ from virtumancer.http.open_answers import with_open_answers
 from virtumancer.http.own_pages import own_pages
 from virtumancer.http.paths import keep_segments
 from virtumancer.http.requests import BodyReader, RequestLog
-from virtumancer.http.routes import Services, add_routes
+from virtumancer.http.routes import Services, add_routes, mount, reserved_names
 from virtumancer.http.security_headers import SecurityHeaders
 from virtumancer.http.sockets import with_raw_sockets
 from virtumancer.http.starting import Starting
@@ -81,14 +82,16 @@ from virtumancer.store import (
     WebSessionsRepository,
 )
 
-__all__ = ["Application", "create_app"]
+__all__ = ["Application", "create_app", "reserved_names"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
 def create_app(config: Config, plugins: Plugins | None = None) -> "Application":
     """Build the application; `plugins` are the installed ones unless given."""
-    return Application(config, load_configured_plugins(config.plugins) if plugins is None else plugins)
+    return Application(
+        config, load_configured_plugins(config.plugins, reserved_names()) if plugins is None else plugins
+    )
 
 
 class Application:
@@ -240,27 +243,29 @@ class Application:
         consoles = ConsolesService(hosts, vms, plugins.consoles, tickets, self._limits(), bus, health, self._may_have)
         screenshots = ScreenshotsService(hosts, vms, config.consoles.screenshot_interval)
         services = Services(
-            hosts,
-            HostKeysService(hosts, dialler, hosts_store),
-            vms,
-            all_vms,
-            live_stats,
-            collectors,
-            consoles,
-            screenshots,
-            tuple(plugins.consoles),
-            self._events,
-            health,
-            plugins,
-            self._audit,
-            AuditReader(self._audit_store),
-            self._callers,
-            SignIn(self._callers, self._audit, self._oidc),
-            actions,
-            operations,
-            BulkService(hosts, all_vms, actions, self._audit),
-            metadata,
-            Readiness(StoreProbe(self._database, self._processes_store, self._processes.own), hosts, health),
+            hosts=hosts,
+            host_keys=HostKeysService(hosts, dialler, hosts_store),
+            vms=vms,
+            all_vms=all_vms,
+            live_stats=live_stats,
+            collectors=collectors,
+            consoles=consoles,
+            screenshots=screenshots,
+            events=self._events,
+            plugins=health,
+            provided=plugins,
+            audit=self._audit,
+            audit_reader=AuditReader(self._audit_store),
+            callers=self._callers,
+            sign_in=SignIn(self._callers, self._audit, self._oidc),
+            actions=actions,
+            operations=operations,
+            bulk=BulkService(hosts, all_vms, actions, self._audit),
+            metadata=metadata,
+            readiness=Readiness(StoreProbe(self._database, self._processes_store, self._processes.own), hosts, health),
+            bodies=BodyReader(config.server.max_body),
+            deferring=Deferring(operations, self._callers),
+            asked=config.server.auth == "token",
         )
         return hosts, services
 
@@ -281,9 +286,8 @@ class Application:
     def _build_http(self, services: Services) -> falcon.asgi.App[Any, Any]:
         server = self.config.server
         borders = Borders(server.bind, server.allowed_hosts, server.allowed_origins)
-        bodies = BodyReader(server.max_body)
         headers = SecurityHeaders(tls=server.tls_cert is not None)
-        gate = Gate(self._callers if server.auth == "token" else None, services.vms)
+        gate = Gate(self._callers if services.asked else None, services.vms)
         app: falcon.asgi.App[Any, Any] = falcon.asgi.App(
             middleware=[
                 RequestLog(),
@@ -293,7 +297,7 @@ class Application:
                 borders,
                 self._starting,
                 gate,
-                Idempotent(self._idempotency, bodies),
+                Idempotent(self._idempotency, services.bodies),
                 Auditing(self._audit),
                 _Lifespan(self),
             ]
@@ -302,9 +306,8 @@ class Application:
             shown = "ETag, Idempotent-Replayed, Link, Location, Preference-Applied, Retry-After, X-Request-Id"
             app.add_middleware(falcon.CORSMiddleware(allow_origins=server.allowed_origins, expose_headers=shown))
         problems.install(app)
-        add_routes(app, services, bodies, asked=server.auth == "token")
-        for path, page in own_pages():
-            app.add_route(path, page)
+        add_routes(app, services)
+        mount(app, own_pages())
         return app
 
 

@@ -1,5 +1,6 @@
 """Plugins made on the spot, and loading them."""
 
+from collections.abc import Collection
 from types import ModuleType
 from typing import Any
 
@@ -25,9 +26,16 @@ def plugin(**members: object) -> ModuleType:
     return module
 
 
-def load(tables: dict[str, dict[str, Any]] | None = None, timeout: float = 10.0, **plugins: ModuleType) -> Plugins:
+def load(
+    tables: dict[str, dict[str, Any]] | None = None,
+    timeout: float = 10.0,
+    reserved: Collection[str] = (),
+    **plugins: ModuleType,
+) -> Plugins:
     """Load these plugins by name, beside the built-in ones that need nothing."""
-    return load_plugins(disabled=["libvirt", "power"], extra=plugins, tables=tables, load_timeout=timeout)
+    return load_plugins(
+        disabled=["libvirt", "power"], extra=plugins, tables=tables, load_timeout=timeout, reserved=reserved
+    )
 
 
 def info(plugins: Plugins, name: str) -> PluginInfo:

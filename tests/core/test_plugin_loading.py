@@ -236,7 +236,9 @@ def test_a_transport_that_could_not_be_a_route_is_refused(members: dict[str, str
 
     bad = type("Bad", (ConsoleTransport,), {"open": open, **members})
 
-    assert reason in info(load(bad=plugin(virtumancer_console_transports=lambda: [bad])), "bad").reason
+    loaded = load(reserved={"stats"}, bad=plugin(virtumancer_console_transports=lambda: [bad]))
+
+    assert reason in info(loaded, "bad").reason
 
 
 @pytest.mark.parametrize(

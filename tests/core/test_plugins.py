@@ -186,7 +186,7 @@ def test_a_plugin_may_say_which_contracts_it_needs(needs: object, state: str) ->
 
 @pytest.mark.parametrize("name", ["stats", "console", "a/b", "", "Wave", "../x"])
 def test_an_action_name_that_cannot_be_a_route_is_refused(name: str) -> None:
-    refused = info(load(bad=plugin(virtumancer_vm_actions=lambda: [action(name)])), "bad")
+    refused = info(load(reserved={"stats"}, bad=plugin(virtumancer_vm_actions=lambda: [action(name)])), "bad")
     assert (refused.state, refused.phase) == ("failed", "register")
     assert repr(name) in refused.reason
 
@@ -224,5 +224,5 @@ def test_a_misspelt_name_in_the_configuration_is_told(capsys: pytest.CaptureFixt
 
 
 def test_the_configuration_decides_what_is_loaded() -> None:
-    plugins = load_configured_plugins(PluginsConfig(disabled=("vnc",), allowed=("vnc", "power"), safe_mode=True))
+    plugins = load_configured_plugins(PluginsConfig(disabled=("vnc",), allowed=("vnc", "power"), safe_mode=True), ())
     assert {i.name for i in plugins.infos if i.state is PluginState.ACTIVE} == {"power"}

@@ -1,10 +1,9 @@
 """The HTTP reference names every route, error code and message of the socket, and no other."""
 
 import re
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
+from msgspec import structs
 from virtumancer_reference import PARTS
 from virtumancer_reference.error_codes import error_codes, problems
 from virtumancer_reference.objects import OBJECTS
@@ -12,40 +11,19 @@ from virtumancer_reference.objects import OBJECTS
 from tests.docs.pages import page
 from virtumancer.errors import UsageError
 from virtumancer.http import ws
-from virtumancer.http.routes import Services, add_routes
+from virtumancer.http.api_paths import VM_PATH
+from virtumancer.http.consoles import ConsoleSocket
+from virtumancer.http.endpoint import WEBSOCKET, endpoints_of
+from virtumancer.http.routes import core_endpoints
 
 BUILT_IN_SUFFIXES = ("console", "spice", "serial")
-METHODS = {
-    "on_get": "GET",
-    "on_post": "POST",
-    "on_put": "PUT",
-    "on_patch": "PATCH",
-    "on_delete": "DELETE",
-    "on_websocket": "GET",
-}
-
-
-class RouteList:
-    """Takes routes as an application does, and keeps them as they are documented."""
-
-    def __init__(self) -> None:
-        self.router_options = SimpleNamespace(converters={})
-        self.routes: set[str] = set()
-
-    def add_route(self, path: str, resource: object) -> None:
-        plain = path.replace(":segment", "")
-        self.routes |= {f"{method} {plain}" for name, method in METHODS.items() if hasattr(resource, name)}
+OPENED = endpoints_of(ConsoleSocket)[WEBSOCKET]
 
 
 @pytest.fixture
 def routes() -> set[str]:
-    listed: Any = RouteList()
-    nothing: Any = SimpleNamespace(**dict.fromkeys(Services.__struct_fields__))
-    nothing.console_suffixes = BUILT_IN_SUFFIXES
-    nothing.provided = SimpleNamespace(routes={})
-    nothing.callers = SimpleNamespace(tokens=None, users=None, sessions=None)
-    add_routes(listed, nothing, nothing, asked=True)
-    return listed.routes
+    records = [*core_endpoints(), *(structs.replace(OPENED, path=VM_PATH / suffix) for suffix in BUILT_IN_SUFFIXES)]
+    return {f"{record.verb} {path}" for record in records for path in (record.path, *record.also_at)}
 
 
 def test_every_route_has_a_section_and_every_section_a_route(routes: set[str]) -> None:

@@ -26,6 +26,7 @@ from virtumancer.contracts import (
     VMRef,
     VMState,
 )
+from virtumancer.http.routes import reserved_names
 from virtumancer.plugins import load_plugins
 from virtumancer.server import Server, listen, server_settings, url_of
 from virtumancer.services.access import Callers
@@ -83,7 +84,9 @@ class World:
             "sessions.stats_interval": 0.05,
         }
         extra = {"fake": fake_plugin(self.a, self.b), "extras": _extras(), **(plugins or {})}
-        loaded = load_plugins(["libvirt", "vnc", "spice", "serial"], extra=extra, tables=tables)
+        loaded = load_plugins(
+            ["libvirt", "vnc", "spice", "serial"], extra=extra, tables=tables, reserved=reserved_names()
+        )
         self.application: Application = create_app(load_config(None, {"HOME": str(folder)}, settings | flags), loaded)
         self._clients: list[httpx2.AsyncClient] = []
         self.token = ""

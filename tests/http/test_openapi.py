@@ -14,10 +14,10 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from virtumancer.app import Application
 from virtumancer.contracts import ConsoleOffer, Disk, DiskDriver, DiskTarget, HardwareInfo, Route, RouteRequest, VMState
-from virtumancer.http.endpoint import operation_of, texts_of
+from virtumancer.http.api_paths import plain_path
+from virtumancer.http.endpoint import endpoints_of
 from virtumancer.http.openapi import build_document
 from virtumancer.http.openapi.document import TAGS
-from virtumancer.http.requests import BodyReader
 from virtumancer.http.routes import add_routes
 from virtumancer.testing import FakeHypervisor
 
@@ -51,7 +51,7 @@ class Recording(falcon.asgi.App[Any, Any]):
 @pytest.fixture
 def mounted(application: Application) -> Recording:
     recording = Recording()
-    add_routes(recording, application._services, BodyReader(1024), asked=True)
+    add_routes(recording, application._services)
     return recording
 
 
@@ -138,9 +138,9 @@ async def test_every_route_of_a_plugin_is_in_the_document_and_the_other_way_roun
     )
     provided = structs.replace(application.plugins, routes={"disks": routes})
     recording = Recording()
-    add_routes(recording, structs.replace(application._services, provided=provided), BodyReader(1024), asked=True)
+    add_routes(recording, structs.replace(application._services, provided=provided))
 
-    document = build_document(recording.mounted, provided)
+    document = build_document(recording.mounted.values(), provided)
 
     ours = "/api/v1/plugins/disks/"
     documented = {(method, path) for method, path, _ in operations(document) if path.startswith(ours)}
@@ -150,18 +150,49 @@ async def test_every_route_of_a_plugin_is_in_the_document_and_the_other_way_roun
 
 def test_every_responder_says_what_it_is(mounted: Recording) -> None:
     responders = [
-        getattr(resource, f"on_{method}")
+        (resource, method.upper())
         for resource in mounted.mounted.values()
         for method in METHODS
         if hasattr(resource, f"on_{method}")
     ]
 
     assert len(responders) > 20
-    for responder in responders:
-        assert operation_of(responder), responder
-        summary, _ = texts_of(responder)
-        assert 0 < len(summary) < 110, responder
-        assert "\n" not in summary
+    for resource, method in responders:
+        record = endpoints_of(resource)[method]
+        assert 0 < len(record.summary) < 110, record.name
+        assert "\n" not in record.summary
+
+
+def test_every_path_parameter_is_described_and_called_after_one_thing(mounted: Recording) -> None:
+    found = {
+        parameter
+        for resource in mounted.mounted.values()
+        for record in endpoints_of(resource).values()
+        if not record.expanded
+        for parameter in record.path.parameters
+    }
+
+    assert [parameter for parameter in found if not parameter.description] == []
+    components = [parameter.component or parameter.name for parameter in found]
+    assert len(set(components)) == len(components) > 5
+
+
+def test_the_audit_log_names_a_route_as_its_record_does(mounted: Recording) -> None:
+    for template, resource in mounted.mounted.items():
+        assert plain_path(template) in {
+            str(path) for record in endpoints_of(resource).values() for path in (record.path, *record.also_at)
+        }
+
+
+async def test_sessions_of_browsers_and_of_consoles_are_told_apart(document: dict[str, Any]) -> None:
+    def described(path: str) -> str:
+        reference = document["paths"][path]["delete"]["parameters"][0]["$ref"]
+        parameter: dict[str, str] = document["components"]["parameters"][reference.rpartition("/")[2]]
+        assert parameter["name"] == "session"
+        return parameter["description"]
+
+    assert described("/api/v1/sessions/{session}") == "The id of a browser's session."
+    assert described("/api/v1/consoles/{session}") == "The id of a console session."
 
 
 async def test_every_operation_can_become_a_method_of_a_client(document: dict[str, Any]) -> None:

@@ -13,8 +13,8 @@ from tests.http.access_kit import DB, World, bearing
 from tests.http.matrix import ACTIONS, CALLERS, OBJECTS, RULES, TAGS, expected_of, kind_of
 from virtumancer import hookimpl
 from virtumancer.contracts import ActionContext, VMAction, VMRef
-from virtumancer.http.endpoint import operation_of
-from virtumancer.http.requests import BodyReader
+from virtumancer.http.api_paths import plain_path
+from virtumancer.http.endpoint import endpoints_of
 from virtumancer.http.routes import add_routes
 
 METHODS = ("get", "post", "put", "patch", "delete", "websocket")
@@ -55,7 +55,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 def _table(world: World) -> dict[str, object]:
     table: Any = Table()
-    add_routes(table, world.application._services, BodyReader(1024), asked=True)
+    add_routes(table, world.application._services)
     routes: dict[str, object] = table.routes
     return routes
 
@@ -64,12 +64,11 @@ async def test_every_route_has_a_rule_here_and_in_the_code(world: World) -> None
     found = {}
     for path, resource in _table(world).items():
         for method in METHODS:
-            responder = getattr(resource, f"on_{method}", None)
-            if responder is not None:
-                operation = operation_of(responder)
-                right = operation.right if operation else None
+            if hasattr(resource, f"on_{method}"):
+                record = endpoints_of(resource).get(method.upper())
+                right = record.right if record else None
                 tells = hasattr(resource, "right_for")
-                found[f"{method.upper()} {path.replace(':segment', '')}"] = right is not None or tells
+                found[f"{method.upper()} {plain_path(path)}"] = right is not None or tells
 
     assert sorted(found) == sorted(RULES)
     assert [route for route, ruled in found.items() if not ruled] == []

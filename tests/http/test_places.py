@@ -1,31 +1,22 @@
 """The core's routes stay its own: a plugin that wants one of their names is refused, and told which."""
 
+import ast
+import re
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import Any
+from types import ModuleType
 
 import pytest
 
+import virtumancer
 from tests.core.plugin_kit import action, info, load, plugin
 from tests.http.access_kit import WEB, Plain, World
-from virtumancer.http import routes
-from virtumancer.http.requests import BodyReader
-from virtumancer.plugins import places
+from virtumancer.api_base import API_BASE
+from virtumancer.app import create_app
+from virtumancer.config import load_config
+from virtumancer.http.routes import reserved_names
 
 Claim = Callable[[str], ModuleType]
-VM = "/api/v1/hosts/{host:segment}/vms/{vm:segment}/"
-
-
-class Table:
-    """Takes routes as an application does."""
-
-    def __init__(self) -> None:
-        self.router_options = SimpleNamespace(converters={})
-        self.paths: list[str] = []
-
-    def add_route(self, path: str, resource: object) -> None:
-        self.paths.append(path)
 
 
 def transport(suffix: str) -> ModuleType:
@@ -37,18 +28,23 @@ def acting(name: str) -> ModuleType:
     return plugin(virtumancer_vm_actions=lambda: [action(name)])
 
 
-async def test_no_plugin_takes_a_name_that_the_core_has_below_a_vm(tmp_path: Path) -> None:
-    async with World(tmp_path) as world:
-        table: Any = Table()
-        routes.add_routes(table, world.application._services, BodyReader(1024), asked=True)
-        below = [path.removeprefix(VM).partition("/")[0] for path in table.paths if path.startswith(VM)]
-    own = {segment for segment in below if not segment.startswith("{")} - {Plain.suffix}
-    assert {"actions", "metadata", "stats"} <= own
-    for segment in sorted(own):
+def test_the_names_that_no_plugin_takes_are_those_of_our_routes_below_a_vm() -> None:
+    assert reserved_names() == {"actions", "consoles", "hardware", "metadata", "screenshot", "stats"}
+
+
+def test_no_plugin_takes_a_name_that_the_core_has_below_a_vm() -> None:
+    for segment in sorted(reserved_names()):
         for claim in (transport(segment), acting(segment)):
-            refused = info(load(claimer=claim), "claimer")
+            refused = info(load(reserved=reserved_names(), claimer=claim), "claimer")
             assert (refused.state, refused.phase) == ("failed", "register"), segment
             assert repr(segment) in refused.reason
+
+
+async def test_a_vm_links_to_every_route_below_it(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        links = (await world.admin.get(f"/hosts/a/vms/{WEB}")).json()["links"]
+
+    assert set(links) == {"self", "host"} | reserved_names()
 
 
 async def test_metadata_stay_metadata_beside_plugins_that_want_their_place(tmp_path: Path) -> None:
@@ -62,12 +58,23 @@ async def test_metadata_stay_metadata_beside_plugins_that_want_their_place(tmp_p
         }
 
 
-async def test_a_route_below_a_vm_that_is_not_in_the_list_is_not_mounted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(routes, "BELOW_VM", places.BELOW_VM - {"metadata"})
-    with pytest.raises(RuntimeError, match="metadata"):
-        World(tmp_path)
+def test_a_console_that_was_let_in_at_a_path_of_the_core_is_not_mounted(tmp_path: Path) -> None:
+    unchecked = load(reserved=(), claimer=transport("metadata"))
+    assert info(unchecked, "claimer").state == "active"
+    config = load_config(None, {"HOME": str(tmp_path)}, {})
+    with pytest.raises(RuntimeError, match=re.escape("/vms/{vm}/metadata")):
+        create_app(config, unchecked)
+
+
+def test_the_api_is_at_one_place_that_the_code_names_once() -> None:
+    named = [
+        file.name
+        for file in Path(virtumancer.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and str(node.value).startswith(API_BASE)
+    ]
+
+    assert named == ["api_base.py"]
 
 
 @pytest.mark.parametrize(("one", "two"), [(acting, transport), (transport, acting)])

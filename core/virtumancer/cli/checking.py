@@ -28,6 +28,7 @@ def check_config(*, config: ConfigFile = None) -> None:
     The exit code is 2 when something is wrong in the configuration, 1 when a plugin's own test of it fails.
     """
     # Loading plugins imports all they need, which `--help` should not wait for.
+    from virtumancer.http.routes import reserved_names  # noqa: PLC0415
     from virtumancer.plugins import load_configured_plugins  # noqa: PLC0415
     from virtumancer.services.access import BUILT_IN, GroupGrants  # noqa: PLC0415
     from virtumancer.services.oidc import oidc_login  # noqa: PLC0415
@@ -36,7 +37,7 @@ def check_config(*, config: ConfigFile = None) -> None:
     log_quietly(settings)
     groups = [GroupGrants("access.groups", settings.access.groups), GroupGrants("oidc.roles", settings.oidc.roles)]
     oidc_login(settings.oidc)
-    plugins = load_configured_plugins(settings.plugins)
+    plugins = load_configured_plugins(settings.plugins, reserved_names())
     known = BUILT_IN | plugins.rights()
     misspelt = [complaint for table in groups for complaint in table.misspelt(known)]
     wrong = [f"plugin {info.name}: {info.reason}" for info in plugins.infos if info.phase == "configure"]

@@ -44,11 +44,12 @@ def check(
     Actions, collectors and consoles are tested on a hypervisor in memory, drivers on the host of --uri. The exit code
     is 1 when a sentence of a suite is not true.
     """
+    from virtumancer.http.routes import reserved_names  # noqa: PLC0415
     from virtumancer.plugins import load_configured_plugins  # noqa: PLC0415 - `--help` should not wait for it
 
     settings = load_config(config, os.environ, {})
     log_quietly(settings)
-    subjects = _subjects(name, load_configured_plugins(settings.plugins))
+    subjects = _subjects(name, load_configured_plugins(settings.plugins, reserved_names()))
     try:
         from virtumancer.testing.checking import Reach, check  # noqa: PLC0415
     except ModuleNotFoundError as error:

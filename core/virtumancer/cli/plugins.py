@@ -25,6 +25,7 @@ def plugins(
 ) -> None:
     """List the plugins: state, what they provide, and why one is not used."""
     # Loading plugins imports all they need, which `--help` should not wait for.
+    from virtumancer.http.routes import reserved_names  # noqa: PLC0415
     from virtumancer.plugins import load_configured_plugins  # noqa: PLC0415
     from virtumancer.plugins.candidates import find_candidates  # noqa: PLC0415
     from virtumancer.plugins.lock import lock_of, write_lock  # noqa: PLC0415
@@ -33,7 +34,7 @@ def plugins(
     log_quietly(settings)
     # A new lock is about what is installed, not about what an earlier one lets in.
     wanted = msgspec.structs.replace(settings.plugins, lock=None) if lock else settings.plugins
-    loaded = load_configured_plugins(wanted)
+    loaded = load_configured_plugins(wanted, reserved_names())
     infos = loaded.infos
     for doubt in loaded.doubts:
         sys.stderr.write(f"virtumancer: warning: {doubt}\n")

@@ -6,13 +6,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from cyclopts import Parameter
 
+from virtumancer.api_base import API_BASE
 from virtumancer.cli.finding import HERE, Server, connected
 from virtumancer.cli.tables import say_json
 from virtumancer.errors import UsageError
 
 __all__ = ["api", "openapi"]
-
-BASE = "/api/v1"
 
 
 async def api(
@@ -28,7 +27,7 @@ async def api(
     """Send a request to the API, as to the route of a plugin, and print the JSON that it answers."""
     body = _body(data)
     async with connected(server) as client:
-        answer = await client.server.call(method, "/" + path.removeprefix(BASE).lstrip("/"), body)
+        answer = await client.server.call(method, "/" + path.removeprefix(API_BASE).lstrip("/"), body)
     if isinstance(answer, bytes):
         sys.stdout.buffer.write(answer)
     elif answer is not None:

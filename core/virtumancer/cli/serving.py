@@ -10,6 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from virtumancer import __version__
+from virtumancer.api_base import API_BASE
 from virtumancer.cli.options import ConfigFile
 from virtumancer.cli.output import say
 from virtumancer.config import Config, config_file, load_config, local_server
@@ -96,11 +97,11 @@ def _function(settings: Config, url: str, own: Path | None) -> str:
     token = f'--oauth2-bearer "$(cat {shlex.quote(str(file))})" ' if file else ""
     if own is None:
         token = token if url.startswith("https:") else ""
-        return f'api() {{ curl -s {token}"{url}/api/v1$@"; }}'
+        return f'api() {{ curl -s {token}"{url}{API_BASE}$@"; }}'
     socket, folder = str(own), ""
     if len(os.fsencode(socket)) > LONGEST_SOCKET:
         socket, folder = f"/proc/self/fd/3/{own.name}", f" 3< {shlex.quote(str(own.parent))}"
-    return f'api() {{ curl -s --unix-socket {shlex.quote(socket)} {token}"http://localhost/api/v1$@"{folder}; }}'
+    return f'api() {{ curl -s --unix-socket {shlex.quote(socket)} {token}"http://localhost{API_BASE}$@"{folder}; }}'
 
 
 def _browser(settings: Config, url: str, link: str) -> list[str]:

@@ -13,6 +13,7 @@ import httpx2
 import msgspec
 from msgspec import Struct
 
+from virtumancer.api_base import API_BASE
 from virtumancer.client.problems import ServerUnreachable, UnexpectedAnswer, error_of_answer
 from virtumancer.client.retrying import Attempts, Retries
 from virtumancer.errors import UsageError, VirtumancerError
@@ -20,7 +21,6 @@ from virtumancer.errors import UsageError, VirtumancerError
 __all__ = ["RESPOND_ASYNC", "Endpoint", "Outgoing", "Transport", "decoded", "path_of"]
 
 T = TypeVar("T")
-BASE = "/api/v1"
 UNIX = "unix:"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 RESPOND_ASYNC = {"Prefer": "respond-async"}
@@ -50,7 +50,7 @@ class Endpoint(Struct, frozen=True):
     @property
     def base(self) -> str:
         """What the URLs of requests begin with. Raises `UsageError`."""
-        return f"http://localhost{BASE}" if self.socket else _checked(self.url) + BASE
+        return f"http://localhost{API_BASE}" if self.socket else _checked(self.url) + API_BASE
 
     def __str__(self) -> str:
         return f"{UNIX}{os.path.realpath(self.socket)}" if self.socket else self.url
@@ -205,4 +205,4 @@ def _checked(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise UsageError(f"{url!r} is no URL of a server; write it as https://NAME, http://127.0.0.1:8890 or unix:PATH")
-    return url.rstrip("/").removesuffix(BASE)
+    return url.rstrip("/").removesuffix(API_BASE)

@@ -6,8 +6,9 @@ from typing import Any, Protocol, runtime_checkable
 from falcon.asgi import Request, Response, WebSocket
 
 from virtumancer.errors import Forbidden, HostNotFound, Unauthenticated, VMNotFound
+from virtumancer.http.api_paths import ROOT
 from virtumancer.http.borders import SAFE_METHODS
-from virtumancer.http.endpoint import PUBLIC, SIGNED_IN, Operation, operation_of
+from virtumancer.http.endpoint import PUBLIC, SIGNED_IN, WEBSOCKET, Endpoint, endpoints_of
 from virtumancer.services.access import EVERYTHING, PREFIX, Access, Caller, Callers, Right, Tags
 from virtumancer.services.consoles import TicketTerms
 from virtumancer.services.vm_lookup import SeenUUID
@@ -20,7 +21,7 @@ ANYBODY = Caller("anonymous", EVERYTHING)
 NOBODY = Caller("anonymous", Access((), Tags()))
 COOKIE = "virtumancer"
 """The cookie that holds the secret of a browser's session."""
-NO_RULE = Operation(id="", tag="")
+NO_RULE = Endpoint(path=ROOT, method="")
 
 
 @runtime_checkable
@@ -69,17 +70,16 @@ class Gate:
 
     async def process_resource_ws(self, req: Request, ws: WebSocket, resource: Any, params: dict[str, str]) -> None:
         """Check a WebSocket before it is accepted."""
-        await self._admit(req, resource, "WEBSOCKET", params)
+        await self._admit(req, resource, WEBSOCKET, params)
 
     async def _admit(self, req: Request, resource: Any, method: str, params: dict[str, str]) -> None:
         if self._callers is None:
             req.context.caller = ANYBODY
             return
-        responder = getattr(resource, f"on_{method.lower()}", None)
-        if responder is None:
+        if not hasattr(resource, f"on_{method.lower()}"):
             return  # it is answered with what is possible there
-        operation = operation_of(responder) or NO_RULE
-        right, terms = operation.right, None
+        endpoint = endpoints_of(resource).get(method, NO_RULE)
+        right, terms = endpoint.right, None
         if right is None:
             right, terms = await _told_by(resource, req, method, params)
         req.context.caller = await _caller(self._callers, req, method, terms, public=right == PUBLIC)
@@ -87,12 +87,12 @@ class Gate:
             return
         if terms is not None:
             right = Right.CONSOLE_VIEW if terms.view_only else Right.CONSOLE
-        req.context.admit_again = self._admission(self._callers, req, right, operation, dict(params))
+        req.context.admit_again = self._admission(self._callers, req, right, endpoint, dict(params))
         if right != SIGNED_IN:
-            await self._check(access_of(req), right, operation, params)
+            await self._check(access_of(req), right, endpoint, params)
 
     def _admission(
-        self, callers: Callers, req: Request, right: str, operation: Operation, params: dict[str, str]
+        self, callers: Callers, req: Request, right: str, endpoint: Endpoint, params: dict[str, str]
     ) -> Callable[[], Awaitable[None]]:
         """Return what checks a request once more, with the rights that its caller has then."""
         caller = caller_of(req)
@@ -103,15 +103,15 @@ class Gate:
                 return
             req.context.caller = callers.now(caller)
             if right != SIGNED_IN:
-                await self._check(access_of(req), right, operation, params)
+                await self._check(access_of(req), right, endpoint, params)
 
         return admit_again
 
-    async def _check(self, access: Access, right: str, operation: Operation, params: dict[str, str]) -> None:
+    async def _check(self, access: Access, right: str, endpoint: Endpoint, params: dict[str, str]) -> None:
         host, vm = params.get("host", ""), params.get("vm", "")
         if vm:
-            params["vm"] = await permitted_vm(access, self._vms, right, host, vm, offline=operation.offline)
-        elif operation.filters:
+            params["vm"] = await permitted_vm(access, self._vms, right, host, vm, offline=endpoint.offline)
+        elif endpoint.filters:
             if host and not access.within_host(right, host):
                 raise _no_host(host)
         else:

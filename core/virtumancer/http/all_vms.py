@@ -10,7 +10,8 @@ from virtumancer.contracts.lists import VMPage
 from virtumancer.errors import StoreUnavailable
 from virtumancer.http import examples
 from virtumancer.http.access import access_of
-from virtumancer.http.endpoint import Query, operation
+from virtumancer.http.api_paths import API
+from virtumancer.http.endpoint import Query, endpoint
 from virtumancer.http.etags import is_known
 from virtumancer.http.lists import LIST_ERRORS, LIST_QUERY, list_query
 from virtumancer.http.requests import flag_of, send_json, send_stream
@@ -28,9 +29,10 @@ class AllVMsResource:
     def __init__(self, vms: AllVMs) -> None:
         self._vms = vms
 
-    @operation(
+    @endpoint(
         "listAllVms",
         "vms",
+        path=API / "vms",
         right=Right.READ,
         filters=True,
         answer=VMPage,

@@ -13,9 +13,11 @@ from virtumancer.contracts.audit import AuditPage, AuditRecord, RecordKind
 from virtumancer.errors import Forbidden, InvalidValue, StoreUnavailable, VirtumancerError
 from virtumancer.http import examples
 from virtumancer.http.access import caller_of
-from virtumancer.http.endpoint import Query, operation
+from virtumancer.http.api_paths import API
+from virtumancer.http.endpoint import Query, endpoint, endpoints_of
 from virtumancer.http.negotiation import asks_for
 from virtumancer.http.requests import send_json
+from virtumancer.http.vms import VMActionResource
 from virtumancer.services.access import Caller, Callers, Right
 from virtumancer.services.audit_reading import AuditReader, AuditWanted
 
@@ -33,7 +35,7 @@ RECORD = AuditRecord(
     kind=RecordKind.ENDED,
     actor="token night shift (5f2a91c0)",
     address="192.0.2.7",
-    what="POST /api/v1/hosts/{host}/vms/{vm}/{action}",
+    what=endpoints_of(VMActionResource)["POST"].name,
     target={"host": "kvm1", "vm": "web01", "action": "forceoff"},
     request_id="5d0c1e3a7b924f6c8d5e0a1b2c3d4e5f",
     outcome="ok",
@@ -48,9 +50,10 @@ class AuditResource:
         self._reader = reader
         self._callers = callers
 
-    @operation(
+    @endpoint(
         "listAuditRecords",
         "access",
+        path=API / "audit",
         right=Right.AUDIT,
         answer=AuditPage,
         query=(

@@ -5,6 +5,7 @@ from typing import Any
 from falcon.asgi import Request, Response
 
 from virtumancer.http.access import caller_of
+from virtumancer.http.api_paths import plain_path
 from virtumancer.http.borders import SAFE_METHODS
 from virtumancer.http.problems import request_id
 from virtumancer.services.audit import Act, AuditLog, AuditRecord
@@ -17,7 +18,7 @@ def act_of(req: Request, params: dict[str, str]) -> Act:
     return Act(
         actor=caller_of(req).actor,
         address=req.remote_addr,
-        what=f"{req.method} {req.uri_template}".replace(":segment", ""),
+        what=f"{req.method} {plain_path(req.uri_template or '')}",
         target={name: value[:300] for name, value in params.items()},
         request_id=request_id(req),
     )

@@ -9,18 +9,17 @@ from virtumancer.contracts import OperationInfo, OperationTarget
 from virtumancer.errors import ActionNotFound, InvalidFilter, InvalidValue, TooManyOperations
 from virtumancer.http import examples
 from virtumancer.http.access import caller_of
+from virtumancer.http.api_paths import API
 from virtumancer.http.auditing import act_of
 from virtumancer.http.deferring import Deferring
-from virtumancer.http.endpoint import SIGNED_IN, Header, operation
+from virtumancer.http.endpoint import SIGNED_IN, Header, endpoint, endpoints_of
 from virtumancer.http.requests import BodyReader
+from virtumancer.http.vms import VMActionResource
 from virtumancer.services.access import Callers
 from virtumancer.services.bulk import BulkService
 from virtumancer.services.selecting import Selector
 
 __all__ = ["BulkRequest", "VMsActionsResource"]
-
-# What the audit log calls the action on one of them.
-ONE = "POST /api/v1/hosts/{host}/vms/{vm}/{action}"
 
 
 class BulkRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,10 +46,13 @@ class VMsActionsResource:
         self._deferring = deferring
         self._callers = callers
         self._bodies = bodies
+        self._one = endpoints_of(VMActionResource)["POST"].name
+        """What the audit log calls the action on one of them."""
 
-    @operation(
+    @endpoint(
         "actOnVms",
         "actions",
+        path=API / "vms" / "actions",
         right=SIGNED_IN,
         status=202,
         body=BulkRequest,
@@ -71,6 +73,6 @@ class VMsActionsResource:
         bulk = self._bulk.prepare(
             body.action, body.params, body.selector, body.if_already, body.max_parallel, body.on_error
         )
-        act = structs.replace(act_of(req, {}), what=ONE)
+        act = structs.replace(act_of(req, {}), what=self._one)
         work = self._bulk.work(bulk, lambda: self._callers.access_now(caller), act)
         await self._deferring.start(req, resp, body.action, None, OperationTarget(), work)

@@ -1,11 +1,10 @@
 """`…/consoles`, `…/screenshot` and the WebSockets of consoles."""
 
 from collections.abc import Mapping
-from urllib.parse import quote
 
 import falcon
 from falcon.asgi import Request, Response, WebSocket
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from virtumancer.contracts.answers import ConsoleSessionInfo, ConsoleTicket, OnBusy, VMConsole
 from virtumancer.errors import (
@@ -20,8 +19,9 @@ from virtumancer.errors import (
 )
 from virtumancer.http import examples
 from virtumancer.http.access import access_of, caller_of, permitted_vm
+from virtumancer.http.api_paths import API, VM_PATH, Parameter
 from virtumancer.http.auditing import act_of
-from virtumancer.http.endpoint import ASKS_VM, SIGNED_IN, Header, Query, operation
+from virtumancer.http.endpoint import ASKS_VM, SIGNED_IN, Header, Query, endpoint, endpoints_of
 from virtumancer.http.etags import is_known
 from virtumancer.http.lists import LINK, LIST_ERRORS, LIST_QUERY, asked_of, send_list
 from virtumancer.http.requests import BodyReader, flag_of, send_json, send_secret
@@ -42,6 +42,14 @@ __all__ = [
     "VMConsolesResource",
     "console_of",
 ]
+
+CONSOLE_SESSION = (
+    API
+    / "consoles"
+    / Parameter("session", "The id of a console session.", pattern="^[0-9a-f]{16}$", example="8f14e45fceea167a")
+)
+CONSOLE = Parameter("console")
+EXAMPLE = (VM_PATH / "console").of(host="kvm1", vm="web01")
 
 
 class ConsoleRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,22 +76,24 @@ class VMConsolesResource:
         self._vms = vms
         self._bodies = bodies
 
-    @operation(
+    @endpoint(
         "listVmConsoles",
         "consoles",
+        path=VM_PATH / "consoles",
         right=Right.READ,
         answer=tuple[VMConsole, ...],
         errors=ASKS_VM,
-        example=[VMConsole("vnc", "/api/v1/hosts/kvm1/vms/web01/console", True, "", True, 0)],
+        example=[VMConsole("vnc", EXAMPLE, True, "", True, 0)],
     )
     async def on_get(self, _req: Request, resp: Response, host: str, vm: str) -> None:
         """List the consoles of a VM, and why one is not available."""
         offers = await self._consoles.offers(host, vm)
         send_json(resp, [console_of(offer, host, vm) for offer in offers])
 
-    @operation(
+    @endpoint(
         "giveConsoleTicket",
         "consoles",
+        path=VM_PATH / "consoles",
         right=Right.CONSOLE_VIEW,
         status=201,
         body=ConsoleRequest,
@@ -91,8 +101,8 @@ class VMConsolesResource:
         errors=(*ASKS_VM, ConsoleNotFound, ConsoleBusy, WrongPowerState, TooManyConsoles),
         example=ConsoleTicket(
             "vnc",
-            "ws://localhost:8890/api/v1/hosts/kvm1/vms/web01/console?ticket=…",
-            "/api/v1/hosts/kvm1/vms/web01/console?ticket=…",
+            f"ws://localhost:8890{EXAMPLE}?ticket=…",
+            f"{EXAMPLE}?ticket=…",
             examples.NOON,
         ),
         body_example=ConsoleRequest("vnc", view_only=True),
@@ -121,9 +131,10 @@ class ConsolesResource:
     def __init__(self, consoles: ConsolesService) -> None:
         self._consoles = consoles
 
-    @operation(
+    @endpoint(
         "listConsoles",
         "consoles",
+        path=API / "consoles",
         right=SIGNED_IN,
         answer=tuple[ConsoleSessionInfo, ...],
         query=LIST_QUERY,
@@ -143,9 +154,10 @@ class ConsoleResource:
     def __init__(self, consoles: ConsolesService) -> None:
         self._consoles = consoles
 
-    @operation(
+    @endpoint(
         "getConsole",
         "consoles",
+        path=CONSOLE_SESSION,
         right=SIGNED_IN,
         answer=ConsoleSessionInfo,
         errors=(ConsoleNotFound,),
@@ -155,7 +167,7 @@ class ConsoleResource:
         """Describe a console session."""
         send_json(resp, self._seen(req, session).info())
 
-    @operation("endConsole", "consoles", right=SIGNED_IN, status=204, errors=(ConsoleNotFound,))
+    @endpoint("endConsole", "consoles", path=CONSOLE_SESSION, right=SIGNED_IN, status=204, errors=(ConsoleNotFound,))
     async def on_delete(self, req: Request, resp: Response, session: str) -> None:
         """End a console session: its WebSockets are closed with 4430.
 
@@ -189,6 +201,8 @@ class ConsoleSocket:
         self._consoles = consoles
         self._suffix = suffix
         self._audit = audit
+        generic = endpoints_of(type(self))
+        self.endpoints = {method: structs.replace(one, path=VM_PATH / suffix) for method, one in generic.items()}
 
     async def ticket_terms(self, req: Request) -> TicketTerms | None:
         """Return what the ticket of the query stands for."""
@@ -199,9 +213,10 @@ class ConsoleSocket:
         """Name the right that a viewer without ticket needs."""
         return Right.CONSOLE
 
-    @operation(
+    @endpoint(
         "openConsole",
         "consoles",
+        path=VM_PATH / CONSOLE,
         status=101,
         query=(
             Query("ticket", str, "A ticket from `POST …/consoles`, whose terms then hold."),
@@ -246,9 +261,10 @@ class ScreenshotResource:
     def __init__(self, screenshots: ScreenshotsService) -> None:
         self._screenshots = screenshots
 
-    @operation(
+    @endpoint(
         "getVmScreenshot",
         "vms",
+        path=VM_PATH / "screenshot",
         right=Right.CONSOLE_VIEW,
         media="image/png",
         headers=(Header("Cache-Control", "For how long a browser may show it again."),),
@@ -268,7 +284,7 @@ class ScreenshotResource:
 
 
 def _path(host: str, vm: str, suffix: str) -> str:
-    return f"/api/v1/hosts/{quote(host, safe='')}/vms/{quote(vm, safe='')}/{suffix}"
+    return (VM_PATH / suffix).of(host=host, vm=vm)
 
 
 def console_of(offer: ConsoleOfferInfo, host: str, vm: str) -> VMConsole:

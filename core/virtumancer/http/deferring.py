@@ -4,6 +4,7 @@ from falcon.asgi import Request, Response
 
 from virtumancer.contracts import OperationInfo, OperationTarget
 from virtumancer.http.access import caller_of
+from virtumancer.http.api_paths import OPERATION
 from virtumancer.http.auditing import take_act
 from virtumancer.http.problems import request_id
 from virtumancer.http.requests import send_json
@@ -12,8 +13,6 @@ from virtumancer.services.operations import Operations
 from virtumancer.services.running_operation import Order, Work
 
 __all__ = ["Deferring", "prefers_async"]
-
-PLACE = "/api/v1/operations"
 
 
 def prefers_async(req: Request) -> bool:
@@ -61,5 +60,5 @@ class Deferring:
 def answer_with(resp: Response, info: OperationInfo) -> None:
     """Answer that something was begun, and where to see what comes of it."""
     resp.status = 202
-    resp.location = f"{PLACE}/{info.id}"
+    resp.location = OPERATION.of(operation=info.id)
     send_json(resp, info)

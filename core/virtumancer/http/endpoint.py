@@ -1,5 +1,6 @@
-"""What a responder is, in the words of the OpenAPI document: attached to it where it is written."""
+"""One record per route: the router, the gate, the audit log and the OpenAPI document read what it is from there."""
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -8,6 +9,7 @@ from msgspec import Struct
 
 from virtumancer import errors
 from virtumancer.errors import VirtumancerError
+from virtumancer.http.api_paths import Path
 
 __all__ = [
     "ASKS_HOST",
@@ -15,16 +17,20 @@ __all__ = [
     "CONNECTS",
     "PUBLIC",
     "SIGNED_IN",
+    "WEBSOCKET",
+    "Endpoint",
     "Errors",
     "Header",
-    "Operation",
     "Query",
-    "operation",
-    "operation_of",
-    "texts_of",
+    "endpoint",
+    "endpoint_of",
+    "endpoints_of",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
+RESPONDER = "on_"
+WEBSOCKET = "WEBSOCKET"
+"""The method of an endpoint that is a WebSocket, as Falcon calls it."""
 Errors = tuple[type[VirtumancerError], ...]
 
 ASKS_HOST: Errors = (
@@ -75,21 +81,28 @@ class Header(Struct, frozen=True):
     description: str
 
 
-class Operation(Struct, frozen=True, kw_only=True):
-    """What is known of an operation beside its path and the docstring of its responder.
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """What is known of one method of one path.
 
-    `id` names it for generators of clients: a verb, then what it is about. `answer` is the type of the JSON answer,
-    None for an answer without body; `media` says what is answered if it is not JSON. `also` are the forms that the same
-    answer has for who asks for them in `Accept`, by media type, and what they hold. `body` is what the client sends.
-    `cached` says that the answer has an `ETag`, and `expanded` that plugins decide what the responder stands for, so
-    that each of those has its own place in the document. `right` is what it needs on the object of its path; None
-    leaves the answer to `right_for` of the resource. With `filters`, one object below that of the path is enough, and
-    the answer holds those that may be read. `others` are further successes, as status and type of the answer; with 202
-    among them, `Prefer: respond-async` makes an operation of it. `offline` says that the host need not be connected.
+    `method` is as Falcon has it, so that a WebSocket has its own; `also_at` are further places of the same. `id` names
+    it for generators of clients: a verb, then what it is about; `summary` and `description` say it to people. `answer`
+    is the type of the JSON answer, None for an answer without body; `media` says what is answered if it is not JSON.
+    `also` are the forms that the same answer has for who asks for them in `Accept`, by media type, and what they hold.
+    `body` is what the client sends. `cached` says that the answer has an `ETag`, and `expanded` that plugins decide
+    what it stands for, so that each of those has its own place in the document. `right` is what it needs on the object
+    of its path; None leaves the answer to `right_for` of the resource, which knows more of a request. With `filters`,
+    one object below that of the path is enough, and the answer holds those that may be read. `others` are further
+    successes, as status and type of the answer; with 202 among them, `Prefer: respond-async` makes an operation of it.
+    `offline` says that the host need not be connected.
     """
 
-    id: str
-    tag: str
+    path: Path
+    method: str
+    also_at: tuple[Path, ...] = ()
+    id: str = ""
+    tag: str = ""
+    summary: str = ""
+    description: str = ""
     status: int = 200
     answer: Any = None
     media: str = "application/json"
@@ -108,11 +121,23 @@ class Operation(Struct, frozen=True, kw_only=True):
     others: tuple[tuple[int, Any], ...] = ()
     offline: bool = False
 
+    @property
+    def verb(self) -> str:
+        """Return the method of HTTP: a WebSocket begins with a GET."""
+        return "GET" if self.method == WEBSOCKET else self.method
 
-def operation(
-    operation_id: str,
+    @property
+    def name(self) -> str:
+        """Return what the audit log calls it."""
+        return f"{self.verb} {self.path}"
+
+
+def endpoint(
+    endpoint_id: str,
     tag: str,
     *,
+    path: Path,
+    also_at: tuple[Path, ...] = (),
     status: int = 200,
     answer: Any = None,
     media: str = "application/json",
@@ -131,43 +156,68 @@ def operation(
     others: tuple[tuple[int, Any], ...] = (),
     offline: bool = False,
 ) -> Callable[[F], F]:
-    """Describe a responder; the first paragraph of its docstring is the summary, the others are the description."""
-    made = Operation(
-        id=operation_id,
-        tag=tag,
-        status=status,
-        answer=answer,
-        media=media,
-        also=also or {},
-        body=body,
-        query=query,
-        headers=headers,
-        errors=errors,
-        example=example,
-        body_example=body_example,
-        cached=cached,
-        expanded=expanded,
-        right=right,
-        filters=filters,
-        extensions=extensions or {},
-        others=others,
-        offline=offline,
-    )
+    """Record what a responder is: its name says the method.
+
+    The first paragraph of its docstring is the summary, the others are the description.
+    """
 
     def attach(responder: F) -> F:
-        vars(responder)["__operation__"] = made
+        summary, text = _texts_of(responder)
+        vars(responder)["__endpoint__"] = Endpoint(
+            path=path,
+            method=responder.__name__.removeprefix(RESPONDER).upper(),
+            also_at=also_at,
+            id=endpoint_id,
+            tag=tag,
+            summary=summary,
+            description=text,
+            status=status,
+            answer=answer,
+            media=media,
+            also=also or {},
+            body=body,
+            query=query,
+            headers=headers,
+            errors=errors,
+            example=example,
+            body_example=body_example,
+            cached=cached,
+            expanded=expanded,
+            right=right,
+            filters=filters,
+            extensions=extensions or {},
+            others=others,
+            offline=offline,
+        )
         return responder
 
     return attach
 
 
-def operation_of(responder: Any) -> Operation | None:
-    """Return what was attached to a responder."""
-    found: Operation | None = getattr(responder, "__operation__", None)
+def endpoint_of(responder: Any) -> Endpoint | None:
+    """Return the record of a responder."""
+    found: Endpoint | None = getattr(responder, "__endpoint__", None)
     return found
 
 
-def texts_of(responder: Any) -> tuple[str, str]:
-    """Return summary and description, as the responder's docstring has them."""
+def endpoints_of(resource: object) -> Mapping[str, Endpoint]:
+    """Return the records of a resource, or of a class of them, by method.
+
+    Those of its responders, unless it has `endpoints` of its own: what it is mounted for is not known to its class.
+    """
+    own: Mapping[str, Endpoint] | None = getattr(resource, "endpoints", None)
+    if own is not None:
+        return own
+    return _declared(resource if isinstance(resource, type) else type(resource))
+
+
+@functools.cache
+def _declared(kind: type) -> Mapping[str, Endpoint]:
+    members = {name: member for base in reversed(kind.__mro__) for name, member in vars(base).items()}
+    responders = (member for name, member in members.items() if name.startswith(RESPONDER))
+    return {found.method: found for found in map(endpoint_of, responders) if found is not None}
+
+
+def _texts_of(responder: Any) -> tuple[str, str]:
     summary, _, description = inspect.cleandoc(responder.__doc__ or "").partition("\n\n")
     return " ".join(summary.split()).removesuffix("."), description.strip()

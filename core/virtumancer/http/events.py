@@ -14,7 +14,8 @@ from virtumancer.contracts import CloseCode, EventPage
 from virtumancer.errors import InvalidValue, StoreUnavailable, VirtumancerError
 from virtumancer.http import examples
 from virtumancer.http.access import caller_of
-from virtumancer.http.endpoint import SIGNED_IN, Query, operation
+from virtumancer.http.api_paths import API
+from virtumancer.http.endpoint import SIGNED_IN, Query, endpoint
 from virtumancer.http.negotiation import asks_for
 from virtumancer.http.open_answers import OpenAnswer, open_answer
 from virtumancer.http.requests import send_json
@@ -60,9 +61,10 @@ class EventsResource:
         self._events = events
         self._callers = callers
 
-    @operation(
+    @endpoint(
         "listEvents",
         "events",
+        path=API / "events",
         right=SIGNED_IN,
         answer=EventPage,
         query=(
@@ -98,9 +100,10 @@ class EventsResource:
         answer.limit(SEND_TIMEOUT, _last_words(SLOW))
         resp.stream = _Body(reader, answer, lambda: self._join(reader, caller))
 
-    @operation(
+    @endpoint(
         "followEvents",
         "events",
+        path=API / "events",
         right=SIGNED_IN,
         status=101,
         query=(Query("since", Since, "Go on after the event of this id."), *FILTERS),

@@ -7,6 +7,8 @@ from typing import Any
 import structlog
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from virtumancer.http.api_paths import API
+
 __all__ = ["ForwardedClient", "as_known_by"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -16,7 +18,7 @@ CLIENT = b"x-forwarded-for"
 # What shows that somebody passes the request on; a program of the proxy's own machine sends none of them.
 PASSED_ON = frozenset({b"x-forwarded-proto", b"x-forwarded-host", b"x-real-ip", b"forwarded", b"via"})
 # Proxies ask these for themselves.
-PROBES = frozenset({"/livez", "/readyz", "/api/v1/health"})
+PROBES = frozenset({"/livez", "/readyz", str(API / "health")})
 
 
 def as_known_by(client: tuple[str, int] | None) -> tuple[str, int] | None:

@@ -9,7 +9,8 @@ import virtumancer
 from virtumancer.contracts.answers import FailingPlugin, Health
 from virtumancer.errors import NotReady
 from virtumancer.http.access import access_of
-from virtumancer.http.endpoint import PUBLIC, operation
+from virtumancer.http.api_paths import API, ROOT
+from virtumancer.http.endpoint import PUBLIC, endpoint
 from virtumancer.http.requests import send_json
 from virtumancer.services.access import Right
 from virtumancer.services.hosts import HostsService
@@ -26,9 +27,10 @@ class HealthResource:
         self._hosts = hosts
         self._plugins = plugins
 
-    @operation(
+    @endpoint(
         "getHealth",
         "server",
+        path=API / "health",
         right=PUBLIC,
         answer=Health,
         example=Health(True, "1.0.0", {"connected": 2}, {"active": 5}, ()),
@@ -59,7 +61,7 @@ def alive(resp: Response) -> None:
 class LivezResource:
     """Whether the program should go on running."""
 
-    @operation("getLiveness", "server", right=PUBLIC, answer=Alive, example=Alive(True))
+    @endpoint("getLivenessAtRoot", "server", path=ROOT / "livez", right=PUBLIC, answer=Alive, example=Alive(True))
     async def on_get(self, _req: Request, resp: Response) -> None:
         """Say that the program runs. When this is not answered, it should be started anew."""
         alive(resp)
@@ -78,9 +80,10 @@ class ReadyzResource:
     def __init__(self, readiness: Readiness) -> None:
         self._readiness = readiness
 
-    @operation(
-        "getReadiness",
+    @endpoint(
+        "getReadinessAtRoot",
         "server",
+        path=ROOT / "readyz",
         right=PUBLIC,
         answer=Ready,
         errors=(NotReady,),

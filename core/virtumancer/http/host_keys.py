@@ -9,7 +9,8 @@ from msgspec import Meta, Struct
 from virtumancer.contracts import HostDetail, HostKey, HostKeyTrust, ShownHostKey
 from virtumancer.errors import AbilityMissing, Conflict, HostNotFound, InvalidValue, NotFound
 from virtumancer.http import examples
-from virtumancer.http.endpoint import CONNECTS, operation
+from virtumancer.http.api_paths import API, HOST_PATH, Parameter
+from virtumancer.http.endpoint import CONNECTS, endpoint
 from virtumancer.http.requests import BodyReader, send_json
 from virtumancer.services.access import Right
 from virtumancer.services.host_keys import HostKeysService
@@ -21,6 +22,14 @@ __all__ = [
     "HostKeysResource",
     "NewHostKeyScanResource",
 ]
+
+HOST_KEYS = HOST_PATH / "host-keys"
+FINGERPRINT = Parameter(
+    "fingerprint",
+    "The fingerprint of a host key, `/` as `%2F`.",
+    pattern="^SHA256:[A-Za-z0-9+/]{43}$",
+    example="SHA256:uNiVztksCsDhcc0u9e8BgrJXVGLZQlPTDJ0cs5ZsLgQ",
+)
 
 OLD = "SHA256:uNiVztksCsDhcc0u9e8BgrJXVGLZQlPTDJ0cs5ZsLgQ"
 NEW = "SHA256:Qtn1FNjchmnEp35wnyk76A7+iCcZ9qbIwsUzGpLMt+E"
@@ -62,9 +71,10 @@ class HostKeysResource:
         self._keys = keys
         self._bodies = bodies
 
-    @operation(
+    @endpoint(
         "listHostKeys",
         "hosts",
+        path=HOST_KEYS,
         right=Right.HOSTS,
         answer=tuple[HostKey, ...],
         errors=(HostNotFound,),
@@ -77,9 +87,10 @@ class HostKeysResource:
         """
         send_json(resp, await self._keys.list(host))
 
-    @operation(
+    @endpoint(
         "approveHostKey",
         "hosts",
+        path=HOST_KEYS,
         right=Right.HOSTS,
         status=201,
         body=KeyApproval,
@@ -105,9 +116,10 @@ class HostKeyScanResource:
     def __init__(self, keys: HostKeysService) -> None:
         self._keys = keys
 
-    @operation(
+    @endpoint(
         "scanHostKeys",
         "hosts",
+        path=HOST_KEYS / "scan",
         right=Right.HOSTS,
         answer=tuple[ShownHostKey, ...],
         errors=(*SCANS, HostNotFound),
@@ -128,9 +140,10 @@ class NewHostKeyScanResource:
         self._keys = keys
         self._bodies = bodies
 
-    @operation(
+    @endpoint(
         "scanNewHostKeys",
         "hosts",
+        path=API / "host-keys" / "scan",
         right=Right.HOSTS,
         body=NewHostScan,
         answer=tuple[ShownHostKey, ...],
@@ -153,7 +166,14 @@ class HostKeyResource:
     def __init__(self, keys: HostKeysService) -> None:
         self._keys = keys
 
-    @operation("removeHostKey", "hosts", right=Right.HOSTS, status=204, errors=(HostNotFound, NotFound))
+    @endpoint(
+        "removeHostKey",
+        "hosts",
+        path=HOST_KEYS / FINGERPRINT,
+        right=Right.HOSTS,
+        status=204,
+        errors=(HostNotFound, NotFound),
+    )
     async def on_delete(self, _req: Request, resp: Response, host: str, fingerprint: str) -> None:
         """Trust a pinned host key no more.
 
@@ -171,9 +191,10 @@ class HostKeyRotationResource:
         self._keys = keys
         self._bodies = bodies
 
-    @operation(
+    @endpoint(
         "rotateHostKey",
         "hosts",
+        path=HOST_KEYS / "rotate",
         right=Right.HOSTS,
         body=Rotation,
         answer=HostDetail,

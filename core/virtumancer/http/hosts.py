@@ -21,8 +21,9 @@ from virtumancer.errors import (
 )
 from virtumancer.http import examples
 from virtumancer.http.access import access_of
+from virtumancer.http.api_paths import API, HOST_PATH
 from virtumancer.http.deferring import Deferring, prefers_async
-from virtumancer.http.endpoint import ASKS_HOST, CONNECTS, Header, operation
+from virtumancer.http.endpoint import ASKS_HOST, CONNECTS, Header, endpoint
 from virtumancer.http.etags import as_known
 from virtumancer.http.lists import LINK, LIST_ERRORS, LIST_QUERY, asked_of, send_list
 from virtumancer.http.requests import BodyReader, send_json
@@ -86,9 +87,10 @@ class HostsResource:
         self._deferring = deferring
         self._bodies = bodies
 
-    @operation(
+    @endpoint(
         "listHosts",
         "hosts",
+        path=API / "hosts",
         right=Right.READ,
         filters=True,
         answer=tuple[Host, ...],
@@ -103,9 +105,10 @@ class HostsResource:
         hosts = [entry for entry in await self._hosts.list() if access.on_host(Right.READ, entry.host.id)]
         send_list(req, resp, hosts, asked)
 
-    @operation(
+    @endpoint(
         "addHost",
         "hosts",
+        path=API / "hosts",
         right=Right.HOSTS,
         status=201,
         body=NewHost,
@@ -141,9 +144,10 @@ class HostResource:
     def __init__(self, hosts: HostsService) -> None:
         self._hosts = hosts
 
-    @operation(
+    @endpoint(
         "getHost",
         "hosts",
+        path=HOST_PATH,
         right=Right.READ,
         answer=HostDetail,
         errors=(HostNotFound, StoreUnavailable),
@@ -153,7 +157,9 @@ class HostResource:
         """Describe a host and the session with it, without asking the host."""
         send_json(resp, await self._hosts.detail(host))
 
-    @operation("removeHost", "hosts", right=Right.HOSTS, status=204, errors=(HostNotFound, PreconditionFailed))
+    @endpoint(
+        "removeHost", "hosts", path=HOST_PATH, right=Right.HOSTS, status=204, errors=(HostNotFound, PreconditionFailed)
+    )
     async def on_delete(self, req: Request, resp: Response, host: str) -> None:
         """Disconnect a host and delete it.
 
@@ -171,7 +177,15 @@ class HostInfoResource:
     def __init__(self, hosts: HostsService) -> None:
         self._hosts = hosts
 
-    @operation("getHostInfo", "hosts", right=Right.READ, answer=HostInfo, errors=ASKS_HOST, example=examples.HOST_INFO)
+    @endpoint(
+        "getHostInfo",
+        "hosts",
+        path=HOST_PATH / "info",
+        right=Right.READ,
+        answer=HostInfo,
+        errors=ASKS_HOST,
+        example=examples.HOST_INFO,
+    )
     async def on_get(self, _req: Request, resp: Response, host: str) -> None:
         """Ask a host for its name, CPUs and memory."""
         send_json(resp, await self._hosts.info(host))
@@ -185,9 +199,10 @@ class HostConnectResource:
         self._deferring = deferring
         self._bodies = bodies
 
-    @operation(
+    @endpoint(
         "connectHost",
         "hosts",
+        path=HOST_PATH / "connect",
         right=Right.HOSTS,
         body=Approval,
         answer=HostDetail,
@@ -217,9 +232,10 @@ class HostDisconnectResource:
     def __init__(self, hosts: HostsService) -> None:
         self._hosts = hosts
 
-    @operation(
+    @endpoint(
         "disconnectHost",
         "hosts",
+        path=HOST_PATH / "disconnect",
         right=Right.HOSTS,
         answer=HostDetail,
         errors=(HostNotFound,),
@@ -237,9 +253,10 @@ class HostSamplesResource:
         self._hosts = hosts
         self._collectors = collectors
 
-    @operation(
+    @endpoint(
         "listHostSamples",
         "hosts",
+        path=HOST_PATH / "samples",
         right=Right.READ,
         answer=tuple[HostSamples, ...],
         errors=(HostNotFound,),

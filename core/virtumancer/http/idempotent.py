@@ -8,6 +8,7 @@ from falcon.asgi import Request, Response
 
 from virtumancer.errors import InvalidRequest
 from virtumancer.http.access import caller_of
+from virtumancer.http.api_paths import OPERATIONS
 from virtumancer.http.borders import SAFE_METHODS
 from virtumancer.http.deferring import prefers_async
 from virtumancer.http.problems import request_id
@@ -86,7 +87,7 @@ class Idempotent:
 def _place(req: Request, params: dict[str, str]) -> str:
     """Say where one sees whether a request was done: at what it changes, or the list that it adds to."""
     if prefers_async(req) or req.path.endswith("/vms/actions"):
-        return f"/api/v1/operations?request_id={request_id(req)}"
+        return f"{OPERATIONS}?request_id={request_id(req)}"
     if "action" in params:
         return req.path.split("/vms/")[0] + "/vms"
     if req.method == "POST" and params and not req.path.endswith("/consoles"):

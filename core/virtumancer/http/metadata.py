@@ -10,7 +10,8 @@ from virtumancer.contracts import Metadata
 from virtumancer.errors import Forbidden, HostNotFound, InvalidValue, PreconditionFailed, StoreUnavailable, VMNotFound
 from virtumancer.http import examples
 from virtumancer.http.access import caller_of
-from virtumancer.http.endpoint import Header, operation
+from virtumancer.http.api_paths import HOST_PATH, VM_PATH
+from virtumancer.http.endpoint import Header, endpoint
 from virtumancer.http.etags import is_known, wanted_tags
 from virtumancer.http.requests import BodyReader, send_json
 from virtumancer.services.access import TAG, Right
@@ -96,9 +97,10 @@ class HostMetadataResource(_MetadataResource):
         super().__init__(metadata, bodies)
         self._hosts = hosts
 
-    @operation(
+    @endpoint(
         "getHostMetadata",
         "hosts",
+        path=HOST_PATH / "metadata",
         right=Right.READ,
         answer=Metadata,
         cached=True,
@@ -110,9 +112,10 @@ class HostMetadataResource(_MetadataResource):
         self._hosts.session(host)
         _answer(req, resp, self._metadata.of_host(host))
 
-    @operation(
+    @endpoint(
         "replaceHostMetadata",
         "hosts",
+        path=HOST_PATH / "metadata",
         right=Right.METADATA,
         body=MetadataRequest,
         answer=Metadata,
@@ -126,9 +129,10 @@ class HostMetadataResource(_MetadataResource):
         self._hosts.session(host)
         await self._replace(req, resp, host, "")
 
-    @operation(
+    @endpoint(
         "changeHostMetadata",
         "hosts",
+        path=HOST_PATH / "metadata",
         right=Right.METADATA,
         body=MetadataChange,
         answer=Metadata,
@@ -150,9 +154,10 @@ class VMMetadataResource(_MetadataResource):
         super().__init__(metadata, bodies)
         self._vms = vms
 
-    @operation(
+    @endpoint(
         "getVmMetadata",
         "vms",
+        path=VM_PATH / "metadata",
         right=Right.READ,
         answer=Metadata,
         cached=True,
@@ -168,9 +173,10 @@ class VMMetadataResource(_MetadataResource):
         found = await self._vms.identify(host, vm)
         _answer(req, resp, self._metadata.of_vm(host, found.uuid))
 
-    @operation(
+    @endpoint(
         "replaceVmMetadata",
         "vms",
+        path=VM_PATH / "metadata",
         right=Right.METADATA,
         body=MetadataRequest,
         answer=Metadata,
@@ -185,9 +191,10 @@ class VMMetadataResource(_MetadataResource):
         found = await self._vms.identify(host, vm)
         await self._replace(req, resp, host, found.uuid)
 
-    @operation(
+    @endpoint(
         "changeVmMetadata",
         "vms",
+        path=VM_PATH / "metadata",
         right=Right.METADATA,
         body=MetadataChange,
         answer=Metadata,

@@ -9,7 +9,8 @@ from falcon.asgi import Request, Response
 
 from virtumancer.errors import NotFound, SignInFailed, TooManyAttempts
 from virtumancer.http.access import caller_of
-from virtumancer.http.endpoint import PUBLIC, Header, Query, operation
+from virtumancer.http.api_paths import API
+from virtumancer.http.endpoint import PUBLIC, Header, Query, endpoint
 from virtumancer.http.problems import request_id
 from virtumancer.http.session import has_session, set_cookie
 from virtumancer.services.access import SignIn, Visit
@@ -36,7 +37,15 @@ class OIDCStartResource:
     def __init__(self, sign_in: SignIn) -> None:
         self._sign_in = sign_in
 
-    @operation("startOIDC", "access", right=PUBLIC, status=303, headers=(LOCATION,), errors=(NotFound,))
+    @endpoint(
+        "startOIDC",
+        "access",
+        path=API / "session" / "oidc" / "start",
+        right=PUBLIC,
+        status=303,
+        headers=(LOCATION,),
+        errors=(NotFound,),
+    )
     async def on_get(self, req: Request, resp: Response) -> None:
         """Send a browser to the OpenID provider to sign in.
 
@@ -61,9 +70,10 @@ class OIDCCallbackResource:
     def __init__(self, sign_in: SignIn) -> None:
         self._sign_in = sign_in
 
-    @operation(
+    @endpoint(
         "finishOIDC",
         "access",
+        path=API / "session" / "oidc" / "callback",
         right=PUBLIC,
         status=303,
         query=(

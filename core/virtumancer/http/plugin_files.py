@@ -2,10 +2,9 @@
 
 import asyncio
 import mimetypes
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from pathlib import Path
+from pathlib import Path as FilePath
 from urllib.parse import quote, unquote
 
 import falcon
@@ -14,7 +13,8 @@ from msgspec import Struct
 
 from virtumancer.contracts import StaticFiles
 from virtumancer.errors import NotFound, TooLarge
-from virtumancer.http.endpoint import SIGNED_IN
+from virtumancer.http.api_paths import Parameter, Path
+from virtumancer.http.endpoint import SIGNED_IN, Endpoint
 from virtumancer.http.etags import is_known
 from virtumancer.http.security_headers import PAGE_POLICY
 
@@ -22,12 +22,13 @@ __all__ = ["FolderResource"]
 
 # A page and what belongs to it; a film has no place here.
 LIMIT = 32 * 1024 * 1024
+REST = Parameter("rest", converter="path")
 
 
 class _File(Struct, frozen=True):
     """A file as it is just now."""
 
-    path: Path
+    path: FilePath
     etag: str
     changed: datetime
 
@@ -35,13 +36,11 @@ class _File(Struct, frozen=True):
 class FolderResource:
     """One folder. Files that begin with a dot, and links that lead out of it, are not there."""
 
-    def __init__(self, files: StaticFiles) -> None:
+    def __init__(self, path: Path, files: StaticFiles, right: str = SIGNED_IN) -> None:
+        """Show these files at a path to everybody who may call at all: they are the same for all."""
         self._root = files.directory.resolve()
         self._index = files.index
-
-    def right_for(self, _method: str, _params: Mapping[str, str]) -> str:
-        """Let everybody see the files who may call at all; they are the same for all."""
-        return SIGNED_IN
+        self.endpoints = {"GET": Endpoint(path=path, also_at=(path / "", path / REST), method="GET", right=right)}
 
     async def on_get(self, req: Request, resp: Response, rest: str = "") -> None:
         """Return a file, or the index for the folder itself."""

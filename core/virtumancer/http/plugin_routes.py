@@ -1,7 +1,7 @@
 """`/plugins/{plugin}/…`: the routes that plugins add, each called behind a guard in its plugin's name."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import falcon
@@ -9,52 +9,80 @@ import msgspec
 from falcon.asgi import Request, Response
 
 from virtumancer.contracts import Hosts, Route, RouteRequest, StaticFiles
-from virtumancer.errors import PluginFailed
+from virtumancer.errors import CallTimeout, PluginFailed
+from virtumancer.http.api_paths import VM_PATH, Parameter, Path
+from virtumancer.http.endpoint import Endpoint
 from virtumancer.http.plugin_files import FolderResource
+from virtumancer.http.plugins import PLUGINS
 from virtumancer.http.requests import BodyReader, send_json, send_secret
 from virtumancer.plugins import Plugins
 from virtumancer.services.plugin_health import PluginCall, PluginHealth
 
-__all__ = ["plugin_routes"]
+__all__ = ["identifier", "path_of", "plugin_routes", "route_endpoint"]
 
 HOOK = "virtumancer_routes"
 Responder = Callable[..., Awaitable[None]]
 
 
-def plugin_routes(
-    plugins: Plugins, hosts: Hosts, bodies: BodyReader, health: PluginHealth
-) -> Iterator[tuple[str, object]]:
-    """Yield each path below `/plugins/`, without that, and the resource behind it."""
+def plugin_routes(plugins: Plugins, hosts: Hosts, bodies: BodyReader, health: PluginHealth) -> Iterator[object]:
+    """Yield the resource of each path below `/plugins/`."""
     for plugin, routes in plugins.routes.items():
         by_path: dict[str, PluginResource] = {}
         for route in routes:
             if isinstance(route, StaticFiles):
-                folder = FolderResource(route)
-                yield f"{plugin}/{route.path}", folder
-                yield f"{plugin}/{route.path}/", folder
-                yield f"{plugin}/{route.path}/{{rest:path}}", folder
+                yield FolderResource(path_of(plugin, route), route)
                 continue
-            path = re.sub(r"\{(\w+)\}", r"{\1:segment}", route.path)
-            resource = by_path.setdefault(path, PluginResource())
-            resource.add(route, RouteCaller(plugin, route, hosts, bodies, health))
-        for path, resource in by_path.items():
-            yield f"{plugin}/{path}", resource
+            resource = by_path.setdefault(route.path, PluginResource())
+            resource.add(route_endpoint(plugin, route), RouteCaller(plugin, route, hosts, bodies, health))
+        yield from by_path.values()
+
+
+def path_of(plugin: str, route: Route | StaticFiles) -> Path:
+    """Return where something of a plugin is mounted; fields that are called as ours stand for the same."""
+    path = PLUGINS / plugin
+    for segment in route.path.split("/"):
+        path = path / (_parameter(segment[1:-1]) if segment.startswith("{") else segment)
+    return path
+
+
+def _parameter(name: str) -> Parameter:
+    return next((ours for ours in VM_PATH.parameters if ours.name == name), Parameter(name))
+
+
+def route_endpoint(plugin: str, route: Route) -> Endpoint:
+    """Return the record of a route: it needs its right on everything, since a plugin sees all hosts."""
+    return Endpoint(
+        path=path_of(plugin, route),
+        method=route.method,
+        id=identifier(f"{plugin}-{route.method.lower()}-{route.path}"),
+        tag="plugins",
+        summary=route.summary,
+        description=route.description,
+        status=204 if route.answer is None else 200,
+        answer=route.answer,
+        body=route.body,
+        errors=(PluginFailed, CallTimeout),
+        right=route.permission,
+        extensions={"x-plugin": plugin, "x-permission": route.permission, "x-timeout": route.timeout},
+    )
+
+
+def identifier(text: str, first: Callable[[str], str] = str.lower) -> str:
+    """Make an identifier of a name: `power-cycle` becomes `powerCycle`."""
+    words = [word for word in re.split(r"[^A-Za-z0-9]+", text) if word]
+    return "".join(first(word) if index == 0 else word[:1].upper() + word[1:] for index, word in enumerate(words))
 
 
 class PluginResource:
     """One path of a plugin; Falcon finds its methods as attributes."""
 
     def __init__(self) -> None:
-        self._rights: dict[str, str] = {}
+        self.endpoints: dict[str, Endpoint] = {}
 
-    def right_for(self, method: str, _params: Mapping[str, str]) -> str | None:
-        """Name the right that a method needs, on everything: a plugin sees all hosts."""
-        return self._rights.get(method)
-
-    def add(self, route: Route, caller: "RouteCaller") -> None:
+    def add(self, endpoint: Endpoint, caller: "RouteCaller") -> None:
         """Answer one more method."""
-        setattr(self, f"on_{route.method.lower()}", caller.respond)
-        self._rights[route.method] = route.permission
+        setattr(self, f"on_{endpoint.method.lower()}", caller.respond)
+        self.endpoints[endpoint.method] = endpoint
 
 
 class RouteCaller:

@@ -5,7 +5,8 @@ from falcon.asgi import Request, Response
 from virtumancer.contracts import PluginInfo
 from virtumancer.errors import PluginNotFound
 from virtumancer.http import examples
-from virtumancer.http.endpoint import operation
+from virtumancer.http.api_paths import API, Parameter
+from virtumancer.http.endpoint import endpoint
 from virtumancer.http.lists import LINK, LIST_ERRORS, LIST_QUERY, asked_of, send_list
 from virtumancer.http.requests import send_json
 from virtumancer.services.access import Right
@@ -14,6 +15,9 @@ from virtumancer.services.plugin_health import PluginHealth
 
 __all__ = ["PluginResource", "PluginsResource"]
 
+PLUGINS = API / "plugins"
+PLUGIN_NAME = Parameter("plugin", "The name of a plugin.", example="power")
+
 
 class PluginsResource:
     """All plugins, also those that could not be used, and why."""
@@ -21,9 +25,10 @@ class PluginsResource:
     def __init__(self, plugins: PluginHealth) -> None:
         self._plugins = plugins
 
-    @operation(
+    @endpoint(
         "listPlugins",
         "plugins",
+        path=PLUGINS,
         right=Right.READ,
         answer=tuple[PluginInfo, ...],
         query=LIST_QUERY,
@@ -42,9 +47,10 @@ class PluginResource:
     def __init__(self, plugins: PluginHealth) -> None:
         self._plugins = plugins
 
-    @operation(
+    @endpoint(
         "getPlugin",
         "plugins",
+        path=PLUGINS / PLUGIN_NAME,
         right=Right.READ,
         answer=PluginInfo,
         errors=(PluginNotFound,),

@@ -1,12 +1,13 @@
-"""The route table: every path of the API and the resource behind it."""
+"""The route table: the resources of the API, each mounted where its records say."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import falcon.asgi
 from msgspec import Struct
 
 from virtumancer.http.all_vms import AllVMsResource
+from virtumancer.http.api_paths import VM_PATH, Path
 from virtumancer.http.audit_log import AuditResource
 from virtumancer.http.bulk import VMsActionsResource
 from virtumancer.http.consoles import (
@@ -17,6 +18,7 @@ from virtumancer.http.consoles import (
     VMConsolesResource,
 )
 from virtumancer.http.deferring import Deferring
+from virtumancer.http.endpoint import Endpoint, endpoints_of
 from virtumancer.http.events import EventsResource
 from virtumancer.http.health import HealthResource, LivezResource, ReadyzResource
 from virtumancer.http.host_keys import (
@@ -56,7 +58,7 @@ from virtumancer.http.vms import (
 )
 from virtumancer.http.web_sessions import WebSessionResource, WebSessionsResource
 from virtumancer.http.ws import RefreshSocket
-from virtumancer.plugins import BELOW_VM, Plugins
+from virtumancer.plugins import Plugins
 from virtumancer.services.access import Callers, SignIn
 from virtumancer.services.actions import ActionsService
 from virtumancer.services.audit import AuditLog
@@ -77,15 +79,11 @@ from virtumancer.services.screenshots import ScreenshotsService
 from virtumancer.services.vm_lists import AllVMs
 from virtumancer.services.vms import VMsService
 
-__all__ = ["Services", "add_routes"]
-
-BASE = "/api/v1"
-HOST = f"{BASE}/hosts/{{host:segment}}"
-VM = f"{HOST}/vms/{{vm:segment}}"
+__all__ = ["Services", "add_routes", "core_endpoints", "mount", "reserved_names"]
 
 
-class Services(Struct, frozen=True):
-    """What the resources translate for."""
+class Services(Struct, frozen=True, kw_only=True):
+    """What the resources translate for, and what they read requests with."""
 
     hosts: HostsService
     host_keys: HostKeysService
@@ -95,11 +93,10 @@ class Services(Struct, frozen=True):
     collectors: CollectorRunner
     consoles: ConsolesService
     screenshots: ScreenshotsService
-    console_suffixes: tuple[str, ...]
     events: EventLog
     plugins: PluginHealth
     provided: Plugins
-    """What the plugins add, for the document that describes it."""
+    """What the plugins add: routes, and what the document describes."""
     audit: AuditLog
     audit_reader: AuditReader
     callers: Callers
@@ -109,78 +106,101 @@ class Services(Struct, frozen=True):
     bulk: BulkService
     metadata: MetadataService
     readiness: Readiness
+    bodies: BodyReader
+    deferring: Deferring
+    asked: bool
+    """Whether callers have to say who they are."""
 
 
-def add_routes(app: falcon.asgi.App[Any, Any], services: Services, bodies: BodyReader, *, asked: bool) -> None:
-    """Mount every resource; `asked` says whether callers have to say who they are."""
+RESOURCES: Mapping[type, Callable[[Services], object]] = {
+    RefreshSocket: lambda s: RefreshSocket(s.events, s.live_stats, s.vms, s.callers),
+    LivezResource: lambda _: LivezResource(),
+    ReadyzResource: lambda s: ReadyzResource(s.readiness),
+    HealthResource: lambda s: HealthResource(s.hosts, s.plugins),
+    MeResource: lambda _: MeResource(),
+    PasswordResource: lambda s: PasswordResource(s.sign_in, s.bodies),
+    SessionResource: lambda s: SessionResource(s.sign_in, s.bodies, asked=s.asked),
+    LinksResource: lambda s: LinksResource(s.callers),
+    OIDCStartResource: lambda s: OIDCStartResource(s.sign_in),
+    OIDCCallbackResource: lambda s: OIDCCallbackResource(s.sign_in),
+    WebSessionsResource: lambda s: WebSessionsResource(s.callers.sessions),
+    WebSessionResource: lambda s: WebSessionResource(s.callers.sessions),
+    UsersResource: lambda s: UsersResource(s.callers.users, s.bodies),
+    UserResource: lambda s: UserResource(s.callers.users, s.bodies),
+    TokensResource: lambda s: TokensResource(s.callers.tokens, s.bodies),
+    TokenResource: lambda s: TokenResource(s.callers.tokens, s.bodies),
+    AuditResource: lambda s: AuditResource(s.audit_reader, s.callers),
+    PluginsResource: lambda s: PluginsResource(s.plugins),
+    PluginResource: lambda s: PluginResource(s.plugins),
+    HostsResource: lambda s: HostsResource(s.hosts, s.deferring, s.bodies),
+    NewHostKeyScanResource: lambda s: NewHostKeyScanResource(s.host_keys, s.bodies),
+    HostResource: lambda s: HostResource(s.hosts),
+    HostInfoResource: lambda s: HostInfoResource(s.hosts),
+    HostConnectResource: lambda s: HostConnectResource(s.hosts, s.deferring, s.bodies),
+    HostDisconnectResource: lambda s: HostDisconnectResource(s.hosts),
+    HostKeysResource: lambda s: HostKeysResource(s.host_keys, s.bodies),
+    HostKeyScanResource: lambda s: HostKeyScanResource(s.host_keys),
+    HostKeyRotationResource: lambda s: HostKeyRotationResource(s.host_keys, s.bodies),
+    HostKeyResource: lambda s: HostKeyResource(s.host_keys),
+    HostSamplesResource: lambda s: HostSamplesResource(s.hosts, s.collectors),
+    HostMetadataResource: lambda s: HostMetadataResource(s.metadata, s.hosts, s.bodies),
+    VMsResource: lambda s: VMsResource(s.vms, s.all_vms),
+    VMRowsResource: lambda s: VMRowsResource(s.vms),
+    VMResource: lambda s: VMResource(s.all_vms, s.vms, s.consoles, reserved_names()),
+    VMActionsResource: lambda s: VMActionsResource(s.vms),
+    VMStatsResource: lambda s: VMStatsResource(s.vms),
+    VMHardwareResource: lambda s: VMHardwareResource(s.vms),
+    VMConsolesResource: lambda s: VMConsolesResource(s.consoles, s.vms, s.bodies),
+    VMMetadataResource: lambda s: VMMetadataResource(s.metadata, s.vms, s.bodies),
+    ScreenshotResource: lambda s: ScreenshotResource(s.screenshots),
+    AllVMsResource: lambda s: AllVMsResource(s.all_vms),
+    VMsActionsResource: lambda s: VMsActionsResource(s.bulk, s.deferring, s.callers, s.bodies),
+    EventsResource: lambda s: EventsResource(s.events, s.callers),
+    OperationsResource: lambda s: OperationsResource(s.operations),
+    OperationResource: lambda s: OperationResource(s.operations, s.callers),
+    ConsolesResource: lambda s: ConsolesResource(s.consoles),
+    ConsoleResource: lambda s: ConsoleResource(s.consoles),
+    VMActionResource: lambda s: VMActionResource(s.vms, s.actions, s.deferring, s.bodies, s.callers),
+}
+"""The classes whose records are the routes of the core, and what each is made with."""
+
+
+def core_endpoints() -> tuple[Endpoint, ...]:
+    """Return the records of all routes of the core, whatever plugins are there."""
+    return tuple(record for kind in (*RESOURCES, OpenAPIResource) for record in endpoints_of(kind).values())
+
+
+def reserved_names() -> frozenset[str]:
+    """Return the names below the path of a VM that stand for something of the core: no plugin takes them."""
+    below = (record.path.below(VM_PATH) for record in core_endpoints())
+    return frozenset(segment for segment in below if isinstance(segment, str))
+
+
+def add_routes(app: falcon.asgi.App[Any, Any], services: Services) -> None:
+    """Mount the resources of the API, ours and those of plugins."""
     app.router_options.converters["segment"] = SegmentConverter
-    hosts, vms = services.hosts, services.vms
-    socket = RefreshSocket(services.events, services.live_stats, vms, services.callers)
-    deferring = Deferring(services.operations, services.callers)
-    routes: dict[str, object] = {
-        "/ws": socket,
-        f"{BASE}/ws": socket,
-        "/livez": LivezResource(),
-        "/readyz": ReadyzResource(services.readiness),
-        f"{BASE}/health": HealthResource(hosts, services.plugins),
-        f"{BASE}/me": MeResource(),
-        f"{BASE}/me/password": PasswordResource(services.sign_in, bodies),
-        f"{BASE}/session": SessionResource(services.sign_in, bodies, asked=asked),
-        f"{BASE}/session/links": LinksResource(services.callers),
-        f"{BASE}/session/oidc/start": OIDCStartResource(services.sign_in),
-        f"{BASE}/session/oidc/callback": OIDCCallbackResource(services.sign_in),
-        f"{BASE}/sessions": WebSessionsResource(services.callers.sessions),
-        f"{BASE}/sessions/{{session:segment}}": WebSessionResource(services.callers.sessions),
-        f"{BASE}/users": UsersResource(services.callers.users, bodies),
-        f"{BASE}/users/{{user:segment}}": UserResource(services.callers.users, bodies),
-        f"{BASE}/tokens": TokensResource(services.callers.tokens, bodies),
-        f"{BASE}/tokens/{{token:segment}}": TokenResource(services.callers.tokens, bodies),
-        f"{BASE}/audit": AuditResource(services.audit_reader, services.callers),
-        f"{BASE}/plugins": PluginsResource(services.plugins),
-        f"{BASE}/plugins/{{plugin:segment}}": PluginResource(services.plugins),
-        f"{BASE}/hosts": HostsResource(hosts, deferring, bodies),
-        f"{BASE}/host-keys/scan": NewHostKeyScanResource(services.host_keys, bodies),
-        HOST: HostResource(hosts),
-        f"{HOST}/info": HostInfoResource(hosts),
-        f"{HOST}/connect": HostConnectResource(hosts, deferring, bodies),
-        f"{HOST}/disconnect": HostDisconnectResource(hosts),
-        f"{HOST}/host-keys": HostKeysResource(services.host_keys, bodies),
-        f"{HOST}/host-keys/scan": HostKeyScanResource(services.host_keys),
-        f"{HOST}/host-keys/rotate": HostKeyRotationResource(services.host_keys, bodies),
-        f"{HOST}/host-keys/{{fingerprint:segment}}": HostKeyResource(services.host_keys),
-        f"{HOST}/samples": HostSamplesResource(hosts, services.collectors),
-        f"{HOST}/metadata": HostMetadataResource(services.metadata, hosts, bodies),
-        f"{HOST}/vms": VMsResource(vms, services.all_vms),
-        f"{HOST}/vms/db": VMRowsResource(vms),
-        VM: VMResource(services.all_vms, vms, services.consoles),
-        f"{VM}/actions": VMActionsResource(vms),
-        f"{VM}/stats": VMStatsResource(vms),
-        f"{VM}/hardware": VMHardwareResource(vms),
-        f"{VM}/consoles": VMConsolesResource(services.consoles, vms, bodies),
-        f"{VM}/metadata": VMMetadataResource(services.metadata, vms, bodies),
-        f"{VM}/screenshot": ScreenshotResource(services.screenshots),
-        f"{BASE}/vms": AllVMsResource(services.all_vms),
-        f"{BASE}/vms/actions": VMsActionsResource(services.bulk, deferring, services.callers, bodies),
-        f"{BASE}/events": EventsResource(services.events, services.callers),
-        f"{BASE}/operations": OperationsResource(services.operations),
-        f"{BASE}/operations/{{operation:segment}}": OperationResource(services.operations, services.callers),
-        f"{BASE}/consoles": ConsolesResource(services.consoles),
-        f"{BASE}/consoles/{{session:segment}}": ConsoleResource(services.consoles),
-        f"{VM}/{{action:segment}}": VMActionResource(vms, services.actions, deferring, bodies, services.callers),
-    }
-    _refuse_unlisted(routes)
-    for suffix in services.console_suffixes:
-        routes[f"{VM}/{suffix}"] = ConsoleSocket(services.consoles, suffix, services.audit)
-    for path, resource in plugin_routes(services.provided, PluginHosts(hosts), bodies, services.plugins):
-        app.add_route(f"{BASE}/plugins/{path}", resource)
-    routes[f"{BASE}/openapi.json"] = OpenAPIResource(routes, services.provided)
-    for path, resource in routes.items():
-        app.add_route(path, resource)
+    provided = services.provided
+    core = [make(services) for make in RESOURCES.values()]
+    core.append(OpenAPIResource(core, provided))
+    consoles = [ConsoleSocket(services.consoles, suffix, services.audit) for suffix in provided.consoles]
+    routes = plugin_routes(provided, PluginHosts(services.hosts), services.bodies, services.plugins)
+    mount(app, (*core, *consoles, *routes))
 
 
-def _refuse_unlisted(routes: Mapping[str, object]) -> None:
-    """Raise for routes of ours below a VM whose names a plugin could take, or cannot take any more for nothing."""
-    below = {path.removeprefix(f"{VM}/").partition("/")[0] for path in routes if path.startswith(f"{VM}/")}
-    differing = BELOW_VM ^ {segment for segment in below if not segment.startswith("{")}
-    if differing:
-        raise RuntimeError(f"bring virtumancer.plugins.places.BELOW_VM in step with the routes: {sorted(differing)}")
+def mount(app: falcon.asgi.App[Any, Any], resources: Iterable[object]) -> None:
+    """Mount each resource where its records say. Raises `RuntimeError` for a second one at the same path."""
+    taken: set[Path] = set()
+    for resource in resources:
+        for path in _paths_of(resource):
+            if path in taken:
+                raise RuntimeError(f"there are two resources at {path}: one would take the place of the other")
+            taken.add(path)
+            app.add_route(path.template, resource)
+
+
+def _paths_of(resource: object) -> Iterable[Path]:
+    """Return where a resource is mounted; all its records name the same place."""
+    places = {(record.path, *record.also_at) for record in endpoints_of(resource).values()}
+    if len(places) != 1:
+        raise RuntimeError(f"{type(resource).__name__} is to have one path: {sorted(map(str, places))}")
+    return places.pop()

@@ -10,7 +10,8 @@ from virtumancer.contracts import OperationInfo, OperationState
 from virtumancer.errors import InvalidValue, NotCancellable, OperationNotFound, StoreUnavailable
 from virtumancer.http import examples
 from virtumancer.http.access import caller_of
-from virtumancer.http.endpoint import SIGNED_IN, Query, operation
+from virtumancer.http.api_paths import OPERATION, OPERATIONS
+from virtumancer.http.endpoint import SIGNED_IN, Query, endpoint
 from virtumancer.http.lists import LINK, LIST_ERRORS, LIST_QUERY, Limit, asked_of, send_page
 from virtumancer.http.requests import send_json
 from virtumancer.services.access import Callers
@@ -30,9 +31,10 @@ class OperationsResource:
     def __init__(self, operations: Operations) -> None:
         self._operations = operations
 
-    @operation(
+    @endpoint(
         "listOperations",
         "operations",
+        path=OPERATIONS,
         right=SIGNED_IN,
         answer=tuple[OperationInfo, ...],
         query=(
@@ -75,9 +77,10 @@ class OperationResource:
         self._operations = operations
         self._callers = callers
 
-    @operation(
+    @endpoint(
         "getOperation",
         "operations",
+        path=OPERATION,
         right=SIGNED_IN,
         answer=OperationInfo,
         query=(Query("wait", Wait, f"Answer when it has ended, or after so many seconds, {MAX_WAIT:g} at most."),),
@@ -90,9 +93,10 @@ class OperationResource:
         caller = caller_of(req)
         send_json(resp, await self._operations.wait(operation, lambda: self._callers.now(caller), seconds))
 
-    @operation(
+    @endpoint(
         "cancelOperation",
         "operations",
+        path=OPERATION,
         right=SIGNED_IN,
         status=202,
         answer=OperationInfo,

@@ -8,7 +8,8 @@ from virtumancer.contracts import Timestamp
 from virtumancer.errors import Conflict, InvalidValue, TooManyAttempts, Unauthenticated
 from virtumancer.http import examples
 from virtumancer.http.access import COOKIE, caller_of
-from virtumancer.http.endpoint import PUBLIC, SIGNED_IN, operation
+from virtumancer.http.api_paths import API
+from virtumancer.http.endpoint import PUBLIC, SIGNED_IN, endpoint
 from virtumancer.http.problems import request_id
 from virtumancer.http.requests import BodyReader, send_json, send_secret
 from virtumancer.services.access import Callers, NewLink, NewWebSession, SignIn, Visit
@@ -44,7 +45,14 @@ class SessionResource:
         self._bodies = bodies
         self._asked = asked
 
-    @operation("getSession", "access", right=PUBLIC, answer=Session, example=Session(True, "user alice", examples.NOON))
+    @endpoint(
+        "getSession",
+        "access",
+        path=API / "session",
+        right=PUBLIC,
+        answer=Session,
+        example=Session(True, "user alice", examples.NOON),
+    )
     async def on_get(self, req: Request, resp: Response) -> None:
         """Say whether the caller is signed in, and as whom.
 
@@ -54,9 +62,10 @@ class SessionResource:
         oidc = self._sign_in.oidc.name if self._sign_in.oidc else ""
         send_json(resp, Session(bool(caller.key) or not self._asked, caller.actor, caller.expires_at, oidc))
 
-    @operation(
+    @endpoint(
         "signIn",
         "access",
+        path=API / "session",
         right=PUBLIC,
         body=Credentials,
         answer=Session,
@@ -85,7 +94,7 @@ class SessionResource:
         set_cookie(resp, begun)
         send_json(resp, Session(True, begun.actor, begun.expires_at))
 
-    @operation("signOut", "access", right=SIGNED_IN, status=204, errors=(Conflict,))
+    @endpoint("signOut", "access", path=API / "session", right=SIGNED_IN, status=204, errors=(Conflict,))
     async def on_delete(self, req: Request, resp: Response) -> None:
         """Sign the browser out; consoles and WebSockets of this session are closed at once."""
         if not has_session(req):
@@ -101,9 +110,10 @@ class LinksResource:
     def __init__(self, callers: Callers) -> None:
         self._callers = callers
 
-    @operation(
+    @endpoint(
         "createSignInLink",
         "access",
+        path=API / "session" / "links",
         right=SIGNED_IN,
         status=201,
         answer=NewLink,

@@ -11,7 +11,8 @@ from virtumancer.contracts.access import Me
 from virtumancer.errors import Conflict, Forbidden, InvalidValue, NotFound, PreconditionFailed
 from virtumancer.http import examples
 from virtumancer.http.access import caller_of
-from virtumancer.http.endpoint import SIGNED_IN, Header, operation
+from virtumancer.http.api_paths import API, Parameter
+from virtumancer.http.endpoint import SIGNED_IN, Header, endpoint
 from virtumancer.http.etags import as_known
 from virtumancer.http.lists import LINK, LIST_ERRORS, LIST_QUERY, asked_of, send_list
 from virtumancer.http.requests import BodyReader, send_json, send_secret
@@ -38,6 +39,8 @@ class TokenChange(Struct, frozen=True, forbid_unknown_fields=True):
     """What it may do from now on, instead of what it could."""
 
 
+TOKENS = API / "tokens"
+TOKEN_ID = Parameter("token", "The id of an API token.", pattern="^[0-9a-f]{8}$", example="5f2a91c0")
 TOKEN = TokenInfo(
     id="5f2a91c0",
     name="nightly backup",
@@ -52,7 +55,14 @@ TOKEN = TokenInfo(
 class MeResource:
     """The caller."""
 
-    @operation("getMe", "access", right=SIGNED_IN, answer=Me, example=Me("anonymous", (Grant(role="admin"),), None))
+    @endpoint(
+        "getMe",
+        "access",
+        path=API / "me",
+        right=SIGNED_IN,
+        answer=Me,
+        example=Me("anonymous", (Grant(role="admin"),), None),
+    )
     async def on_get(self, req: Request, resp: Response) -> None:
         """Say who the caller is and what they may do.
 
@@ -69,9 +79,10 @@ class TokensResource:
         self._tokens = tokens
         self._bodies = bodies
 
-    @operation(
+    @endpoint(
         "listTokens",
         "access",
+        path=TOKENS,
         right=Right.ACCESS,
         answer=tuple[TokenInfo, ...],
         query=LIST_QUERY,
@@ -83,9 +94,10 @@ class TokensResource:
         """List all API tokens, oldest first, without the tokens themselves."""
         send_list(req, resp, self._tokens.infos(), asked_of(req, tokens_shape()))
 
-    @operation(
+    @endpoint(
         "createToken",
         "access",
+        path=TOKENS,
         right=Right.ACCESS,
         status=201,
         body=TokenRequest,
@@ -114,14 +126,23 @@ class TokenResource:
         self._tokens = tokens
         self._bodies = bodies
 
-    @operation("getToken", "access", right=Right.ACCESS, answer=TokenInfo, errors=(NotFound,), example=TOKEN)
+    @endpoint(
+        "getToken",
+        "access",
+        path=TOKENS / TOKEN_ID,
+        right=Right.ACCESS,
+        answer=TokenInfo,
+        errors=(NotFound,),
+        example=TOKEN,
+    )
     async def on_get(self, _req: Request, resp: Response, token: str) -> None:
         """Describe an API token."""
         send_json(resp, self._tokens.info(token))
 
-    @operation(
+    @endpoint(
         "changeToken",
         "access",
+        path=TOKENS / TOKEN_ID,
         right=Right.ACCESS,
         body=TokenChange,
         answer=TokenInfo,
@@ -138,9 +159,10 @@ class TokenResource:
         async with as_known(req, lambda: self._tokens.info(token)):
             send_json(resp, await self._tokens.change(token, body.grants, caller_of(req)))
 
-    @operation(
+    @endpoint(
         "revokeToken",
         "access",
+        path=TOKENS / TOKEN_ID,
         right=Right.ACCESS,
         status=204,
         errors=(Conflict, NotFound, PreconditionFailed, Forbidden),

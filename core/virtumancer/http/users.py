@@ -10,7 +10,8 @@ from msgspec import Meta, Struct
 from virtumancer.errors import Conflict, Forbidden, InvalidValue, NotFound, PreconditionFailed, TooManyAttempts
 from virtumancer.http import examples
 from virtumancer.http.access import caller_of
-from virtumancer.http.endpoint import SIGNED_IN, Header, operation
+from virtumancer.http.api_paths import API, Parameter
+from virtumancer.http.endpoint import SIGNED_IN, Header, endpoint
 from virtumancer.http.etags import as_known
 from virtumancer.http.lists import LINK, LIST_ERRORS, LIST_QUERY, asked_of, send_list
 from virtumancer.http.requests import BodyReader, send_json
@@ -19,6 +20,8 @@ from virtumancer.services.list_shapes import users_shape
 
 __all__ = ["PasswordResource", "UserResource", "UsersResource"]
 
+USERS = API / "users"
+USER_NAME = Parameter("user", "The name of a user.", example="alice")
 VIEWER = (Grant(role="viewer", host="kvm1"),)
 USER = UserInfo(
     name="alice",
@@ -65,9 +68,10 @@ class UsersResource:
         self._users = users
         self._bodies = bodies
 
-    @operation(
+    @endpoint(
         "listUsers",
         "access",
+        path=USERS,
         right=Right.ACCESS,
         answer=tuple[UserInfo, ...],
         query=LIST_QUERY,
@@ -79,9 +83,10 @@ class UsersResource:
         """List all users by name, without their passwords."""
         send_list(req, resp, self._users.infos(), asked_of(req, users_shape()))
 
-    @operation(
+    @endpoint(
         "createUser",
         "access",
+        path=USERS,
         right=Right.ACCESS,
         status=201,
         body=UserRequest,
@@ -107,14 +112,23 @@ class UserResource:
         self._users = users
         self._bodies = bodies
 
-    @operation("getUser", "access", right=Right.ACCESS, answer=UserInfo, errors=(NotFound,), example=USER)
+    @endpoint(
+        "getUser",
+        "access",
+        path=USERS / USER_NAME,
+        right=Right.ACCESS,
+        answer=UserInfo,
+        errors=(NotFound,),
+        example=USER,
+    )
     async def on_get(self, _req: Request, resp: Response, user: str) -> None:
         """Describe a user."""
         send_json(resp, self._users.info(user))
 
-    @operation(
+    @endpoint(
         "changeUser",
         "access",
+        path=USERS / USER_NAME,
         right=Right.ACCESS,
         body=UserChange,
         answer=UserInfo,
@@ -131,9 +145,10 @@ class UserResource:
         async with as_known(req, lambda: self._users.info(user)):
             send_json(resp, await self._users.change(user, body.grants, body.password, caller_of(req)))
 
-    @operation(
+    @endpoint(
         "removeUser",
         "access",
+        path=USERS / USER_NAME,
         right=Right.ACCESS,
         status=204,
         errors=(Conflict, NotFound, PreconditionFailed, Forbidden),
@@ -152,9 +167,10 @@ class PasswordResource:
         self._sign_in = sign_in
         self._bodies = bodies
 
-    @operation(
+    @endpoint(
         "changePassword",
         "access",
+        path=API / "me" / "password",
         right=SIGNED_IN,
         status=204,
         body=PasswordChange,

@@ -1,7 +1,7 @@
 """`/hosts/{host}/vms/{vm}`: one VM, and as much of it as is asked for."""
 
+from collections.abc import Collection, Iterable
 from typing import Annotated, Any, get_args
-from urllib.parse import quote
 
 from falcon.asgi import Request, Response
 from msgspec import Meta, structs
@@ -11,8 +11,9 @@ from virtumancer.contracts.answers import VMDetail, VMPart
 from virtumancer.errors import InvalidValue, StoreUnavailable
 from virtumancer.http import examples
 from virtumancer.http.access import access_of
+from virtumancer.http.api_paths import HOST_PATH, VM_PATH
 from virtumancer.http.consoles import console_of
-from virtumancer.http.endpoint import ASKS_VM, Query, operation
+from virtumancer.http.endpoint import ASKS_VM, Query, endpoint
 from virtumancer.http.requests import flag_of, send_json
 from virtumancer.services.access import Access, Right
 from virtumancer.services.consoles import ConsolesService
@@ -26,20 +27,21 @@ __all__ = ["VMResource"]
 PARTS: tuple[VMPart, ...] = get_args(VMPart)
 _ONE_PART = f"({'|'.join(PARTS)})"
 Parts = Annotated[str, Meta(pattern=f"^{_ONE_PART}(,{_ONE_PART})*$")]
-LINKED = ("actions", "consoles", "hardware", "metadata", "screenshot", "stats")
 
 
 class VMResource:
     """One VM."""
 
-    def __init__(self, all_vms: AllVMs, vms: VMsService, consoles: ConsolesService) -> None:
+    def __init__(self, all_vms: AllVMs, vms: VMsService, consoles: ConsolesService, linked: Collection[str]) -> None:
         self._all_vms = all_vms
         self._vms = vms
         self._consoles = consoles
+        self._linked = sorted(linked)
 
-    @operation(
+    @endpoint(
         "getVm",
         "vms",
+        path=VM_PATH,
         right=Right.READ,
         answer=VMDetail,
         query=(
@@ -52,8 +54,8 @@ class VMResource:
             **structs.asdict(examples.VM_PAGE.items[0]),
             metadata=Metadata(),
             links={
-                "self": f"/api/v1/hosts/kvm1/vms/{examples.VM_LISTED.uuid}",
-                "stats": f"/api/v1/hosts/kvm1/vms/{examples.VM_LISTED.uuid}/stats",
+                "self": VM_PATH.of(host="kvm1", vm=examples.VM_LISTED.uuid),
+                "stats": (VM_PATH / "stats").of(host="kvm1", vm=examples.VM_LISTED.uuid),
             },
         ),
         offline=True,
@@ -69,7 +71,9 @@ class VMResource:
         uuid = SeenUUID(entry.vm.uuid)
         more = {part: await self._part(part, access_of(req), host, uuid) for part in parts}
         entry_fields = structs.asdict(listed(entry))
-        send_json(resp, VMDetail(**entry_fields, metadata=entry.metadata, links=_links(host, uuid), **more))
+        send_json(
+            resp, VMDetail(**entry_fields, metadata=entry.metadata, links=_links(host, uuid, self._linked), **more)
+        )
 
     async def _part(self, part: VMPart, access: Access, host: str, uuid: SeenUUID) -> Any:
         match part:
@@ -92,7 +96,6 @@ def _parts(req: Request) -> list[VMPart]:
     return [part for part in PARTS if part in said]
 
 
-def _links(host: str, uuid: str) -> dict[str, str]:
-    parent = f"/api/v1/hosts/{quote(host, safe='')}"
-    place = f"{parent}/vms/{quote(uuid, safe='')}"
-    return {"self": place, "host": parent, **{name: f"{place}/{name}" for name in LINKED}}
+def _links(host: str, uuid: str, linked: Iterable[str]) -> dict[str, str]:
+    place = VM_PATH.of(host=host, vm=uuid)
+    return {"self": place, "host": HOST_PATH.of(host=host), **{name: f"{place}/{name}" for name in linked}}

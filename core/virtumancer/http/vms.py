@@ -23,8 +23,9 @@ from virtumancer.errors import (
 )
 from virtumancer.http import examples
 from virtumancer.http.access import access_of, caller_of
+from virtumancer.http.api_paths import HOST_PATH, VM_PATH, Parameter
 from virtumancer.http.deferring import Deferring, prefers_async
-from virtumancer.http.endpoint import ASKS_HOST, ASKS_VM, Query, operation
+from virtumancer.http.endpoint import ASKS_HOST, ASKS_VM, Query, endpoint
 from virtumancer.http.etags import is_known
 from virtumancer.http.lists import LINK, LIST_ERRORS, LIST_QUERY, asked_of, list_query, send_list
 from virtumancer.http.requests import BodyReader, send_json
@@ -47,6 +48,7 @@ __all__ = [
     "VMsResource",
 ]
 
+ACTION = VM_PATH / Parameter("action")
 Timeout = Annotated[float, Meta(gt=0, le=MAX_TIMEOUT)]
 
 
@@ -57,9 +59,10 @@ class VMsResource:
         self._vms = vms
         self._all_vms = all_vms
 
-    @operation(
+    @endpoint(
         "listVms",
         "vms",
+        path=HOST_PATH / "vms",
         right=Right.READ,
         filters=True,
         answer=tuple[VM, ...],
@@ -90,9 +93,10 @@ class VMRowsResource:
     def __init__(self, vms: VMsService) -> None:
         self._vms = vms
 
-    @operation(
+    @endpoint(
         "listVmRows",
         "vms",
+        path=HOST_PATH / "vms" / "db",
         right=Right.READ,
         filters=True,
         answer=tuple[VMRow, ...],
@@ -130,7 +134,15 @@ class VMStatsResource:
     def __init__(self, vms: VMsService) -> None:
         self._vms = vms
 
-    @operation("getVmStats", "vms", right=Right.READ, answer=VMStats, errors=ASKS_VM, example=examples.VM_STATS)
+    @endpoint(
+        "getVmStats",
+        "vms",
+        path=VM_PATH / "stats",
+        right=Right.READ,
+        answer=VMStats,
+        errors=ASKS_VM,
+        example=examples.VM_STATS,
+    )
     async def on_get(self, _req: Request, resp: Response, host: str, vm: str) -> None:
         """Read the counters of a VM: memory, CPU time, and the bytes of its disks and NICs."""
         send_json(resp, await self._vms.stats(host, vm))
@@ -142,7 +154,15 @@ class VMHardwareResource:
     def __init__(self, vms: VMsService) -> None:
         self._vms = vms
 
-    @operation("getVmHardware", "vms", right=Right.READ, answer=HardwareInfo, errors=ASKS_VM, example=examples.HARDWARE)
+    @endpoint(
+        "getVmHardware",
+        "vms",
+        path=VM_PATH / "hardware",
+        right=Right.READ,
+        answer=HardwareInfo,
+        errors=ASKS_VM,
+        example=examples.HARDWARE,
+    )
     async def on_get(self, _req: Request, resp: Response, host: str, vm: str) -> None:
         """Describe the disks and NICs of a VM: those it has while it runs, else those of its definition."""
         send_json(resp, await self._vms.hardware(host, vm))
@@ -154,9 +174,10 @@ class VMActionsResource:
     def __init__(self, vms: VMsService) -> None:
         self._vms = vms
 
-    @operation(
+    @endpoint(
         "listVmActions",
         "actions",
+        path=VM_PATH / "actions",
         right=Right.READ,
         answer=tuple[ActionOffer, ...],
         errors=ASKS_VM,
@@ -187,9 +208,10 @@ class VMActionResource:
         """Name the right that this action needs; that there is none may know who reads the VM."""
         return self._vms.permission(params["action"]) or Right.READ
 
-    @operation(
+    @endpoint(
         "actOnVm",
         "actions",
+        path=ACTION,
         status=204,
         query=(
             Query("wait_for", StateName, "Answer when the VM is in this state, not when the action was accepted."),
@@ -236,7 +258,9 @@ class VMActionResource:
         else:
             resp.status = falcon.HTTP_204
 
-    @operation("openConsole", "consoles", right=Right.READ, status=101, errors=(ConsoleNotFound,), expanded=True)
+    @endpoint(
+        "openConsole", "consoles", path=ACTION, right=Right.READ, status=101, errors=(ConsoleNotFound,), expanded=True
+    )
     async def on_websocket(self, _req: Request, _ws: WebSocket, host: str, vm: str, action: str) -> None:
         """Refuse it with a reason."""
         raise ConsoleNotFound(f"no plugin carries a console {action[:80]!r} of VM {vm[:80]!r} on host {host!r}")

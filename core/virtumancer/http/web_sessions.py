@@ -7,12 +7,21 @@ from virtumancer.contracts.access import WebSessionInfo
 from virtumancer.errors import Forbidden, NotFound
 from virtumancer.http import examples
 from virtumancer.http.access import caller_of
-from virtumancer.http.endpoint import operation
+from virtumancer.http.api_paths import API, Parameter
+from virtumancer.http.endpoint import endpoint
 from virtumancer.http.requests import send_json
 from virtumancer.services.access import Right, WebSessions
 
 __all__ = ["WebSessionResource", "WebSessionsResource"]
 
+SESSIONS = API / "sessions"
+SESSION_PATH = SESSIONS / Parameter(
+    "session",
+    "The id of a browser's session.",
+    pattern="^[0-9a-f]{16}$",
+    example="4be1c07a92d35f68",
+    component="web-session",
+)
 SESSION = WebSessionInfo("4be1c07a92d35f68", "user alice", examples.NOON, examples.NOON)
 
 
@@ -22,7 +31,14 @@ class WebSessionsResource:
     def __init__(self, sessions: WebSessions) -> None:
         self._sessions = sessions
 
-    @operation("listSessions", "access", right=Right.ACCESS, answer=tuple[WebSessionInfo, ...], example=[SESSION])
+    @endpoint(
+        "listSessions",
+        "access",
+        path=SESSIONS,
+        right=Right.ACCESS,
+        answer=tuple[WebSessionInfo, ...],
+        example=[SESSION],
+    )
     async def on_get(self, _req: Request, resp: Response) -> None:
         """List the browsers that are signed in, oldest first."""
         send_json(resp, self._sessions.infos())
@@ -34,7 +50,7 @@ class WebSessionResource:
     def __init__(self, sessions: WebSessions) -> None:
         self._sessions = sessions
 
-    @operation("endSession", "access", right=Right.ACCESS, status=204, errors=(NotFound, Forbidden))
+    @endpoint("endSession", "access", path=SESSION_PATH, right=Right.ACCESS, status=204, errors=(NotFound, Forbidden))
     async def on_delete(self, req: Request, resp: Response, session: str) -> None:
         """Sign a browser out: consoles and WebSockets of its session are closed at once."""
         await self._sessions.end_for(session, caller_of(req))

@@ -13,7 +13,8 @@ from msgspec import Struct
 from virtumancer.contracts import CloseCode, EventType, VMStats
 from virtumancer.errors import VirtumancerError
 from virtumancer.http.access import caller_of, permitted_vm
-from virtumancer.http.endpoint import SIGNED_IN, operation
+from virtumancer.http.api_paths import API, ROOT
+from virtumancer.http.endpoint import SIGNED_IN, endpoint
 from virtumancer.services.access import Caller, Callers, Right
 from virtumancer.services.event_filter import may_see
 from virtumancer.services.event_log import EventLog
@@ -62,9 +63,11 @@ class RefreshSocket:
         self._vms = vms
         self._callers = callers
 
-    @operation(
+    @endpoint(
         "watch",
         "events",
+        path=API / "ws",
+        also_at=(ROOT / "ws",),
         right=SIGNED_IN,
         status=101,
         extensions={

@@ -2,6 +2,5 @@
 
 from virtumancer.plugins.candidates import GROUP
 from virtumancer.plugins.loader import DriverEntry, Plugins, load_configured_plugins, load_plugins
-from virtumancer.plugins.places import BELOW_VM
 
-__all__ = ["BELOW_VM", "GROUP", "DriverEntry", "Plugins", "load_configured_plugins", "load_plugins"]
+__all__ = ["GROUP", "DriverEntry", "Plugins", "load_configured_plugins", "load_plugins"]

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
@@ -19,7 +19,6 @@ from virtumancer.contracts import (
     StatsCollector,
     VMAction,
 )
-from virtumancer.plugins.places import BELOW_VM, FOR_CONSOLES
 from virtumancer.plugins.refusal import PluginRefused, described
 
 __all__ = [
@@ -36,6 +35,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+FOR_CONSOLES = frozenset({"console", "serial", "spice"})
+"""Suffixes of consoles that clients know; no action takes them, whatever plugins are there."""
 SEGMENT = re.compile(r"[a-z][a-z0-9-]{0,62}")
 SCHEME = re.compile(r"[a-z][a-z0-9.-]*")
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
@@ -96,9 +97,9 @@ def check_driver(driver: HostDriver) -> None:
     refuse_unless_async(driver, "connect")
 
 
-def check_action(action: VMAction) -> None:
-    """Refuse what could not be a segment of a route, or stands for something else there, and what could not be run."""
-    taken = BELOW_VM | FOR_CONSOLES
+def check_action(action: VMAction, reserved: Collection[str]) -> None:
+    """Refuse what could not be a segment of a route, or is reserved as one, and what could not be run."""
+    taken = FOR_CONSOLES.union(reserved)
     if not SEGMENT.fullmatch(action.name) or action.name in taken:
         reason = f"action name {action.name!r} is not usable: lower-case letters, digits and - are, but not one of "
         raise PluginRefused("register", reason + ", ".join(sorted(taken)))
@@ -120,14 +121,14 @@ def check_collector(collector: StatsCollector) -> None:
     refuse_unless_async(collector, "collect")
 
 
-def check_transport(transport: ConsoleTransport) -> None:
-    """Refuse a kind or a suffix that could not be part of a route."""
+def check_transport(transport: ConsoleTransport, reserved: Collection[str]) -> None:
+    """Refuse a kind or a suffix that could not be part of a route, and a suffix that is reserved."""
     for attribute in ("kind", "suffix"):
         value = _declared(transport, attribute)
         if not (isinstance(value, str) and SEGMENT.fullmatch(value)):
             raise _wrong(transport, f"{attribute} = {value!r} is not usable: lower-case letters, digits and - are")
-    if transport.suffix in BELOW_VM:
-        others = ", ".join(sorted(BELOW_VM))
+    if transport.suffix in reserved:
+        others = ", ".join(sorted(reserved))
         raise _wrong(transport, f"suffix = {transport.suffix!r} stands for something else below a VM, as do: {others}")
     refuse_unless_async(transport, "open")
 

@@ -2,7 +2,7 @@
 
 import threading
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct, field
@@ -62,12 +62,13 @@ class Provided(Struct):
     warnings: tuple[str, ...] = ()
 
 
-def take_in(candidate: Candidate, table: Mapping[str, Any], timeout: float) -> Provided:
+def take_in(candidate: Candidate, table: Mapping[str, Any], timeout: float, reserved: Collection[str]) -> Provided:
     """Import, configure and ask a plugin; nothing of it is in use yet. Raises `PluginRefused`.
 
     One that takes longer than `timeout` seconds is given up: its thread goes on, and nothing it does counts any more.
+    Names that are `reserved` stand for something else below the path of a VM.
     """
-    intake = _Intake(candidate, table)
+    intake = _Intake(candidate, table, reserved)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RetirementWarning)
         thread = threading.Thread(target=intake.run, name=f"plugin {candidate.name}", daemon=True)
@@ -87,9 +88,10 @@ def take_in(candidate: Candidate, table: Mapping[str, Any], timeout: float) -> P
 class _Intake:
     """The work of the thread, and where it is."""
 
-    def __init__(self, candidate: Candidate, table: Mapping[str, Any]) -> None:
+    def __init__(self, candidate: Candidate, table: Mapping[str, Any], reserved: Collection[str]) -> None:
         self._candidate = candidate
         self._table = table
+        self._reserved = reserved
         self.phase = "import"
         self.provided = Provided()
         self.refusal: PluginRefused | None = None
@@ -113,7 +115,7 @@ class _Intake:
         self.phase = "collect"
         provided = _collected(hooks, config)
         self.phase = "register"
-        _check(provided)
+        _check(provided, self._reserved)
         self.provided = provided
 
 
@@ -136,15 +138,15 @@ def _collected(hooks: PluginHooks, config: PluginConfig | None) -> Provided:
     )
 
 
-def _check(provided: Provided) -> None:
+def _check(provided: Provided, reserved: Collection[str]) -> None:
     for driver in provided.drivers:
         check_driver(driver)
     for action in provided.actions:
-        check_action(action)
+        check_action(action, reserved)
     for collector in provided.collectors:
         check_collector(collector)
     for transport in provided.consoles:
-        check_transport(transport)
+        check_transport(transport, reserved)
     for listener in provided.listeners:
         check_listener(listener)
     for authenticator in provided.authenticators:

@@ -71,7 +71,7 @@ class Plugins(Struct, frozen=True):
         return frozenset(action.permission for _, action in self.actions.values()).union(r.permission for r in routes)
 
 
-def load_configured_plugins(config: PluginsConfig) -> Plugins:
+def load_configured_plugins(config: PluginsConfig, reserved: Collection[str]) -> Plugins:
     """Load what is installed, as far as the configuration lets it in. Raises `ConfigError` for a bad lock."""
     return load_plugins(
         config.disabled,
@@ -80,6 +80,7 @@ def load_configured_plugins(config: PluginsConfig) -> Plugins:
         tables=config.tables,
         lock=read_lock(config.lock) if config.lock else None,
         load_timeout=config.load_timeout,
+        reserved=reserved,
     )
 
 
@@ -92,17 +93,18 @@ def load_plugins(
     tables: Mapping[str, Mapping[str, Any]] | None = None,
     lock: PluginLock | None = None,
     load_timeout: float = LOAD_TIMEOUT,
+    reserved: Collection[str] = (),
 ) -> Plugins:
     """Load every installed plugin, and the `extra` ones handed over by name; `tables` are their configurations.
 
     Not imported are the `disabled` ones, those that are not `allowed` unless that is empty, in `safe_mode` all that are
     not built in, those that differ from the `lock`, and those whose name is not theirs alone. A plugin that cannot be
     used stops nobody: it is listed with its state, phase and reason. One that takes longer than `load_timeout` seconds
-    is given up.
+    is given up. The `reserved` names below the path of a VM are those of the routes that are there without plugins.
     """
     tables = tables or {}
     candidates = find_candidates(extra or {})
-    loader = _Loader(tables, load_timeout, doubts(candidates, disabled, allowed, tables))
+    loader = _Loader(tables, load_timeout, reserved, doubts(candidates, disabled, allowed, tables))
     for verdict in judge(candidates, Rules(disabled, allowed, safe_mode, lock)):
         if verdict.loaded:
             loader.load(verdict.candidate)
@@ -116,9 +118,16 @@ def load_plugins(
 class _Loader:
     """Takes plugins in one by one, each in its own guard: all that it provides, or nothing."""
 
-    def __init__(self, tables: Mapping[str, Mapping[str, Any]], timeout: float, found: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        tables: Mapping[str, Mapping[str, Any]],
+        timeout: float,
+        reserved: Collection[str],
+        found: tuple[str, ...],
+    ) -> None:
         self._tables = tables
         self._timeout = timeout
+        self._reserved = reserved
         self._doubts = found
         self._infos: dict[str, PluginInfo] = {}
         self._drivers: dict[str, DriverEntry] = {}
@@ -135,7 +144,7 @@ class _Loader:
 
     def load(self, candidate: Candidate) -> None:
         try:
-            provided = take_in(candidate, self._tables.get(candidate.name, {}), self._timeout)
+            provided = take_in(candidate, self._tables.get(candidate.name, {}), self._timeout, self._reserved)
             self._adopt(candidate.name, provided)
         except PluginRefused as refusal:
             self.refuse(candidate, refusal)

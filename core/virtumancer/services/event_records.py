@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from virtumancer.api_base import API_BASE
 from virtumancer.contracts import (
     ConsoleChanged,
     EventType,
@@ -28,7 +29,7 @@ from virtumancer.store import NewEvent
 
 __all__ = ["EVERYWHERE", "EventMaker", "gap", "new_event"]
 
-EVERYWHERE = ("/api/v1/hosts", "/api/v1/vms", "/api/v1/operations", "/api/v1/consoles", "/api/v1/plugins")
+EVERYWHERE = tuple(f"{API_BASE}/{place}" for place in ("hosts", "vms", "operations", "consoles", "plugins"))
 """What to fetch again when anything may have happened."""
 THERE = frozenset({HostState.CONNECTED, HostState.DEGRADED})
 UUID_LENGTH = 36
@@ -68,7 +69,7 @@ def new_event(
 
 def gap(reason: str, detail: str, host: str = "", **more: Any) -> NewEvent:
     """Make the event that says that others are missing, and what to fetch again."""
-    fetch = (f"/api/v1/hosts/{host}/vms",) if host else EVERYWHERE
+    fetch = (f"{API_BASE}/hosts/{host}/vms",) if host else EVERYWHERE
     return new_event(EventType.GAP, {"reason": reason, "detail": detail, "fetch": fetch, **more}, host=host)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from falcon.testing import ASGIConductor
 from falcon.testing.helpers import DEFAULT_HOST
 
-from virtumancer.app import Application, create_app
+from virtumancer.app import Application, create_app, reserved_names
 from virtumancer.config import load_config
 from virtumancer.contracts import PluginState
 from virtumancer.errors import ConfigError
@@ -41,7 +41,7 @@ async def application_with(
             "sessions.retry_max": 0.5,
         },
     )
-    loaded = load_plugins(extra={**plugins, FAKE: fake_plugin(hypervisor)}, tables=tables)
+    loaded = load_plugins(extra={**plugins, FAKE: fake_plugin(hypervisor)}, tables=tables, reserved=reserved_names())
     for info in loaded.infos:
         if info.name in {*plugins, FAKE} and info.state is not PluginState.ACTIVE:
             raise ConfigError(f"plugin {info.name} is {info.state.value} ({info.phase}): {info.reason}")

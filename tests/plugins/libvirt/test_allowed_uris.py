@@ -60,7 +60,7 @@ def test_only_the_schemes_on_the_list_may_be_added() -> None:
 def test_the_table_is_read_from_the_configuration(tmp_path: Path) -> None:
     file = tmp_path / "v.toml"
     file.write_text('[plugins.libvirt]\nschemes = ["qemu+ssh"]\n')
-    plugins = load_configured_plugins(load_config(file, {"HOME": str(tmp_path)}, {}).plugins)
+    plugins = load_configured_plugins(load_config(file, {"HOME": str(tmp_path)}, {}).plugins, ())
 
     driver = plugins.drivers["qemu"].driver
     with pytest.raises(InvalidValue, match="these URI schemes here"):
@@ -79,7 +79,7 @@ def test_no_way_round_leads_to_what_is_refused(uri: str) -> None:
 def test_a_scheme_that_can_never_fit_is_a_mistake_of_the_configuration(tmp_path: Path, scheme: str) -> None:
     file = tmp_path / "v.toml"
     file.write_text(f'[plugins.libvirt]\nschemes = ["{scheme}"]\n')
-    plugins = load_configured_plugins(load_config(file, {"HOME": str(tmp_path)}, {}).plugins)
+    plugins = load_configured_plugins(load_config(file, {"HOME": str(tmp_path)}, {}).plugins, ())
 
     [info] = [info for info in plugins.infos if info.name == "libvirt"]
     assert (info.state, "schemes" in info.reason) == ("failed", True)

@@ -1,16 +1,16 @@
 """The document as a whole."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import virtumancer
 from virtumancer.contracts import NoParams
 from virtumancer.http.openapi.answers import HEADERS, Problem, ProblemAnswers
 from virtumancer.http.openapi.components import Components
-from virtumancer.http.openapi.operation_objects import PARAMETERS, OperationWriter
+from virtumancer.http.openapi.operation_objects import OperationWriter
 from virtumancer.http.openapi.plugin_paths import PluginPaths, add_plugin_types
 from virtumancer.http.openapi.request_headers import REQUEST_HEADERS
-from virtumancer.http.openapi.table_paths import entries, table_paths
+from virtumancer.http.openapi.table_paths import documented, table_paths
 from virtumancer.plugins import Plugins
 
 __all__ = ["TAGS", "build_document"]
@@ -38,12 +38,12 @@ needs, unless the server runs with `auth = "off"`. Those with `x-plugin` are the
 the states of a VM that allow an action, as in `VM.state`."""
 
 
-def build_document(table: Mapping[str, object], plugins: Plugins) -> dict[str, Any]:
-    """Write the document for these routes, with what these plugins add."""
+def build_document(resources: Iterable[object], plugins: Plugins) -> dict[str, Any]:
+    """Write the document for these resources, with what these plugins add."""
     components, problems = Components(), ProblemAnswers()
-    found = list(entries(table))
-    answers = [entry.operation.answer for entry in found if entry.operation.answer is not None]
-    bodies = [entry.operation.body for entry in found if entry.operation.body is not None]
+    found = list(documented(resources))
+    answers = [endpoint.answer for endpoint in found if endpoint.answer is not None]
+    bodies = [endpoint.body for endpoint in found if endpoint.body is not None]
     components.add([*answers, Problem], [*bodies, NoParams])
     add_plugin_types(components, plugins)
     writer = OperationWriter(components, problems)
@@ -66,8 +66,7 @@ def build_document(table: Mapping[str, object], plugins: Plugins) -> dict[str, A
         "components": {
             "schemas": components.schemas | problems.schemas,
             "responses": problems.responses,
-            "parameters": {name: {"name": name, "in": "path", "required": True} | p for name, p in PARAMETERS.items()}
-            | REQUEST_HEADERS,
+            "parameters": writer.parameters | REQUEST_HEADERS,
             "headers": HEADERS,
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "An API token, as `vmt_…`."},

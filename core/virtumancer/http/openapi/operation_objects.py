@@ -1,17 +1,18 @@
 """One operation of the document, from what is known of it."""
 
-import re
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from virtumancer import errors
-from virtumancer.http.endpoint import PUBLIC, SIGNED_IN, Operation
+from virtumancer.http.api_paths import Parameter
+from virtumancer.http.endpoint import PUBLIC, SIGNED_IN, Endpoint
 from virtumancer.http.openapi.answers import ProblemAnswers
 from virtumancer.http.openapi.components import Components
 
-__all__ = ["PARAMETERS", "OperationWriter", "Texts", "json_body", "plain_path"]
+__all__ = ["OperationWriter", "json_body"]
 
 SAFE = frozenset({"get"})
 ACCEPTED = 202
@@ -26,57 +27,6 @@ IDEMPOTENCY = (
     errors.AnswerNotKept,
     errors.TooManyKeys,
 )
-FIELD = re.compile(r"\{(\w+)(?::\w+)?\}")
-
-PARAMETERS: dict[str, dict[str, Any]] = {
-    "host": {
-        "description": "The id of a host.",
-        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,63}$"},
-        "example": "kvm1",
-    },
-    "vm": {
-        "description": "The UUID of a VM or its name; a UUID goes first. A name may hold any character, `/` as `%2F`.",
-        "schema": {"type": "string", "minLength": 1},
-        "example": "web01",
-    },
-    "plugin": {
-        "description": "The name of a plugin.",
-        "schema": {"type": "string", "minLength": 1},
-        "example": "power",
-    },
-    "fingerprint": {
-        "description": "The fingerprint of a host key, `/` as `%2F`.",
-        "schema": {"type": "string", "pattern": "^SHA256:[A-Za-z0-9+/]{43}$"},
-        "example": "SHA256:uNiVztksCsDhcc0u9e8BgrJXVGLZQlPTDJ0cs5ZsLgQ",
-    },
-    "token": {
-        "description": "The id of an API token.",
-        "schema": {"type": "string", "pattern": "^[0-9a-f]{8}$"},
-        "example": "5f2a91c0",
-    },
-    "operation": {
-        "description": "The id of an operation.",
-        "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
-        "example": "4be0643f1d98573b",
-    },
-    "session": {
-        "description": "The id of a console session.",
-        "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
-        "example": "8f14e45fceea167a",
-    },
-}
-
-
-class Texts(Struct, frozen=True):
-    """What an operation says of itself."""
-
-    summary: str
-    description: str
-
-
-def plain_path(path: str) -> str:
-    """Return a path of the route table without the converters of its fields."""
-    return FIELD.sub(r"{\1}", path)
 
 
 def json_body(components: Components, body: Any, example: Any = None, *, needed: bool = False) -> dict[str, Any]:
@@ -99,36 +49,43 @@ class OperationWriter:
         self._components = components
         self._problems = problems
         self._ids: set[str] = set()
+        self.parameters: dict[str, dict[str, Any]] = {}
+        """Those of the paths, which the operations refer to."""
 
-    def write(self, operation: Operation, texts: Texts, path: str, method: str) -> dict[str, Any]:
-        """Write one operation of the base API."""
+    def write(self, endpoint: Endpoint) -> dict[str, Any]:
+        """Write one endpoint."""
+        method = endpoint.verb.lower()
         written: dict[str, Any] = {
-            "operationId": self.unique(operation.id),
-            "tags": [operation.tag],
-            "summary": texts.summary,
+            "operationId": self.unique(endpoint.id),
+            "tags": [endpoint.tag],
+            "summary": endpoint.summary,
         }
-        if texts.description:
-            written["description"] = texts.description
-        parameters = [*self.path_parameters(path), *self._query(operation), *_request_headers(operation, method)]
+        if endpoint.description:
+            written["description"] = endpoint.description
+        parameters = [
+            *self.path_parameters(endpoint.path.parameters),
+            *self._query(endpoint),
+            *_request_headers(endpoint, method),
+        ]
         if parameters:
             written["parameters"] = parameters
-        if operation.body is not None:
-            example, needed = operation.body_example, method.upper() == "PUT"
-            written["requestBody"] = json_body(self._components, operation.body, example, needed=needed)
-        written["responses"] = {str(operation.status): self._success(operation, method)}
-        for status, answer in operation.others:
+        if endpoint.body is not None:
+            example, needed = endpoint.body_example, method.upper() == "PUT"
+            written["requestBody"] = json_body(self._components, endpoint.body, example, needed=needed)
+        written["responses"] = {str(endpoint.status): self._success(endpoint, method)}
+        for status, answer in endpoint.others:
             written["responses"][str(status)] = self._other(status, answer)
-        if _is_tagged(operation, method):
+        if _is_tagged(endpoint, method):
             written["responses"]["304"] = {
                 "description": "The client has it already.",
-                "headers": _headers(operation, method),
+                "headers": _headers(endpoint, method),
             }
-        written["responses"] |= self.failures(operation, method)
-        if operation.right is not None and operation.right not in {PUBLIC, SIGNED_IN}:
-            written["x-right"] = str(operation.right)
-        if problem := self._components.problem(operation.answer, operation.body):
+        written["responses"] |= self.failures(endpoint, method)
+        if endpoint.right is not None and endpoint.right not in {PUBLIC, SIGNED_IN}:
+            written["x-right"] = str(endpoint.right)
+        if problem := self._components.problem(endpoint.answer, endpoint.body):
             written["x-problem"] = problem
-        return written | dict(operation.extensions)
+        return written | dict(endpoint.extensions)
 
     def unique(self, wanted: str) -> str:
         """Return this operation id, or one like it when it is taken."""
@@ -138,31 +95,39 @@ class OperationWriter:
         self._ids.add(name)
         return name
 
-    def path_parameters(self, path: str) -> list[dict[str, Any]]:
+    def path_parameters(self, parameters: Iterable[Parameter]) -> list[dict[str, Any]]:
         """Describe the fields of a path."""
-        return [
-            {"$ref": f"#/components/parameters/{name}"}
-            if name in PARAMETERS
-            else {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-            for name in FIELD.findall(path)
-        ]
+        return [self._parameter(parameter) for parameter in parameters]
 
-    def failures(self, operation: Operation, method: str) -> dict[str, Any]:
+    def _parameter(self, parameter: Parameter) -> dict[str, Any]:
+        described: dict[str, Any] = {
+            "name": parameter.name,
+            "in": "path",
+            "required": True,
+            "schema": parameter.schema(),
+        }
+        if not parameter.description:
+            return described
+        name = parameter.component or parameter.name
+        self.parameters[name] = described | {"description": parameter.description, "example": parameter.example}
+        return {"$ref": f"#/components/parameters/{name}"}
+
+    def failures(self, endpoint: Endpoint, method: str) -> dict[str, Any]:
         """Describe what else may be answered, by status."""
-        kinds = [*operation.errors, errors.MisdirectedRequest, errors.VirtumancerError]
+        kinds = [*endpoint.errors, errors.MisdirectedRequest, errors.VirtumancerError]
         others = ["internal-error", "stopping"]
         if method not in SAFE:
             kinds += [errors.StoreUnavailable]  # what cannot be put on record is not done
             kinds += IDEMPOTENCY
-        if operation.right != PUBLIC:
+        if endpoint.right != PUBLIC:
             kinds += [errors.Unauthenticated]
-        if method not in SAFE or operation.status == 101 or operation.right not in {PUBLIC, SIGNED_IN}:
+        if method not in SAFE or endpoint.status == 101 or endpoint.right not in {PUBLIC, SIGNED_IN}:
             kinds += [errors.Forbidden]
-        if operation.body is not None:
+        if endpoint.body is not None:
             kinds += [errors.InvalidRequest, errors.InvalidValue, errors.TooLarge, errors.UnknownEncoding]
-        if operation.query:
+        if endpoint.query:
             others += ["bad-request"]
-        if operation.status == 101:
+        if endpoint.status == 101:
             others += ["method-not-allowed"]
         return self._problems.for_errors(kinds, others)
 
@@ -170,7 +135,7 @@ class OperationWriter:
         """Describe whatever else a plugin may answer."""
         return self._problems.any_other()
 
-    def _query(self, operation: Operation) -> list[dict[str, Any]]:
+    def _query(self, endpoint: Endpoint) -> list[dict[str, Any]]:
         return [
             {
                 "name": query.name,
@@ -178,7 +143,7 @@ class OperationWriter:
                 "description": query.description,
                 "schema": _inline(query.kind),
             }
-            for query in operation.query
+            for query in endpoint.query
         ]
 
     def _other(self, status: int, answer: Any) -> dict[str, Any]:
@@ -189,16 +154,16 @@ class OperationWriter:
         meaning = "It goes on as an operation." if status == ACCEPTED else "Success."
         return {"description": meaning, "headers": headers, "content": media}
 
-    def _success(self, operation: Operation, method: str) -> dict[str, Any]:
-        response: dict[str, Any] = {"description": _meaning(operation), "headers": _headers(operation, method)}
-        if operation.answer is not None:
-            media: dict[str, Any] = {"schema": self._components.schema(operation.answer)}
-            if operation.example is not None:
-                media["example"] = msgspec.to_builtins(operation.example)
-            response["content"] = {operation.media: media}
-        elif operation.media != "application/json":
-            response["content"] = {operation.media: {}}
-        for media_type, description in operation.also.items():
+    def _success(self, endpoint: Endpoint, method: str) -> dict[str, Any]:
+        response: dict[str, Any] = {"description": _meaning(endpoint), "headers": _headers(endpoint, method)}
+        if endpoint.answer is not None:
+            media: dict[str, Any] = {"schema": self._components.schema(endpoint.answer)}
+            if endpoint.example is not None:
+                media["example"] = msgspec.to_builtins(endpoint.example)
+            response["content"] = {endpoint.media: media}
+        elif endpoint.media != "application/json":
+            response["content"] = {endpoint.media: {}}
+        for media_type, description in endpoint.also.items():
             response["content"][media_type] = {"schema": {"type": "string", "description": description}}
         return response
 
@@ -212,35 +177,35 @@ def _inline(kind: Any) -> dict[str, Any]:
     return schema
 
 
-def _request_headers(operation: Operation, method: str) -> list[dict[str, Any]]:
+def _request_headers(endpoint: Endpoint, method: str) -> list[dict[str, Any]]:
     headers: list[dict[str, Any]] = []
     if method not in SAFE:
         headers.append({"$ref": "#/components/parameters/Idempotency-Key"})
-    if errors.PreconditionFailed in operation.errors:
+    if errors.PreconditionFailed in endpoint.errors:
         headers.append({"$ref": "#/components/parameters/If-Match"})
-    if _is_tagged(operation, method):
+    if _is_tagged(endpoint, method):
         headers.append({"$ref": "#/components/parameters/If-None-Match"})
-    if any(status == ACCEPTED for status, _ in operation.others):
+    if any(status == ACCEPTED for status, _ in endpoint.others):
         description = "`respond-async` answers 202 at once; the rest goes on as an operation."
         headers.append({"name": "Prefer", "in": "header", "description": description, "schema": {"type": "string"}})
     return headers
 
 
-def _is_tagged(operation: Operation, method: str) -> bool:
+def _is_tagged(endpoint: Endpoint, method: str) -> bool:
     """Say whether the answer has an `ETag`: because its responder gives it one, or as every JSON answer of a read."""
-    reads = method in SAFE and operation.status == 200 and operation.media == "application/json"
-    return operation.cached or (reads and operation.answer is not None)
+    reads = method in SAFE and endpoint.status == 200 and endpoint.media == "application/json"
+    return endpoint.cached or (reads and endpoint.answer is not None)
 
 
-def _meaning(operation: Operation) -> str:
+def _meaning(endpoint: Endpoint) -> str:
     meanings = {101: "The WebSocket is open.", 201: "Created.", 202: "Accepted.", 204: "Success; there is no body."}
-    return meanings.get(operation.status, "Success.")
+    return meanings.get(endpoint.status, "Success.")
 
 
-def _headers(operation: Operation, method: str) -> dict[str, Any]:
+def _headers(endpoint: Endpoint, method: str) -> dict[str, Any]:
     headers: dict[str, Any] = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
-    for header in operation.headers:
+    for header in endpoint.headers:
         headers[header.name] = {"description": header.description, "schema": {"type": "string"}}
-    if _is_tagged(operation, method):
+    if _is_tagged(endpoint, method):
         headers["ETag"] = {"description": "Names this content, for `If-None-Match`.", "schema": {"type": "string"}}
     return headers

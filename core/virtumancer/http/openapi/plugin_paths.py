@@ -1,18 +1,18 @@
 """The operations that plugins add: actions and consoles of VMs, and routes of their own."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import structlog
 from msgspec import structs
 
-from virtumancer import errors
 from virtumancer.contracts import CloseCode, ConsoleTransport, PluginState, Route, VMAction
+from virtumancer.http.api_paths import VM_PATH, Path
 from virtumancer.http.consoles import ConsoleSocket
-from virtumancer.http.endpoint import Operation, operation_of, texts_of
+from virtumancer.http.endpoint import WEBSOCKET, endpoints_of
 from virtumancer.http.openapi.components import Components
-from virtumancer.http.openapi.operation_objects import OperationWriter, Texts
+from virtumancer.http.openapi.operation_objects import OperationWriter
+from virtumancer.http.plugin_routes import identifier, path_of, route_endpoint
 from virtumancer.http.vms import VMActionResource
 from virtumancer.plugins import Plugins
 from virtumancer.services.access import Right
@@ -23,7 +23,6 @@ __all__ = ["PluginPaths", "add_plugin_types"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
-VM = "/api/v1/hosts/{host}/vms/{vm}"
 Paths = dict[str, dict[str, Any]]
 
 
@@ -52,70 +51,72 @@ class PluginPaths:
                 written = make()
             except Exception as error:  # noqa: BLE001 - a plugin's descriptor may hold anything
                 log.warning(
-                    "a plugin's operation is not in the OpenAPI document", plugin=plugin, path=path, reason=str(error)
+                    "a plugin's operation is not in the OpenAPI document",
+                    plugin=plugin,
+                    path=str(path),
+                    reason=str(error),
                 )
                 continue
-            paths.setdefault(path, {})[method] = written
+            paths.setdefault(str(path), {})[method] = written
         return paths
 
-    def _all(self, plugins: Plugins) -> Iterator[tuple[str, str, str, Any]]:
+    def _all(self, plugins: Plugins) -> Iterator[tuple[str, Path, str, Any]]:
         for name, (plugin, action) in plugins.actions.items():
-            yield plugin, f"{VM}/{name}", "post", lambda p=plugin, a=action: self._action(p, a)
+            yield plugin, VM_PATH / name, "post", lambda p=plugin, a=action: self._action(p, a)
         for suffix, (plugin, transport) in plugins.consoles.items():
-            yield plugin, f"{VM}/{suffix}", "get", lambda p=plugin, t=transport: self._console(p, t)
+            yield plugin, VM_PATH / suffix, "get", lambda p=plugin, t=transport: self._console(p, t)
         for plugin in plugins.routes:
             for route in _routes(plugins, plugin):
-                path = f"/api/v1/plugins/{plugin}/{route.path}"
-                yield plugin, path, route.method.lower(), lambda p=plugin, r=route, at=path: self._route(p, r, at)
+                path = path_of(plugin, route)
+                yield plugin, path, route.method.lower(), lambda p=plugin, r=route: self._route(p, r)
 
     def _action(self, plugin: str, action: VMAction) -> dict[str, Any]:
-        known = _known(VMActionResource.on_post)
-        operation = structs.replace(
-            known,
-            id=f"{_camel(action.name)}Vm",
-            body=action.params,
-            extensions={
-                "x-plugin": plugin,
-                "x-permission": action.permission,
-                "x-destructive": action.destructive,
-                "x-timeout": action.timeout,
-                **({"x-states": sorted(int(state) for state in action.states)} if action.states is not None else {}),
-                **({"x-needs": name_of_need(action.needs)} if action.needs is not None else {}),
-            },
+        known = endpoints_of(VMActionResource)["POST"]
+        return self._writer.write(
+            structs.replace(
+                known,
+                path=VM_PATH / action.name,
+                id=f"{identifier(action.name)}Vm",
+                summary=str(action.title),
+                description=f"{action.description}\n\n{known.description}".strip(),
+                body=action.params,
+                extensions={
+                    "x-plugin": plugin,
+                    "x-permission": action.permission,
+                    "x-destructive": action.destructive,
+                    "x-timeout": action.timeout,
+                    **(
+                        {"x-states": sorted(int(state) for state in action.states)} if action.states is not None else {}
+                    ),
+                    **({"x-needs": name_of_need(action.needs)} if action.needs is not None else {}),
+                },
+            )
         )
-        texts = Texts(str(action.title), f"{action.description}\n\n{texts_of(VMActionResource.on_post)[1]}".strip())
-        return self._writer.write(operation, texts, f"{VM}/{action.name}", "post")
 
     def _console(self, plugin: str, transport: ConsoleTransport) -> dict[str, Any]:
-        known = _known(ConsoleSocket.on_websocket)
-        extensions = {
-            **known.extensions,
-            "x-close-codes": _close_codes(),
-            "x-plugin": plugin,
-            "x-permission": str(Right.CONSOLE_VIEW),
-            "x-kind": transport.kind,
-            "x-subprotocols": list(transport.subprotocols),
-            "x-shareable": transport.shareable,
-        }
-        operation = structs.replace(
-            known, id=f"open{_camel(transport.kind, first=str.title)}Console", extensions=extensions
+        known = endpoints_of(ConsoleSocket)[WEBSOCKET]
+        return self._writer.write(
+            structs.replace(
+                known,
+                path=VM_PATH / transport.suffix,
+                id=f"open{identifier(transport.kind, first=str.title)}Console",
+                summary=f"Open the {transport.kind} console of a VM",
+                extensions={
+                    **known.extensions,
+                    "x-close-codes": _close_codes(),
+                    "x-plugin": plugin,
+                    "x-permission": str(Right.CONSOLE_VIEW),
+                    "x-kind": transport.kind,
+                    "x-subprotocols": list(transport.subprotocols),
+                    "x-shareable": transport.shareable,
+                },
+            )
         )
-        texts = Texts(f"Open the {transport.kind} console of a VM", texts_of(ConsoleSocket.on_websocket)[1])
-        return self._writer.write(operation, texts, f"{VM}/{transport.suffix}", "get")
 
-    def _route(self, plugin: str, route: Route, path: str) -> dict[str, Any]:
-        operation = Operation(
-            id=_camel(f"{plugin}-{route.method.lower()}-{route.path}"),
-            tag="plugins",
-            status=204 if route.answer is None else 200,
-            answer=route.answer,
-            body=route.body,
-            errors=(errors.PluginFailed, errors.CallTimeout),
-            extensions={"x-plugin": plugin, "x-permission": route.permission, "x-timeout": route.timeout},
-        )
-        written = self._writer.write(
-            operation, Texts(str(route.summary), str(route.description)), path, route.method.lower()
-        )
+    def _route(self, plugin: str, route: Route) -> dict[str, Any]:
+        # Its right is named as `x-permission`, as that of everything of a plugin.
+        texts = {"summary": str(route.summary), "description": str(route.description)}
+        written = self._writer.write(structs.replace(route_endpoint(plugin, route), right=None, **texts))
         written["responses"]["default"] = self._writer.any_other()
         return written
 
@@ -127,16 +128,3 @@ def _close_codes() -> dict[str, str]:
 
 def _routes(plugins: Plugins, plugin: str) -> list[Route]:
     return [route for route in plugins.routes.get(plugin, ()) if isinstance(route, Route)]
-
-
-def _known(responder: Any) -> Operation:
-    known = operation_of(responder)
-    if known is None:
-        raise TypeError(f"{responder.__qualname__} says nothing of itself")
-    return known
-
-
-def _camel(text: str, first: Any = str.lower) -> str:
-    """Make an identifier of a name: `power-cycle` becomes `powerCycle`."""
-    words = [word for word in re.split(r"[^A-Za-z0-9]+", text) if word]
-    return "".join(first(word) if index == 0 else word[:1].upper() + word[1:] for index, word in enumerate(words))

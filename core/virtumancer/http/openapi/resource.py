@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -11,7 +11,8 @@ from falcon.asgi import Request, Response
 from msgspec import Struct
 
 from virtumancer.http.access import access_of
-from virtumancer.http.endpoint import SIGNED_IN, operation
+from virtumancer.http.api_paths import API
+from virtumancer.http.endpoint import SIGNED_IN, endpoint
 from virtumancer.http.etags import is_known
 from virtumancer.http.openapi.document import build_document
 from virtumancer.http.requests import send_json
@@ -32,14 +33,14 @@ class _Written(Struct, frozen=True):
 class OpenAPIResource:
     """The OpenAPI 3.1 document of this server, with what its plugins add."""
 
-    def __init__(self, table: Mapping[str, object], plugins: Plugins) -> None:
-        self._table = table
+    def __init__(self, resources: Iterable[object], plugins: Plugins) -> None:
+        self._resources = resources
         self._plugins = plugins
         self._document: dict[str, Any] | None = None
         self._written: OrderedDict[frozenset[str], _Written] = OrderedDict()
         self._writing = asyncio.Lock()
 
-    @operation("getOpenapi", "server", right=SIGNED_IN, answer=dict[str, Any], cached=True)
+    @endpoint("getOpenapi", "server", path=API / "openapi.json", right=SIGNED_IN, answer=dict[str, Any], cached=True)
     async def on_get(self, req: Request, resp: Response) -> None:
         """Return this document.
 
@@ -62,7 +63,7 @@ class OpenAPIResource:
 
     def _write(self, rights: frozenset[str]) -> _Written:
         if self._document is None:
-            self._document = build_document(self._table, self._plugins)
+            self._document = build_document(self._resources, self._plugins)
         document = self._document
         if ANY_RIGHT not in rights:
             document = document | {"paths": _usable(document["paths"], rights)}

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 
 from msgspec import Struct
 
+from virtumancer.api_base import API_BASE
 from virtumancer.config import OIDCConfig, read_secret
 from virtumancer.contracts import Secret
 from virtumancer.errors import SignInFailed
@@ -24,7 +25,7 @@ from virtumancer.services.oidc.signing_keys import UnknownKey
 
 __all__ = ["OIDCLogin"]
 
-CALLBACK = "/api/v1/session/oidc/callback"
+CALLBACK = f"{API_BASE}/session/oidc/callback"
 
 
 class _Tokens(Struct):
