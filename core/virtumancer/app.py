@@ -30,6 +30,7 @@ from virtumancer.http.starting import Starting
 from virtumancer.http.stopping import StopAnswer
 from virtumancer.plugins import Plugins, load_configured_plugins
 from virtumancer.services.access import AccessKeeper, Callers, Right, SignIn
+from virtumancer.services.action_offers import ActionOffers
 from virtumancer.services.actions import ActionsService
 from virtumancer.services.audit import Act, AuditLog
 from virtumancer.services.audit_keeping import AuditKeeper
@@ -232,7 +233,7 @@ class Application:
         metadata = MetadataService(MetadataRepository(self._database), self._callers, bus)
         watchers = [collectors.watch]
         hosts = HostsService(hosts_store, vms_store, dialler, bus, metadata, timing, watchers, shared=self._shared)
-        vms = VMsService(hosts, vms_store, plugins.actions)
+        vms = VMsService(hosts, vms_store)
         all_vms = AllVMs(hosts, vms_store, metadata)
         actions = ActionsService(hosts, plugins.actions, health, bus)
         operations = Operations(
@@ -259,6 +260,7 @@ class Application:
             callers=self._callers,
             sign_in=SignIn(self._callers, self._audit, self._oidc),
             actions=actions,
+            offers=ActionOffers(hosts, vms, plugins.actions),
             operations=operations,
             bulk=BulkService(hosts, all_vms, actions, self._audit),
             metadata=metadata,

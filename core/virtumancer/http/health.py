@@ -12,12 +12,13 @@ from virtumancer.http.access import access_of
 from virtumancer.http.api_paths import API, ROOT
 from virtumancer.http.endpoint import PUBLIC, endpoint
 from virtumancer.http.requests import send_json
+from virtumancer.http.starting import Alive, send_alive
 from virtumancer.services.access import Right
 from virtumancer.services.hosts import HostsService
 from virtumancer.services.plugin_health import PluginHealth
 from virtumancer.services.readiness import FAILING, Part, Readiness
 
-__all__ = ["HealthResource", "LivezResource", "ReadyzResource", "alive"]
+__all__ = ["HealthResource", "LivezResource", "ReadyzResource"]
 
 
 class HealthResource:
@@ -47,24 +48,13 @@ class HealthResource:
         send_json(resp, Health(True, virtumancer.__version__, hosts, plugins, failing))
 
 
-class Alive(Struct, frozen=True):
-    """That the program runs and its event loop has its turn."""
-
-    ok: bool
-
-
-def alive(resp: Response) -> None:
-    """Answer that the program runs."""
-    send_json(resp, Alive(True))
-
-
 class LivezResource:
     """Whether the program should go on running."""
 
     @endpoint("getLivenessAtRoot", "server", path=ROOT / "livez", right=PUBLIC, answer=Alive, example=Alive(True))
     async def on_get(self, _req: Request, resp: Response) -> None:
         """Say that the program runs. When this is not answered, it should be started anew."""
-        alive(resp)
+        send_alive(resp)
 
 
 class Ready(Struct, frozen=True):

@@ -60,6 +60,7 @@ from virtumancer.http.web_sessions import WebSessionResource, WebSessionsResourc
 from virtumancer.http.ws import RefreshSocket
 from virtumancer.plugins import Plugins
 from virtumancer.services.access import Callers, SignIn
+from virtumancer.services.action_offers import ActionOffers
 from virtumancer.services.actions import ActionsService
 from virtumancer.services.audit import AuditLog
 from virtumancer.services.audit_reading import AuditReader
@@ -102,6 +103,7 @@ class Services(Struct, frozen=True, kw_only=True):
     callers: Callers
     sign_in: SignIn
     actions: ActionsService
+    offers: ActionOffers
     operations: Operations
     bulk: BulkService
     metadata: MetadataService
@@ -146,8 +148,8 @@ RESOURCES: Mapping[type, Callable[[Services], object]] = {
     HostMetadataResource: lambda s: HostMetadataResource(s.metadata, s.hosts, s.bodies),
     VMsResource: lambda s: VMsResource(s.vms, s.all_vms),
     VMRowsResource: lambda s: VMRowsResource(s.vms),
-    VMResource: lambda s: VMResource(s.all_vms, s.vms, s.consoles, reserved_names()),
-    VMActionsResource: lambda s: VMActionsResource(s.vms),
+    VMResource: lambda s: VMResource(s.all_vms, s.vms, s.offers, s.consoles, reserved_names()),
+    VMActionsResource: lambda s: VMActionsResource(s.offers),
     VMStatsResource: lambda s: VMStatsResource(s.vms),
     VMHardwareResource: lambda s: VMHardwareResource(s.vms),
     VMConsolesResource: lambda s: VMConsolesResource(s.consoles, s.vms, s.bodies),
@@ -160,7 +162,7 @@ RESOURCES: Mapping[type, Callable[[Services], object]] = {
     OperationResource: lambda s: OperationResource(s.operations, s.callers),
     ConsolesResource: lambda s: ConsolesResource(s.consoles),
     ConsoleResource: lambda s: ConsoleResource(s.consoles),
-    VMActionResource: lambda s: VMActionResource(s.vms, s.actions, s.deferring, s.bodies, s.callers),
+    VMActionResource: lambda s: VMActionResource(s.offers, s.actions, s.deferring, s.bodies, s.callers),
 }
 """The classes whose records are the routes of the core, and what each is made with."""
 

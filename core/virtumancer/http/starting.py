@@ -1,14 +1,26 @@
 """What is answered before the application is open: that it lives, and that it is not ready."""
 
 from falcon.asgi import Request, Response, WebSocket
+from msgspec import Struct
 
 from virtumancer.errors import NotReady, StoreUnavailable
-from virtumancer.http.health import alive
+from virtumancer.http.requests import send_json
 from virtumancer.services.readiness import Part
 
-__all__ = ["Starting"]
+__all__ = ["Alive", "Starting", "send_alive"]
 
 REASON = "the server starts and waits for its database; its log says what is in the way"
+
+
+class Alive(Struct, frozen=True):
+    """That the program runs and its event loop has its turn."""
+
+    ok: bool
+
+
+def send_alive(resp: Response) -> None:
+    """Answer that the program runs."""
+    send_json(resp, Alive(True))
 
 
 class Starting:
@@ -22,7 +34,7 @@ class Starting:
         if self.over:
             return
         if req.path == "/livez":
-            alive(resp)
+            send_alive(resp)
             resp.complete = True
             return
         if req.path == "/readyz":

@@ -16,6 +16,7 @@ from virtumancer.http.consoles import console_of
 from virtumancer.http.endpoint import ASKS_VM, Query, endpoint
 from virtumancer.http.requests import flag_of, send_json
 from virtumancer.services.access import Access, Right
+from virtumancer.services.action_offers import ActionOffers
 from virtumancer.services.consoles import ConsolesService
 from virtumancer.services.vm_entries import listed
 from virtumancer.services.vm_lists import AllVMs
@@ -32,8 +33,16 @@ Parts = Annotated[str, Meta(pattern=f"^{_ONE_PART}(,{_ONE_PART})*$")]
 class VMResource:
     """One VM."""
 
-    def __init__(self, all_vms: AllVMs, vms: VMsService, consoles: ConsolesService, linked: Collection[str]) -> None:
+    def __init__(
+        self,
+        all_vms: AllVMs,
+        vms: VMsService,
+        offers: ActionOffers,
+        consoles: ConsolesService,
+        linked: Collection[str],
+    ) -> None:
         self._all_vms = all_vms
+        self._offers = offers
         self._vms = vms
         self._consoles = consoles
         self._linked = sorted(linked)
@@ -78,7 +87,7 @@ class VMResource:
     async def _part(self, part: VMPart, access: Access, host: str, uuid: SeenUUID) -> Any:
         match part:
             case "actions":
-                return await self._vms.actions(host, uuid, lambda right, vm: access.on_vm(right, host, vm))
+                return await self._offers.of(host, uuid, lambda right, vm: access.on_vm(right, host, vm))
             case "consoles":
                 offers = await self._consoles.offers(host, uuid)
                 return tuple(console_of(offer, host, uuid) for offer in offers)

@@ -30,6 +30,7 @@ from virtumancer.http.etags import is_known
 from virtumancer.http.lists import LINK, LIST_ERRORS, LIST_QUERY, asked_of, list_query, send_list
 from virtumancer.http.requests import BodyReader, send_json
 from virtumancer.services.access import Callers, Right
+from virtumancer.services.action_offers import ActionOffers
 from virtumancer.services.action_work import operation_of_action
 from virtumancer.services.actions import ActionsService
 from virtumancer.services.asking import ListQuery
@@ -171,8 +172,8 @@ class VMHardwareResource:
 class VMActionsResource:
     """What can be done with a VM just now."""
 
-    def __init__(self, vms: VMsService) -> None:
-        self._vms = vms
+    def __init__(self, offers: ActionOffers) -> None:
+        self._offers = offers
 
     @endpoint(
         "listVmActions",
@@ -189,24 +190,24 @@ class VMActionsResource:
         `params` is the JSON Schema of the body that `POST …/vms/{vm}/{name}` takes; a page can draw a form from it.
         """
         access = access_of(req)
-        send_json(resp, await self._vms.actions(host, vm, lambda right, uuid: access.on_vm(right, host, uuid)))
+        send_json(resp, await self._offers.of(host, vm, lambda right, uuid: access.on_vm(right, host, uuid)))
 
 
 class VMActionResource:
     """Something that can be done with a VM; a WebSocket at such a path wants a console that nobody carries."""
 
     def __init__(
-        self, vms: VMsService, actions: ActionsService, deferring: Deferring, bodies: BodyReader, callers: Callers
+        self, offers: ActionOffers, actions: ActionsService, deferring: Deferring, bodies: BodyReader, callers: Callers
     ) -> None:
         self._callers = callers
-        self._vms = vms
+        self._offers = offers
         self._actions = actions
         self._deferring = deferring
         self._bodies = bodies
 
     def right_for(self, _method: str, params: Mapping[str, str]) -> str:
         """Name the right that this action needs; that there is none may know who reads the VM."""
-        return self._vms.permission(params["action"]) or Right.READ
+        return self._offers.permission(params["action"]) or Right.READ
 
     @endpoint(
         "actOnVm",

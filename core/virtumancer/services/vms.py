@@ -1,47 +1,28 @@
-"""VMs: listing them, looking closer at one, and what can be done with it."""
-
-from collections.abc import Callable, Mapping
-from typing import Any
-
-import msgspec
-import structlog
+"""VMs: listing them, and looking closer at one."""
 
 from virtumancer.contracts import (
-    ActionOffer,
     HardwareInfo,
     HostState,
-    VMAction,
     VMRef,
     VMRow,
     VMStats,
 )
 from virtumancer.errors import VMNotFound
-from virtumancer.services.action_checks import allows, serves
 from virtumancer.services.hosts import HostsService
 from virtumancer.services.inventory import Listing
-from virtumancer.services.schemas import schema_of
 from virtumancer.services.session import HostSession
 from virtumancer.services.vm_lookup import SeenUUID, find_vm, in_step, last_seen, uuid_in
 from virtumancer.store import VMIdentity, VMsRepository
 
 __all__ = ["VMsService"]
 
-log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
-
 
 class VMsService:
     """Reads VMs through the session of their host."""
 
-    def __init__(
-        self,
-        hosts: HostsService,
-        store: VMsRepository,
-        actions: Mapping[str, tuple[str, VMAction]],
-    ) -> None:
+    def __init__(self, hosts: HostsService, store: VMsRepository) -> None:
         self._hosts = hosts
         self._store = store
-        self._actions = actions
-        self._schemas: dict[str, dict[str, Any]] = {}
 
     async def list(self, host_id: str) -> Listing:
         """Look at the host now; the stored rows are in step when this returns."""
@@ -105,37 +86,6 @@ class VMsService:
             raise VMNotFound(f"there is no VM {name[:80]!r} among those last seen on host {host_id!r}")
         return await self.look_up(host_id, name)
 
-    def permission(self, action: str) -> str | None:
-        """Name the right that an action needs; None when there is no such action."""
-        found = self._actions.get(action)
-        return found[1].permission if found else None
-
-    async def actions(self, host_id: str, name: str, may: Callable[[str, str], bool]) -> tuple[ActionOffer, ...]:
-        """List what can be done with a VM in its present state on this host, by name.
-
-        `may` says whether the caller has a right on the VM of a UUID.
-        """
-        vm = await self.find(host_id, name)
-        connection = self._hosts.session(host_id).require_connection()
-        return tuple(
-            self._offer(plugin, action)
-            for _, (plugin, action) in sorted(self._actions.items())
-            if allows(action, vm) and serves(action, connection) and may(action.permission, vm.uuid)
-        )
-
-    def _offer(self, plugin: str, action: VMAction) -> ActionOffer:
-        if action.name not in self._schemas:
-            self._schemas[action.name] = _schema(plugin, action)
-        return ActionOffer(
-            name=action.name,
-            title=action.title,
-            description=action.description,
-            plugin=plugin,
-            permission=action.permission,
-            destructive=action.destructive,
-            params=self._schemas[action.name],
-        )
-
 
 def _uuid_in_step(session: HostSession, name: str) -> str | None:
     known = last_seen(session.inventory, name) if in_step(session) else None
@@ -144,16 +94,3 @@ def _uuid_in_step(session: HostSession, name: str) -> str | None:
 
 async def _sampled(session: HostSession, uuid: str) -> VMStats | None:
     return (await session.call(lambda connection: connection.sample([uuid]))).get(uuid)
-
-
-def _schema(plugin: str, action: VMAction) -> dict[str, Any]:
-    """Describe the parameters; left open when the plugin's type has no JSON Schema."""
-    try:
-        schema = schema_of(action.params)
-        msgspec.json.encode(schema)
-    except Exception as error:  # noqa: BLE001 - a plugin's type may hold anything
-        log.warning(
-            "the parameters of an action are not described", plugin=plugin, action=action.name, reason=str(error)
-        )
-        return {}
-    return schema
