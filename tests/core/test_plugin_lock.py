@@ -8,6 +8,7 @@ import pytest
 from virtumancer.contracts import VERSION, PluginInfo, PluginState
 from virtumancer.errors import ConfigError, UsageError
 from virtumancer.plugins.candidates import Candidate
+from virtumancer.plugins.distributions import Distributions
 from virtumancer.plugins.lock import LockedPlugin, PluginLock, lock_of, read_lock, write_lock
 from virtumancer.plugins.provenance import Fingerprints
 
@@ -42,7 +43,7 @@ def test_what_is_written_is_read_again(lock: PluginLock, tmp_path: Path) -> None
 
 
 def test_a_locked_plugin_is_let_in(lock: PluginLock) -> None:
-    assert not lock.refusal(candidate("power"), Fingerprints())
+    assert not lock.refusal(candidate("power"), Fingerprints(Distributions()))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_a_locked_plugin_is_let_in(lock: PluginLock) -> None:
     ],
 )
 def test_another_plugin_is_not_let_in(lock: PluginLock, other: Candidate, reason: str) -> None:
-    assert re.search(reason, lock.refusal(other, Fingerprints()))
+    assert re.search(reason, lock.refusal(other, Fingerprints(Distributions())))
 
 
 def test_what_is_missing_is_known(lock: PluginLock) -> None:

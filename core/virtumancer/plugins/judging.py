@@ -8,6 +8,7 @@ from packaging.utils import canonicalize_name
 
 from virtumancer.contracts import PluginState
 from virtumancer.plugins.candidates import Candidate
+from virtumancer.plugins.distributions import Distributions
 from virtumancer.plugins.lock import PluginLock
 from virtumancer.plugins.provenance import Fingerprints, added, altered, code_of
 from virtumancer.plugins.refusal import described
@@ -47,13 +48,13 @@ class Verdict(Struct, frozen=True):
         return "resolve" if self.state is PluginState.FAILED else ""
 
 
-def judge(candidates: Sequence[Candidate], rules: Rules) -> list[Verdict]:
+def judge(candidates: Sequence[Candidate], rules: Rules, installed: Distributions) -> list[Verdict]:
     """Say of each plugin whether it is loaded: of several with one name the one that is meant, or none."""
     judged = [_by_rules(candidate, rules) for candidate in candidates]
     if rules.lock:
-        judged = _by_lock(judged, rules.lock)
+        judged = _by_lock(judged, rules.lock, installed)
     judged = [_among_its_name(verdict, judged, rules) for verdict in judged]
-    return [_by_its_code(verdict, rules) for verdict in judged]
+    return [_by_its_code(verdict, rules, installed) for verdict in judged]
 
 
 def _by_rules(candidate: Candidate, rules: Rules) -> Verdict:
@@ -67,9 +68,9 @@ def _by_rules(candidate: Candidate, rules: Rules) -> Verdict:
     return Verdict(candidate, PluginState.DISABLED if reason else PluginState.ACTIVE, reason)
 
 
-def _by_lock(judged: Sequence[Verdict], lock: PluginLock) -> list[Verdict]:
+def _by_lock(judged: Sequence[Verdict], lock: PluginLock, installed: Distributions) -> list[Verdict]:
     """Keep what is locked. One that bears the name of a locked plugin is a fault only when that one is not there."""
-    prints = Fingerprints()
+    prints = Fingerprints(installed)
     refusals = [_refusal(verdict, lock, prints) for verdict in judged]
     pairs = list(zip(judged, refusals, strict=True))
     lost = lock.plugins.keys() - {
@@ -112,20 +113,20 @@ def _among_its_name(verdict: Verdict, judged: Sequence[Verdict], rules: Rules) -
     return Verdict(verdict.candidate, PluginState.FAILED, f"{what}: {origins}; none of them is loaded: {cure}")
 
 
-def _by_its_code(verdict: Verdict, rules: Rules) -> Verdict:
+def _by_its_code(verdict: Verdict, rules: Rules, installed: Distributions) -> Verdict:
     """Refuse a plugin whose package another distribution has taken the place of."""
     if not verdict.loaded or verdict.candidate.entry is None:
         return verdict
     try:
-        return _of_its_code(verdict, verdict.candidate.entry, rules)
+        return _of_its_code(verdict, verdict.candidate.entry, rules, installed)
     except Exception as error:  # noqa: BLE001 - a distribution that is laid out in an odd way stops nobody else
         reason = f"what its distribution brought cannot be looked at: {described(error)}"
         return Verdict(verdict.candidate, PluginState.FAILED, reason)
 
 
-def _of_its_code(verdict: Verdict, entry: EntryPoint, rules: Rules) -> Verdict:
+def _of_its_code(verdict: Verdict, entry: EntryPoint, rules: Rules, installed: Distributions) -> Verdict:
     candidate = verdict.candidate
-    code = code_of(entry)
+    code = code_of(entry, installed)
     where = ", ".join(map(str, code.found))
     if code.shadowed:
         own = ", ".join(map(str, code.own))
@@ -138,8 +139,8 @@ def _of_its_code(verdict: Verdict, entry: EntryPoint, rules: Rules) -> Verdict:
     reason = ""
     if not (rules.safe_mode or rules.allowed):
         return verdict
-    if file := altered(entry):
+    if file := altered(entry, installed):
         reason = f"its file {file} is not the one that {brought} brought: install {brought} again"
-    elif file := added(entry):
+    elif file := added(entry, installed):
         reason = f"{file} is in its package, and {brought} did not bring it: remove it"
     return Verdict(candidate, PluginState.FAILED, reason) if reason else verdict

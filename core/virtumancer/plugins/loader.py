@@ -23,6 +23,7 @@ from virtumancer.contracts import (
     VMAction,
 )
 from virtumancer.plugins.candidates import Candidate, doubts, find_candidates
+from virtumancer.plugins.distributions import Distributions
 from virtumancer.plugins.intake import Provided, take_in
 from virtumancer.plugins.judging import Rules, judge
 from virtumancer.plugins.lock import PluginLock, read_lock
@@ -103,9 +104,10 @@ def load_plugins(
     is given up. The `reserved` names below the path of a VM are those of the routes that are there without plugins.
     """
     tables = tables or {}
-    candidates = find_candidates(extra or {})
+    installed = Distributions()
+    candidates = find_candidates(extra or {}, installed)
     loader = _Loader(tables, load_timeout, reserved, doubts(candidates, disabled, allowed, tables))
-    for verdict in judge(candidates, Rules(disabled, allowed, safe_mode, lock)):
+    for verdict in judge(candidates, Rules(disabled, allowed, safe_mode, lock), installed):
         if verdict.loaded:
             loader.load(verdict.candidate)
         else:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from virtumancer.contracts import VERSION, PluginInfo, PluginState
 from virtumancer.errors import ConfigError, UsageError
 from virtumancer.plugins.candidates import Candidate
+from virtumancer.plugins.distributions import Distributions
 from virtumancer.plugins.provenance import Fingerprints
 
 __all__ = ["LockedPlugin", "PluginLock", "lock_of", "read_lock", "write_lock"]
@@ -63,7 +64,7 @@ def lock_of(infos: Sequence[PluginInfo], candidates: Sequence[Candidate]) -> Plu
             "a set is frozen when each of its plugins works or is named in plugins.disabled"
         )
     active = {(i.name, i.module, i.distribution, i.version) for i in infos if i.state is PluginState.ACTIVE}
-    prints = Fingerprints()
+    prints = Fingerprints(Distributions())
     return PluginLock(
         VERSION,
         {

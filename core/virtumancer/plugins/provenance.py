@@ -1,7 +1,6 @@
 """Where the code of an installed plugin lies and what it is: read from the disk, never imported."""
 
 import base64
-import csv
 import hashlib
 import os
 import re
@@ -13,6 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 from msgspec import Struct
+
+from virtumancer.plugins.distributions import Distributions
 
 __all__ = ["Code", "Fingerprints", "added", "altered", "code_of", "places"]
 
@@ -46,32 +47,32 @@ class Code(Struct, frozen=True):
         return bool(self.own and self.found) and not set(self.own) & set(self.found)
 
 
-def code_of(entry: metadata.EntryPoint) -> Code:
+def code_of(entry: metadata.EntryPoint, installed: Distributions) -> Code:
     """Look for the package of an entry point."""
     top = _top(entry)
-    return Code(tuple(places(entry.dist, top)) if entry.dist else (), _found(top))
+    return Code(tuple(places(entry.dist, top, installed)) if entry.dist else (), _found(top))
 
 
-def places(distribution: metadata.Distribution, top: str) -> list[Path]:
+def places(distribution: metadata.Distribution, top: str, installed: Distributions) -> list[Path]:
     """Return where a distribution has a top-level package or module."""
     root = _path(distribution, "")
-    listed = _listed(distribution)
+    listed = installed.files(distribution)
     if listed is None:  # distributors leave the list of files out
         return _below(root, top)
     found = _below(root, top) if any(_is_of(file, top) for file in listed) else []
     for file in listed:
-        if file.suffix == ".pth" and len(file.parts) == 1:
+        if len(file.parts) == 1 and file.suffix == ".pth":
             found += [place for folder in _folders(root / file) for place in _below(folder, top)]
     return found or _within_project(distribution, top)
 
 
-def altered(entry: metadata.EntryPoint) -> str:
+def altered(entry: metadata.EntryPoint, installed: Distributions) -> str:
     """Name the first file of the entry point's package that is not what its distribution brought; empty for none.
 
     An installer overwrites the files of one distribution with those of another without a word.
     """
     top = _top(entry)
-    for file in _listed(entry.dist) or ():
+    for file in installed.files(entry.dist) or ():
         if _is_of(file, top) and file.hash and file.hash.mode == "sha256":
             path = Path(str(file.locate()))
             content = path.read_bytes() if path.is_file() else b""
@@ -80,13 +81,13 @@ def altered(entry: metadata.EntryPoint) -> str:
     return ""
 
 
-def added(entry: metadata.EntryPoint) -> str:
+def added(entry: metadata.EntryPoint, installed: Distributions) -> str:
     """Name a module in the entry point's package that its distribution did not bring; empty for none.
 
     Python takes an extension module, or a package, before the module of the same name that lies beside it.
     """
     top = _top(entry)
-    brought = {Path(str(file.locate())).resolve() for file in _listed(entry.dist) or () if _is_of(file, top)}
+    brought = {Path(str(file.locate())).resolve() for file in installed.files(entry.dist) or () if _is_of(file, top)}
     if not brought:  # it is developed elsewhere, or its list of files was left out
         return ""
     for place in _found(top):
@@ -101,7 +102,8 @@ def added(entry: metadata.EntryPoint) -> str:
 class Fingerprints:
     """Hashes of what distributions brought; each file is read once."""
 
-    def __init__(self) -> None:
+    def __init__(self, installed: Distributions) -> None:
+        self._installed = installed
         self._sums: dict[Path, str] = {}
 
     def of(self, entry: metadata.EntryPoint | None) -> str:
@@ -109,7 +111,7 @@ class Fingerprints:
         if entry is None:
             return ""
         digest = hashlib.sha256()
-        for name, path in sorted(_files(entry).items()):
+        for name, path in sorted(_files(entry, self._installed).items()):
             digest.update(f"{name}\0{self._sum(path)}\n".encode())
         return f"sha256:{digest.hexdigest()}"
 
@@ -122,9 +124,9 @@ class Fingerprints:
         return self._sums[path]
 
 
-def _files(entry: metadata.EntryPoint) -> dict[str, Path]:
+def _files(entry: metadata.EntryPoint, installed: Distributions) -> dict[str, Path]:
     files: dict[str, Path] = {}
-    for file in _listed(entry.dist) or ():
+    for file in installed.files(entry.dist) or ():
         within = ".." not in file.parts and not file.is_absolute()
         if within and not file.parts[0].endswith(NOTES) and file.suffix not in COMPILED:
             files[file.as_posix()] = Path(str(file.locate()))
@@ -161,16 +163,7 @@ def _top(entry: metadata.EntryPoint) -> str:
 
 
 def _is_of(file: PurePath, top: str) -> bool:
-    return file.suffix not in COMPILED and file.parts[0].partition(".")[0] == top
-
-
-def _listed(distribution: metadata.Distribution | None) -> list[metadata.PackagePath] | None:
-    """Return the list of files that an installer wrote; None for none, or one that cannot be read."""
-    try:
-        files = distribution.files if distribution else None
-    except (TypeError, ValueError, csv.Error):
-        return None
-    return None if files is None else [file for file in files if file.parts]
+    return file.parts[0].partition(".")[0] == top and file.suffix not in COMPILED
 
 
 def _below(folder: Path, top: str) -> list[Path]:
