@@ -13,7 +13,7 @@ from tortoise.migrations.autodetector import MigrationAutodetector
 
 from virtumancer.config.database_url import parse_url
 from virtumancer.contracts import Host, HostKey
-from virtumancer.errors import StoreUnavailable
+from virtumancer.errors import StoreUnavailable, StoreUnusable
 from virtumancer.store import Database, HostsRepository, VMsRepository, migrations
 from virtumancer.store.database import CORE_APPS
 from virtumancer.store.engines import App, configuration
@@ -27,14 +27,14 @@ REBUILD = """
 from tortoise import fields, migrations
 from tortoise.migrations import operations as ops
 class Migration(migrations.Migration):
-    dependencies = [("core", "0001_initial")]
+    dependencies = [("core", "0001_tables")]
     operations = [ops.AlterField(model_name="HostModel", name="uri", field=fields.CharField(max_length=500))]
 """
 BREAK = """
 from tortoise import migrations
 from tortoise.migrations import operations as ops
 class Migration(migrations.Migration):
-    dependencies = [("core", "0001_initial")]
+    dependencies = [("core", "0001_tables")]
     operations = [ops.RunSQL("DELETE FROM hosts", reverse_sql="")]
 """
 DIE = """
@@ -44,7 +44,7 @@ from tortoise.migrations import operations as ops
 async def die(apps, schema_editor):
     os._exit(9)
 class Migration(migrations.Migration):
-    dependencies = [("core", "0001_initial")]
+    dependencies = [("core", "0001_tables")]
     operations = [
         ops.AlterField(model_name="HostModel", name="uri", field=fields.CharField(max_length=500)),
         ops.RunPython(die),
@@ -62,28 +62,42 @@ asyncio.run(main())
 
 
 @pytest.fixture
-def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Makes the core of a later version: our migrations and then this one, as `9999_later`."""
+def version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Makes the core of another version, whose migrations have these names and sources."""
 
-    def make(migration: str) -> tuple[App, ...]:
-        package = f"migrations_{tmp_path.name}_{abs(hash(migration))}"
-        folder = tmp_path / "later" / package
+    def make(sources: dict[str, str]) -> tuple[App, ...]:
+        package = f"migrations_{tmp_path.name}_{abs(hash(tuple(sources.items())))}"
+        folder = tmp_path / "other" / package
         folder.mkdir(parents=True)
         (folder / "__init__.py").touch()
-        ours = sorted(path.stem for path in Path(migrations.__file__).parent.glob("0*.py"))
-        for name in ours:
-            source = f"import_module('{migrations.__name__}.{name}').Migration"
-            (folder / f"{name}.py").write_text(f"from importlib import import_module\nMigration = {source}\n")
-        (folder / "9999_later.py").write_text(migration.replace("0001_initial", ours[-1]))
-        monkeypatch.syspath_prepend(str(tmp_path / "later"))
+        for name, source in sources.items():
+            (folder / f"{name}.py").write_text(source)
+        monkeypatch.syspath_prepend(str(tmp_path / "other"))
         importlib.invalidate_caches()
         return (App("core", "virtumancer.store.models", package),)
 
     return make
 
 
-async def fill(url: str, make_vm) -> None:
-    async with Database(url) as database:
+@pytest.fixture
+def next_version(version):
+    """Makes the core of a later version: our migrations and then this one, as `9999_later`."""
+
+    def make(migration: str) -> tuple[App, ...]:
+        ours = sorted(path.stem for path in Path(migrations.__file__).parent.glob("0*.py"))
+        later = {"9999_later": migration.replace("0001_tables", ours[-1])}
+        return version({name: copy_of(name) for name in ours} | later)
+
+    return make
+
+
+def copy_of(name: str) -> str:
+    """The source of a migration that does what ours of this name does."""
+    return f"from importlib import import_module\nMigration = import_module('{migrations.__name__}.{name}').Migration\n"
+
+
+async def fill(url: str, make_vm, apps: tuple[App, ...] = CORE_APPS) -> None:
+    async with Database(url, apps=apps) as database:
         await HostsRepository(database).add(HOST, [KEY])
         await VMsRepository(database).apply("kvm1", [make_vm("web01", "u"), make_vm("web02", "v")], [])
 
@@ -127,7 +141,7 @@ async def test_a_migration_that_would_orphan_rows_is_refused_and_undone(sqlite_u
 async def test_a_process_killed_while_it_migrates_leaves_the_old_version(url, make_vm, next_version, tmp_path):
     await fill(url, make_vm)
     (app,) = next_version(DIE)
-    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path / 'later')!r})\n{OPEN}"]
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path / 'other')!r})\n{OPEN}"]
     ended = await asyncio.to_thread(subprocess.run, [*command, url, app.migrations], timeout=30, check=False)
     assert ended.returncode == 9
     await assert_all_there(url)
@@ -140,8 +154,16 @@ async def test_a_database_of_a_newer_version_is_refused(url, make_vm, next_versi
         await assert_all_there(url)
 
 
+async def test_a_database_from_before_the_first_release_is_refused_and_unchanged(url, make_vm, version):
+    before = version({"0001_initial": copy_of("0001_tables")})
+    await fill(url, make_vm, before)
+    with pytest.raises(StoreUnusable, match=r"from before the first release .* give this one a new database"):
+        await assert_all_there(url)
+    await assert_all_there(url, before)
+
+
 async def test_a_database_of_the_initial_version_keeps_its_data(tmp_path):
-    """The file was dumped by the first version and is never changed again."""
+    """The file was dumped by the first release and is never changed again."""
     connection = sqlite3.connect(tmp_path / "old.db")
     connection.executescript(INITIAL.read_text())
     connection.close()

@@ -4,6 +4,7 @@ from typing import Any
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.migrations.executor import MigrationExecutor
+from tortoise.migrations.graph import MigrationKey
 from tortoise.migrations.schema_editor import AsyncpgSchemaEditor, SqliteSchemaEditor
 from tortoise.transactions import in_transaction
 
@@ -14,6 +15,9 @@ __all__ = ["migrate"]
 
 # Any number will do, as long as all virtumancers that share a PostgreSQL database take the same.
 _ADVISORY_LOCK = 7_205_759_403_792_795
+
+# Every database from before the first release has this one; the name is never given again.
+_BEFORE_THE_FIRST_RELEASE = MigrationKey("core", "0001_initial")
 
 
 async def migrate(connection: BaseDBAsyncClient, apps: dict[str, dict[str, Any]], name: str) -> None:
@@ -30,19 +34,25 @@ async def migrate(connection: BaseDBAsyncClient, apps: dict[str, dict[str, Any]]
         executor = MigrationExecutor(transaction, apps)
         # The executor first reads this table and ignores the failure, which in PostgreSQL ends the transaction.
         await executor.recorder.ensure_schema((SqliteSchemaEditor if sqlite else AsyncpgSchemaEditor)(transaction))
-        await _refuse_newer(executor, name)
+        await _refuse_other_versions(executor, name)
         await executor.migrate(direction="forward")
         if sqlite:
             await _check_foreign_keys(transaction, name)
 
 
-async def _refuse_newer(executor: MigrationExecutor, name: str) -> None:
+async def _refuse_other_versions(executor: MigrationExecutor, name: str) -> None:
     await executor.loader.build_graph()
-    known = executor.loader.disk_migrations
-    unknown = sorted(f"{key.app_label}.{key.name}" for key in executor.loader.applied_migrations if key not in known)
-    if unknown:
+    unknown = executor.loader.applied_migrations - executor.loader.disk_migrations.keys()
+    if _BEFORE_THE_FIRST_RELEASE in unknown:
         raise StoreUnusable(
-            f"The {name} was written by a newer version of virtumancer (migration {unknown[0]} is unknown here); "
+            f"The {name} is from before the first release of virtumancer, and its tables are not carried over. It is "
+            "unchanged: keep it for the version that wrote it, and give this one a new database (database.url or "
+            "--database)."
+        )
+    if unknown:
+        first = min(f"{key.app_label}.{key.name}" for key in unknown)
+        raise StoreUnusable(
+            f"The {name} was written by a newer version of virtumancer (migration {first} is unknown here); "
             "upgrade this one, or give it a database of its own."
         )
 
