@@ -1,11 +1,11 @@
-"""What every test may use: the daemons of the lab, and one more try for tests that depend on them."""
+"""What every test may use: the daemons of the lab, quick programs, and one more try for what depends on daemons."""
 
 from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
-pytest_plugins = ["tests.lab.fixtures", "tests.canary_watch"]
+pytest_plugins = ["tests.lab.fixtures", "tests.canary_watch", "tests.forks"]
 if find_spec("virtumancer"):  # the tests of the distributions do without
     pytest_plugins += ["virtumancer.testing.pytest_plugin", "tests.frugal"]
 

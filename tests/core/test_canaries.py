@@ -1,13 +1,13 @@
 """The search for secrets finds what it is for: a check that cannot fail would be worse than none."""
 
+import os
 import secrets
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.canaries import Canaries, Leak
+from tests.forks import Forks
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,15 +46,15 @@ def test_databases_and_logs_below_a_folder_are_searched(tmp_path: Path) -> None:
         canaries.check_files(tmp_path)
 
 
-def test_a_test_that_prints_a_secret_fails_although_it_passes(tmp_path: Path) -> None:
+def test_a_test_that_prints_a_secret_fails_although_it_passes(tmp_path: Path, forks: Forks) -> None:
     test = tmp_path / "test_it.py"
     test.write_text(
         "from tests.canaries import CANARIES\n"
         "def test_it():\n    print(CANARIES.plant('password'))\n"
         "def test_other():\n    print('nothing')\n"
     )
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.canary_watch", "-c", "/dev/null", str(test)]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
+    flags = ("-q", "-p", "tests.canary_watch", "-c", "/dev/null")
+    run = forks.run("pytest", *flags, str(test), folder=ROOT, environment=os.environ)
 
     assert "holds a secret in clear: password" in run.stdout
     assert run.returncode == 1, run.stdout

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.forks import Forks
+
 GOOD = """
 from virtumancer import hookimpl
 from virtumancer.contracts import Sample, StatsCollector
@@ -26,19 +28,27 @@ def virtumancer_stats_collectors():
 BAD = GOOD.replace('"vms"', '"Number of VMs"').replace('name = "good"', 'name = "bad"')
 
 
-def check(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [Path(sys.executable).with_name("virtumancer"), "plugin", "check", *arguments],
-        cwd=folder,
-        env={"HOME": str(folder), "PATH": os.defpath, "PYTHONPATH": str(folder), **variables},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+Check = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def test_a_plugin_that_keeps_the_contract_is_told_so(installed: Callable[..., None], tmp_path: Path) -> None:
+def variables_of(folder: Path) -> dict[str, str]:
+    return {"HOME": str(folder), "PATH": os.defpath, "PYTHONPATH": str(folder)}
+
+
+@pytest.fixture
+def check(forks: Forks) -> Check:
+    """Check what is installed in a folder."""
+
+    def run(folder: Path, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+        environment = variables_of(folder) | variables
+        return forks.run("virtumancer", "plugin", "check", *arguments, folder=folder, environment=environment)
+
+    return run
+
+
+def test_a_plugin_that_keeps_the_contract_is_told_so(
+    check: Check, installed: Callable[..., None], tmp_path: Path
+) -> None:
     installed("good", GOOD)
 
     done = check(tmp_path, "good")
@@ -47,7 +57,9 @@ def test_a_plugin_that_keeps_the_contract_is_told_so(installed: Callable[..., No
     assert done.stdout.splitlines()[1].split()[:5] == ["collector", "good", "12", "0", "0"]
 
 
-def test_a_broken_sentence_is_printed_with_its_reason(installed: Callable[..., None], tmp_path: Path) -> None:
+def test_a_broken_sentence_is_printed_with_its_reason(
+    check: Check, installed: Callable[..., None], tmp_path: Path
+) -> None:
     installed("bad", BAD)
 
     done = check(tmp_path, "bad")
@@ -58,7 +70,7 @@ def test_a_broken_sentence_is_printed_with_its_reason(installed: Callable[..., N
 
 
 def test_of_two_plugins_with_one_name_the_one_that_is_used_is_checked(
-    installed: Callable[..., None], tmp_path: Path
+    check: Check, installed: Callable[..., None], tmp_path: Path
 ) -> None:
     installed("vnc", "raise RuntimeError('imported')", module="stranger")
 
@@ -68,7 +80,7 @@ def test_of_two_plugins_with_one_name_the_one_that_is_used_is_checked(
     assert json.loads(done.stdout)[0]["kind"] == "console"
 
 
-def test_a_driver_is_tested_on_a_host(tmp_path: Path) -> None:
+def test_a_driver_is_tested_on_a_host(check: Check, tmp_path: Path) -> None:
     pytest.importorskip("libvirt")
 
     without = check(tmp_path, "libvirt")
@@ -81,7 +93,7 @@ def test_a_driver_is_tested_on_a_host(tmp_path: Path) -> None:
     assert driver["abilities"] == {"consoles": True, "events": True, "screenshot": True}
 
 
-def test_a_console_with_a_handshake_says_what_was_not_tested(tmp_path: Path) -> None:
+def test_a_console_with_a_handshake_says_what_was_not_tested(check: Check, tmp_path: Path) -> None:
     done = check(tmp_path, "vnc", "--json")
 
     [console] = json.loads(done.stdout)
@@ -93,7 +105,9 @@ def test_a_console_with_a_handshake_says_what_was_not_tested(tmp_path: Path) -> 
     assert f"console console: {console['skipped']} not tested: override `greet_" in check(tmp_path, "vnc").stdout
 
 
-def test_what_is_set_for_other_runs_of_pytest_has_no_say(installed: Callable[..., None], tmp_path: Path) -> None:
+def test_what_is_set_for_other_runs_of_pytest_has_no_say(
+    check: Check, installed: Callable[..., None], tmp_path: Path
+) -> None:
     installed("bad", BAD)
 
     done = check(tmp_path, "bad", PYTEST_ADDOPTS="-k nothing", PYTEST_PLUGINS="no_such_module")
@@ -102,7 +116,7 @@ def test_what_is_set_for_other_runs_of_pytest_has_no_say(installed: Callable[...
     assert "samples have names that can be stored" in done.stdout
 
 
-def test_a_suite_that_cannot_run_is_no_success(installed: Callable[..., None], tmp_path: Path) -> None:
+def test_a_suite_that_cannot_run_is_no_success(check: Check, installed: Callable[..., None], tmp_path: Path) -> None:
     installed("good", GOOD)
     # pytest imports plugins by their module; this one cannot be.
     (tmp_path / "pytest_asyncio").mkdir()
@@ -120,7 +134,16 @@ def test_a_suite_that_cannot_run_is_no_success(installed: Callable[..., None], t
 def test_without_pytest_it_says_what_to_install(module: str, tmp_path: Path) -> None:
     (tmp_path / f"{module}.py").write_text(f"raise ModuleNotFoundError('No module', name={module!r})\n")
 
-    done = check(tmp_path, "power")
+    # Started, not forked: what forks has imported pytest.
+    done = subprocess.run(
+        [Path(sys.executable).with_name("virtumancer"), "plugin", "check", "power"],
+        cwd=tmp_path,
+        env=variables_of(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
@@ -128,14 +151,14 @@ def test_without_pytest_it_says_what_to_install(module: str, tmp_path: Path) -> 
     )
 
 
-def test_a_name_that_nobody_has_is_told_with_the_nearest(tmp_path: Path) -> None:
+def test_a_name_that_nobody_has_is_told_with_the_nearest(check: Check, tmp_path: Path) -> None:
     done = check(tmp_path, "pwer")
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "virtumancer: no plugin is named 'pwer'; did you mean power?\n"
 
 
-def test_a_plugin_that_is_not_in_use_says_why(installed: Callable[..., None], tmp_path: Path) -> None:
+def test_a_plugin_that_is_not_in_use_says_why(check: Check, installed: Callable[..., None], tmp_path: Path) -> None:
     installed("broken", "1 / 0")
 
     done = check(tmp_path, "broken")

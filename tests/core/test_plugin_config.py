@@ -3,7 +3,6 @@
 import os
 import pickle
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ import pytest
 from msgspec import Meta, Struct
 
 from tests.core.plugin_kit import info, load, plugin
+from tests.forks import Forks
 from virtumancer.contracts import EventListener, PluginConfig, PluginState, Secret
 from virtumancer.plugins import Plugins
 
@@ -181,36 +181,41 @@ def virtumancer_config():
 """
 
 
-def check_config(folder: Path, toml: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    (folder / "virtumancer.toml").write_text(toml)
-    program = Path(sys.executable).with_name("virtumancer")
-    return subprocess.run(
-        [program, "check-config"],
-        cwd=folder,
-        env={"HOME": str(folder), "PATH": os.defpath, "PYTHONPATH": str(folder), **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+CheckConfig = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def test_check_config_holds_the_tables_of_plugins_against_them(installed: Callable[..., None], tmp_path: Path) -> None:
+@pytest.fixture
+def check_config(forks: Forks, tmp_path: Path) -> CheckConfig:
+    """Run `virtumancer check-config` on a configuration, with what is installed in the folder of the test."""
+
+    def run(toml: str, **more: str) -> "subprocess.CompletedProcess[str]":
+        (tmp_path / "virtumancer.toml").write_text(toml)
+        environment = {"HOME": str(tmp_path), "PATH": os.defpath, "PYTHONPATH": str(tmp_path), **more}
+        return forks.run("virtumancer", "check-config", folder=tmp_path, environment=environment)
+
+    return run
+
+
+def test_check_config_holds_the_tables_of_plugins_against_them(
+    check_config: CheckConfig, installed: Callable[..., None]
+) -> None:
     installed("moody", PLUGIN)
 
-    wrong = check_config(tmp_path, "[plugins.moody]\nmod = 'good'\n")
+    wrong = check_config("[plugins.moody]\nmod = 'good'\n")
 
     assert wrong.returncode == 2
     assert "plugin moody: plugins.moody.mod is not a known key; did you mean mood?" in wrong.stderr
     assert "Traceback" not in wrong.stderr
 
 
-def test_check_config_lets_plugins_test_their_configuration(installed: Callable[..., None], tmp_path: Path) -> None:
+def test_check_config_lets_plugins_test_their_configuration(
+    check_config: CheckConfig, installed: Callable[..., None]
+) -> None:
     installed("moody", PLUGIN)
 
-    good = check_config(tmp_path, "[plugins.moody]\ntoken = 'env:TOKEN'\n", TOKEN="hunter2")
-    bad = check_config(tmp_path, "[plugins.moody]\nmood = 'bad'\n")
-    odd = check_config(tmp_path, "[plugins.moody]\nmood = 'odd'\n")
+    good = check_config("[plugins.moody]\ntoken = 'env:TOKEN'\n", TOKEN="hunter2")
+    bad = check_config("[plugins.moody]\nmood = 'bad'\n")
+    odd = check_config("[plugins.moody]\nmood = 'odd'\n")
 
     assert (good.returncode, bad.returncode, odd.returncode) == (0, 1, 1)
     assert "# plugins.moody: ok" in good.stdout
@@ -220,8 +225,8 @@ def test_check_config_lets_plugins_test_their_configuration(installed: Callable[
     assert "Traceback" not in bad.stderr + odd.stderr
 
 
-def test_check_config_warns_of_a_table_for_nobody(tmp_path: Path) -> None:
-    done = check_config(tmp_path, "[plugins.powr]\n")
+def test_check_config_warns_of_a_table_for_nobody(check_config: CheckConfig) -> None:
+    done = check_config("[plugins.powr]\n")
 
     assert done.returncode == 0
     assert "[plugins.powr]: no plugin named 'powr' is installed; did you mean power?" in done.stderr

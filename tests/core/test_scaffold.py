@@ -1,48 +1,39 @@
 """What `virtumancer plugin new` writes works as it is: its tests pass, and linter and type checker are content."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.forks import Forks
 from virtumancer.cli.plugin_new import new
 from virtumancer.errors import UsageError
 from virtumancer.scaffold import KINDS, Kind, write_package
 
 
-def run(package: Path, *command: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", *command],
-        cwd=package,
-        env={"PYTHONPATH": str(package), "HOME": str(package)},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+def run(forks: Forks, package: Path, *command: str) -> str:
+    done = forks.run(*command, folder=package, environment={"PYTHONPATH": str(package), "HOME": str(package)})
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_tests_of_a_new_package_pass(kind: Kind, tmp_path: Path) -> None:
+def test_the_tests_of_a_new_package_pass(kind: Kind, tmp_path: Path, forks: Forks) -> None:
     package = write_package(f"my-{kind}", kind, tmp_path)
 
-    report = run(package, "pytest", "-p", "no:cacheprovider", "-q")
+    report = run(forks, package, "pytest", "-p", "no:cacheprovider", "-q")
 
     assert " passed" in report
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_new_package_is_found_as_a_plugin(kind: Kind, tmp_path: Path) -> None:
+def test_a_new_package_is_found_as_a_plugin(kind: Kind, tmp_path: Path, forks: Forks) -> None:
     package = write_package("greener-hosts", kind, tmp_path)
     distribution = package / "virtumancer_greener_hosts-0.1.0.dist-info"
     distribution.mkdir()
     (distribution / "METADATA").write_text("Metadata-Version: 2.1\nName: virtumancer-greener-hosts\nVersion: 0.1.0\n")
     (distribution / "entry_points.txt").write_text("[virtumancer.plugins]\ngreener-hosts = virtumancer_greener_hosts\n")
 
-    listed = run(package, "virtumancer", "plugins")
+    listed = run(forks, package, "virtumancer", "plugins")
 
     [line] = [line for line in listed.splitlines() if line.startswith("greener-hosts")]
     assert line.split()[1:3] == ["active", "0.1.0"]

@@ -1,18 +1,17 @@
 """What the guide about tests shows works, and the support matrix is complete."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 from virtumancer_reference import PARTS
 from virtumancer_reference.support_matrix import BUILT_IN, CONNECTIONS, SUITES
 
 from tests.docs.pages import ROOT, blocks, page
+from tests.forks import Forks
 from virtumancer.plugins import load_plugins
 from virtumancer.testing import suites
 
 
-def test_the_tests_of_the_guide_pass(tmp_path: Path) -> None:
+def test_the_tests_of_the_guide_pass(tmp_path: Path, forks: Forks) -> None:
     (tmp_path / "virtumancer_power_cycle.py").write_text(next(blocks(page("how-to/write-a-plugin"), "python")))
     for number, code in enumerate(blocks(page("how-to/test-a-plugin"), "python")):
         # The last one uses what the one before it imports and says.
@@ -22,15 +21,8 @@ def test_the_tests_of_the_guide_pass(tmp_path: Path) -> None:
         "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
     )
 
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(tmp_path), "HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    environment = {"PYTHONPATH": str(tmp_path), "HOME": str(tmp_path)}
+    done = forks.run("pytest", "-q", "-p", "no:cacheprovider", folder=tmp_path, environment=environment)
 
     assert done.returncode == 0, done.stdout
     assert "13 passed" in done.stdout

@@ -1,4 +1,4 @@
-"""Runs the `virtumancer` program as a person or a script does, also at a terminal of its own."""
+"""Runs the `virtumancer` program as a person or a script does, also at a terminal of its own; forked where one may."""
 
 import asyncio
 import json
@@ -6,11 +6,13 @@ import os
 import pty
 import sys
 import termios
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
+
+from tests.forks import Forks
 
 PROGRAM = Path(sys.executable).with_name("virtumancer")
 TIMEOUT = 60.0
@@ -30,29 +32,50 @@ class Done(NamedTuple):
 
 
 class Program:
-    """The program in an environment of its own; nobody's settings, tokens or terminal."""
+    """The program in an environment of its own; nobody's settings, tokens or terminal.
 
-    def __init__(self, home: Path, environment: Mapping[str, str]) -> None:
+    With `forks` it is forked, which is quick; without, what is installed is started.
+    """
+
+    def __init__(self, home: Path, environment: Mapping[str, str], forks: Forks | None = None) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("VIRTUMANCER_", "XDG_"))}
         self.environment = {**kept, "HOME": str(home), "COLUMNS": "120", **environment}
         self.home = home
+        self._forks = forks
+
+    def with_more(self, **more: str) -> "Program":
+        """Return the same program in the same environment with more in it."""
+        return Program(self.home, {**self.environment, **more}, self._forks)
 
     async def run(self, *arguments: str, typed: bytes = b"", **more: str) -> Done:
         """Run it to its end with standard input from a pipe."""
+        environment = {**self.environment, **more}
+        if self._forks:
+            done = await asyncio.to_thread(self._forked, self._forks, arguments, environment, typed)
+        else:
+            done = await self._started(arguments, environment, typed)
+        assert "Traceback" not in done.err, done.err
+        return done
+
+    def _forked(self, forks: Forks, arguments: Sequence[str], environment: Mapping[str, str], typed: bytes) -> Done:
+        done = forks.run(
+            "virtumancer", *arguments, folder=self.home, environment=environment, typed=typed, timeout=TIMEOUT
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    async def _started(self, arguments: Sequence[str], environment: Mapping[str, str], typed: bytes) -> Done:
         process = await asyncio.create_subprocess_exec(
             str(PROGRAM),
             *arguments,
             cwd=self.home,
-            env={**self.environment, **more},
+            env=environment,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
         async with asyncio.timeout(TIMEOUT):
             out, err = await process.communicate(typed)
-        done = Done(process.returncode or 0, out.decode(), err.decode())
-        assert "Traceback" not in done.err, done.err
-        return done
+        return Done(process.returncode or 0, out.decode(), err.decode())
 
     async def start(self, *arguments: str) -> asyncio.subprocess.Process:
         """Start it, to be read and ended by the test."""
@@ -68,28 +91,28 @@ class Program:
 
     def at_terminal(self, *arguments: str) -> "Terminal":
         """Run it at a terminal."""
-        return Terminal([str(PROGRAM), *arguments], self.environment, self.home)
+        assert self._forks, "a terminal is for a forked program"
+        return Terminal(self._forks, arguments, self.environment, self.home)
 
 
 class Terminal:
     """A program at a terminal: what it shows, and what is typed."""
 
-    def __init__(self, command: list[str], environment: Mapping[str, str], folder: Path) -> None:
-        self._command, self._environment, self._folder = command, dict(environment), folder
+    def __init__(self, forks: Forks, arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
+        self._forks, self._arguments, self._environment, self._folder = forks, arguments, dict(environment), folder
         self.shown = ""
 
     async def __aenter__(self) -> Self:
         self._ours, theirs = pty.openpty()
         os.set_blocking(self._ours, False)
         self.settings = termios.tcgetattr(theirs)
-        self.process = await asyncio.create_subprocess_exec(
-            *self._command,
-            cwd=self._folder,
-            env=self._environment,
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
+        self.process = self._forks.start(
+            "virtumancer",
+            *self._arguments,
+            folder=self._folder,
+            environment=self._environment,
+            streams=(theirs, theirs, theirs),
+            own_session=True,
         )
         self._theirs = theirs
         self._news = asyncio.Event()
@@ -100,9 +123,7 @@ class Terminal:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         asyncio.get_running_loop().remove_reader(self._ours)
-        if self.process.returncode is None:
-            self.process.kill()
-            await self.process.wait()
+        await asyncio.to_thread(self.process.kill)
         os.close(self._ours)
         os.close(self._theirs)
 
@@ -127,8 +148,7 @@ class Terminal:
 
     async def ends(self) -> int:
         """Wait for its end, and return its exit code."""
-        async with asyncio.timeout(TIMEOUT):
-            code = await self.process.wait()
+        code = await asyncio.to_thread(self.process.wait, TIMEOUT)
         self._read()
         assert "Traceback" not in self.shown, self.shown
         return code

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.forks import Forks
 from tests.http.access_kit import WEB, World
 from tests.http.cli.program import Program
 
@@ -15,14 +16,14 @@ class Served(NamedTuple):
     admin: Program
 
     def program(self, token: str) -> Program:
-        return Program(self.admin.home, {**self.admin.environment, "VIRTUMANCER_TOKEN": token})
+        return self.admin.with_more(VIRTUMANCER_TOKEN=token)
 
 
 @pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[Served]:
+async def served(tmp_path: Path, forks: Forks) -> AsyncIterator[Served]:
     async with World(tmp_path) as world, world.served() as address:
         url = address.replace("ws", "http", 1)
-        yield Served(world, Program(tmp_path, {"VIRTUMANCER_URL": url, "VIRTUMANCER_TOKEN": world.token}))
+        yield Served(world, Program(tmp_path, {"VIRTUMANCER_URL": url, "VIRTUMANCER_TOKEN": world.token}, forks))
 
 
 async def test_it_says_who_one_is(served: Served) -> None:
