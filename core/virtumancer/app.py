@@ -98,35 +98,36 @@ def create_app(config: Config, plugins: Plugins | None = None) -> "Application":
 class Application:
     """An ASGI application, and the asynchronous context that opens and closes what it needs.
 
-    A server that speaks the lifespan protocol does the latter by itself.
+    A server that speaks the lifespan protocol does the latter by itself. What it is composed of can be reached, for
+    whoever embeds it: its `services`, the `database` below them, the `bus` of all events, and `processes`, which says
+    which one of those on the database this is.
     """
 
     def __init__(self, config: Config, plugins: Plugins) -> None:
         self.config = config
         self.plugins = plugins
-        self._database = Database(config.database.url)
-        self._clock = Clock(ClockRepository(self._database))
+        self.database = Database(config.database.url)
+        self._clock = Clock(ClockRepository(self.database))
         self._oidc = oidc_login(config.oidc)
-        self._bus = bus = LocalEventBus()
-        self._audit_store = AuditRepository(self._database)
+        self.bus = bus = LocalEventBus()
+        self._audit_store = AuditRepository(self.database)
         self._audit = AuditLog(self._audit_store, bus.publish)
         self._health = PluginHealth(plugins.infos, tell=bus.publish)
         self._callers = self._build_callers()
         self._keeper: AccessKeeper | None = None
         # In a SQLite file there is one process at a time, in PostgreSQL there may be others.
-        self._shared = self._database.dialect != "sqlite"
-        self._processes_store = ProcessesRepository(self._database)
-        self._processes = Processes(self._processes_store, shared=self._shared)
-        self._events_store = EventsRepository(self._database)
+        self._shared = self.database.dialect != "sqlite"
+        self._processes_store = ProcessesRepository(self.database)
+        self.processes = Processes(self._processes_store, shared=self._shared)
+        self._events_store = EventsRepository(self.database)
         self._events = EventLog(self._events_store, bus, shared=self._shared)
-        self._operations_store = OperationsRepository(self._database)
-        keys = IdempotencyRepository(self._database)
+        self._operations_store = OperationsRepository(self.database)
+        keys = IdempotencyRepository(self.database)
         clock = self._clock
         self._idempotency = Idempotency(
-            keys, self._processes, config.idempotency, now=clock.trusted, latest=clock.latest
+            keys, self.processes, config.idempotency, now=clock.trusted, latest=clock.latest
         )
-        self._hosts, services = self._build_services()
-        self._services = services
+        self.services = services = self._build_services()
         self._callers.on_change(services.consoles.withdraw)
         self._starting = Starting()
         self._asgi = StopAnswer(
@@ -141,10 +142,10 @@ class Application:
     def note_stopping(self) -> None:
         """Take note that the server stops: from now on it cancels requests that take too long."""
         self._asgi.stopping = True
-        self._database.note_stopping(self.config.server.shutdown_timeout)
-        self._services.consoles.end_all()
-        self._services.operations.note_stopping()
-        self._services.readiness.note_stopping()
+        self.database.note_stopping(self.config.server.shutdown_timeout)
+        self.services.consoles.end_all()
+        self.services.operations.note_stopping()
+        self.services.readiness.note_stopping()
         self._events.note_stopping()
 
     async def __aenter__(self) -> Self:
@@ -155,16 +156,17 @@ class Application:
     async def open(self, *, wait_for_store: bool) -> None:
         """Do the same, and wait for a store that is not there yet; until all is open, only probes are answered."""
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(AwaitedDatabase(self._database) if wait_for_store else self._database)
+            await stack.enter_async_context(AwaitedDatabase(self.database) if wait_for_store else self.database)
             shared, now = self._shared, self._clock.trusted
             await stack.enter_async_context(self._clock)
-            await stack.enter_async_context(self._processes)
+            await stack.enter_async_context(self.processes)
             await stack.enter_async_context(self._events)
             await stack.enter_async_context(EventsKeeper(self._events_store, self.config.events, now=now))
             await stack.enter_async_context(self._idempotency)
             await stack.enter_async_context(AuditKeeper(self._audit, self.config.audit, shared=shared, now=now))
-            await stack.enter_async_context(self._services.sign_in.refused)
-            await stack.enter_async_context(MetadataKeeper(self._services.metadata, shared=shared))
+            services = self.services
+            await stack.enter_async_context(services.sign_in.refused)
+            await stack.enter_async_context(MetadataKeeper(services.metadata, shared=shared))
             if self.config.server.auth == "off":
                 log.warning("nobody is asked who they are (server.auth = off): everybody on this machine may do all")
             else:
@@ -174,20 +176,19 @@ class Application:
                 await stack.enter_async_context(self._callers.outsiders)
             if self._oidc:
                 stack.push_async_callback(self._oidc.aclose)
-            services = self._services
-            operations = self._operations_store, self._processes, self._bus, self.config.operations
+            operations = self._operations_store, self.processes, self.bus, self.config.operations
             keeper = OperationsKeeper(*operations, at_work=services.operations.is_at_work, now=now)
             await stack.enter_async_context(keeper)
-            await stack.enter_async_context(Listening(self.plugins.listeners, self._bus, services.plugins))
-            stack.push_async_callback(self._hosts.aclose)
-            stack.push_async_callback(self._services.live_stats.aclose)
-            stack.push_async_callback(self._services.screenshots.aclose)
-            stack.push_async_callback(self._services.consoles.aclose)
+            await stack.enter_async_context(Listening(self.plugins.listeners, self.bus, services.plugins))
+            stack.push_async_callback(services.hosts.aclose)
+            stack.push_async_callback(services.live_stats.aclose)
+            stack.push_async_callback(services.screenshots.aclose)
+            stack.push_async_callback(services.consoles.aclose)
             stack.push_async_callback(services.operations.aclose)
             stack.push_async_callback(services.readiness.aclose)
-            await self._services.consoles.start()
+            await services.consoles.start()
             await self._start_hosts()
-            await stack.enter_async_context(HostsKeeper(self._hosts, shared=self._shared))
+            await stack.enter_async_context(HostsKeeper(services.hosts, shared=self._shared))
             self._opened = stack.pop_all()
         self._starting.over = True
 
@@ -200,7 +201,7 @@ class Application:
                 hosts = ", ".join(host.id for host in declared)[:300]
                 act = Act(actor="the server", address="", what="take in the declared hosts", target={"hosts": hosts})
                 await recorded.enter_async_context(self._audit.recorded(act))
-            await self._hosts.start(declared)
+            await self.services.hosts.start(declared)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -213,15 +214,15 @@ class Application:
         return await self._keeper.sign_in_link() if self._keeper else ""
 
     def _build_callers(self) -> Callers:
-        tokens, users = TokensRepository(self._database), UsersRepository(self._database)
-        sessions = WebSessionsRepository(self._database)
+        tokens, users = TokensRepository(self.database), UsersRepository(self.database)
+        sessions = WebSessionsRepository(self.database)
         rights, now = self.plugins.rights(), self._clock.trusted
         return Callers(tokens, users, sessions, self.config, self.plugins.authenticators, self._health, rights, now)
 
-    def _build_services(self) -> tuple[HostsService, Services]:
+    def _build_services(self) -> Services:
         config, plugins = self.config, self.plugins
-        hosts_store, vms_store = HostsRepository(self._database), VMsRepository(self._database)
-        bus = self._bus
+        hosts_store, vms_store = HostsRepository(self.database), VMsRepository(self.database)
+        bus = self.bus
         health = self._health
         collectors = CollectorRunner(plugins.collectors, health)
         alarm = KeyAlarm(self._audit, bus)
@@ -230,20 +231,20 @@ class Application:
         timing = SessionTiming(
             sessions.retry_min, sessions.retry_max, sessions.refused_retry, sessions.reconcile_interval
         )
-        metadata = MetadataService(MetadataRepository(self._database), self._callers, bus)
+        metadata = MetadataService(MetadataRepository(self.database), self._callers, bus)
         watchers = [collectors.watch]
         hosts = HostsService(hosts_store, vms_store, dialler, bus, metadata, timing, watchers, shared=self._shared)
         vms = VMsService(hosts, vms_store)
         all_vms = AllVMs(hosts, vms_store, metadata)
         actions = ActionsService(hosts, plugins.actions, health, bus)
         operations = Operations(
-            self._operations_store, self._processes, self._audit, bus, config.operations, self._clock.stamp
+            self._operations_store, self.processes, self._audit, bus, config.operations, self._clock.stamp
         )
         live_stats = LiveStats(hosts, sessions.stats_interval)
-        tickets = ConsoleTickets(ConsoleTicketsRepository(self._database), self._clock.trusted)
+        tickets = ConsoleTickets(ConsoleTicketsRepository(self.database), self._clock.trusted)
         consoles = ConsolesService(hosts, vms, plugins.consoles, tickets, self._limits(), bus, health, self._may_have)
         screenshots = ScreenshotsService(hosts, vms, config.consoles.screenshot_interval)
-        services = Services(
+        return Services(
             hosts=hosts,
             host_keys=HostKeysService(hosts, dialler, hosts_store),
             vms=vms,
@@ -264,12 +265,11 @@ class Application:
             operations=operations,
             bulk=BulkService(hosts, all_vms, actions, self._audit),
             metadata=metadata,
-            readiness=Readiness(StoreProbe(self._database, self._processes_store, self._processes.own), hosts, health),
+            readiness=Readiness(StoreProbe(self.database, self._processes_store, self.processes.own), hosts, health),
             bodies=BodyReader(config.server.max_body),
             deferring=Deferring(operations, self._callers),
             asked=config.server.auth == "token",
         )
-        return hosts, services
 
     def _may_have(self, session: LiveSession) -> bool:
         """Say whether the viewer of a console may still have it."""

@@ -56,7 +56,7 @@ async def test_no_route_that_changes_something_obeys_it(victim: Target, cookie: 
                 tried += 1
 
     assert tried > 15 * len(EVIL)
-    assert sorted(victim.world.application._services.hosts.ids()) == ["a", "b"]
+    assert sorted(victim.world.application.services.hosts.ids()) == ["a", "b"]
     vms = (await victim.world.admin.get("/hosts/a/vms")).json()
     assert {vm["name"]: vm["state"] for vm in vms} == {"web": 1, "db": 1}
 
@@ -87,7 +87,7 @@ async def test_a_header_does_not_make_another_method(victim: Target, cookie: str
         async with victim.client(None, **{"Cookie": cookie, name: "DELETE"}) as browser:
             assert (await browser.get("/api/v1/hosts/a")).status_code == 200
 
-    assert "a" in victim.world.application._services.hosts.ids()
+    assert "a" in victim.world.application.services.hosts.ids()
 
 
 async def test_the_own_page_may(victim: Target, cookie: str) -> None:

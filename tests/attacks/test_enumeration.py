@@ -50,7 +50,7 @@ class Counts:
 def counted(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Count units of the database and calls of hypervisors; both are done as ever."""
     counts = Counts()
-    database = world.application._database
+    database = world.application.database
     unit = database.unit
 
     async def counting(work: Any) -> Any:

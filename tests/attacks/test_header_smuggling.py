@@ -19,7 +19,7 @@ async def proxied(tmp_path: Path) -> AsyncIterator[Target]:
 
 async def address_on_record(victim: Target, *headers: str) -> str:
     await victim.ask("POST /api/v1/hosts/none/connect HTTP/1.1", HOST, "Content-Length: 0", *headers)
-    return str([record.address async for record in victim.world.application._audit.records()][-1])
+    return str([record.address async for record in victim.world.application.services.audit.records()][-1])
 
 
 FORGED = [

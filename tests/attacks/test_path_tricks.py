@@ -57,7 +57,7 @@ async def test_no_trick_reaches_a_vm_or_a_host_of_another_name(victim: Target) -
             assert "x-injected" not in answer.headers
             assert b"root:" not in answer.body
 
-    assert sorted(victim.world.application._services.hosts.ids()) == ["a", "b"]
+    assert sorted(victim.world.application.services.hosts.ids()) == ["a", "b"]
     vms = (await victim.world.admin.get("/hosts/a/vms")).json()
     assert {vm["name"]: vm["state"] for vm in vms} == {"web": 1, "db": 1}
 

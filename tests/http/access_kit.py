@@ -131,7 +131,7 @@ class World:
 
     async def add_hosts(self) -> None:
         """Add the hosts, or those that a test has removed or disconnected."""
-        known = set(self.application._services.hosts.ids())
+        known = set(self.application.services.hosts.ids())
         for name, hypervisor in (("a", self.a), ("b", self.b)):
             if name not in known:
                 answer = await self.admin.post("/hosts", json={"id": name, "uri": hypervisor.uri})

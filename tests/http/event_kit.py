@@ -21,7 +21,7 @@ class Stream:
         """Return the next event's data, as its `event:` and `id:` lines say it; raises `EOFError` at the end."""
         async with asyncio.timeout(seconds):
             while True:
-                fields = await self._block()
+                fields = await self.block()
                 self.last_id = fields.get("id", self.last_id)
                 if "data" not in fields:
                     continue
@@ -48,7 +48,8 @@ class Stream:
         except TimeoutError:
             return found
 
-    async def _block(self) -> dict[str, str]:
+    async def block(self) -> dict[str, str]:
+        """Return the fields of the next block, be it an event's or not; the first comes as soon as it is open."""
         fields: dict[str, str] = {}
         async for line in self._lines:
             if not line:

@@ -322,7 +322,7 @@ async def test_acts_are_on_record_in_the_name_of_the_token(world: World) -> None
     made = await world.make({"role": "operator"}, name="night shift")
     await made.client.post("/hosts/a/vms/web/forcereset")
 
-    actors = [record.actor async for record in world.application._audit.records() if "action" in record.target]
+    actors = [record.actor async for record in world.application.services.audit.records() if "action" in record.target]
 
     assert actors == [f"token night shift ({made.id})"] * 2
 

@@ -19,7 +19,7 @@ from virtumancer.testing import FakeHypervisor
 
 @pytest.fixture
 def audit(application: Application) -> AuditLog:
-    return AuditLog(AuditRepository(application._database))
+    return AuditLog(AuditRepository(application.database))
 
 
 @pytest.fixture

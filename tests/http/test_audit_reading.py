@@ -12,6 +12,7 @@ import pytest
 from tests.http.access_kit import World
 from virtumancer.server import Server, listen, server_settings
 from virtumancer.services.audit import Act
+from virtumancer.store import AuditRepository
 
 LINES = {"Accept": "application/x-ndjson"}
 
@@ -32,7 +33,8 @@ async def fill(world: World, acts: int) -> None:
     """Write acts as if requests had."""
     for number in range(acts):
         target = {"host": f"h{number % 2}"}
-        await world.application._audit.begin(Act(actor="filler", address="192.0.2.1", what="POST /x", target=target))
+        act = Act(actor="filler", address="192.0.2.1", what="POST /x", target=target)
+        await world.application.services.audit.begin(act)
 
 
 async def pages_of(client: httpx2.AsyncClient, **wanted: Any) -> list[dict[str, Any]]:
@@ -108,7 +110,8 @@ async def test_all_of_it_comes_as_lines_that_are_what_is_stored(world: World, au
     chosen = await auditor.get("/audit?actor=filler&host=h1&after=100", headers=LINES)
 
     assert answer.headers["Content-Type"] == LINES["Accept"]
-    assert answer.text.splitlines() == [record.document async for record in world.application._audit_store.records()]
+    stored = AuditRepository(world.application.database).records()
+    assert answer.text.splitlines() == [record.document async for record in stored]
     assert {json.loads(line)["target"]["host"] for line in chosen.text.splitlines()} == {"h1"}
 
 
@@ -122,7 +125,7 @@ async def test_the_stream_ends_when_the_right_is_withdrawn(world: World) -> None
     """The reader takes nothing for a while, so that most of the log is still to come."""
     long = {"host": "x" * 300, "vm": "y" * 300, "action": "z" * 300} | {f"more{n}": "w" * 1000 for n in range(20)}
     for _ in range(1600):  # more than the buffers of a connection hold
-        await world.application._audit.begin(Act(actor="filler", address="", what="POST /x", target=long))
+        await world.application.services.audit.begin(Act(actor="filler", address="", what="POST /x", target=long))
     made = await world.make({"rights": ["audit"]}, name="auditor")
     listener = listen("127.0.0.1", 0)
     started = asyncio.Event()

@@ -88,7 +88,7 @@ async def test_who_an_authenticator_knows_may_do_what_their_groups_may(world: Wo
 async def test_what_they_do_is_on_record_with_name_and_plugin(world: World) -> None:
     await of(world, "bob").post("/hosts/a/vms/web/forcereset")
 
-    records = [record async for record in world.application._audit.records() if "{action}" in record.what]
+    records = [record async for record in world.application.services.audit.records() if "{action}" in record.what]
 
     assert [(record.actor, record.kind) for record in records] == [
         ("bob via gatekeeper", "begun"),

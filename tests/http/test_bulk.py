@@ -167,7 +167,7 @@ async def test_every_vm_is_on_record(
 ) -> None:
     kvm1.faults.fail("power", HypervisorError("no"))
     operation = await run(client, "start", {"hosts": ["a"]}, max_parallel=1)
-    log = AuditLog(AuditRepository(application._database))
+    log = AuditLog(AuditRepository(application.database))
 
     async def acts() -> list[tuple[str, str, str]]:
         records = [record async for record in log.records() if record.request_id == operation["request_id"]]

@@ -34,7 +34,7 @@ async def host(client: httpx2.AsyncClient, kvm1: FakeHypervisor) -> str:
 @pytest.fixture
 async def stream(host: str, url: str) -> AsyncIterator[Stream]:
     async with following(url) as stream:
-        await stream._block()  # from here on it is open
+        await stream.block()  # from here on it is open
         yield stream
 
 
@@ -91,7 +91,7 @@ async def test_a_request_without_accept_gets_a_page(client: httpx2.AsyncClient) 
 
 async def test_adding_a_host_is_told_from_its_first_state_on(url: str, client: httpx2.AsyncClient, kvm1: Any) -> None:
     async with following(url) as stream:
-        await stream._block()
+        await stream.block()
         await client.post("/hosts", json={"id": "a", "uri": kvm1.uri})
         added, connecting, connected = [await stream.next() for _ in range(3)]
     assert (added["type"], added["host"]) == ("host.added", "a")
@@ -185,7 +185,7 @@ async def test_the_header_of_a_browser_that_comes_back_counts_more_than_its_url(
 
 async def test_who_begins_learns_where_before_anything_happens(stream: Stream, url: str, kvm1: FakeHypervisor) -> None:
     async with following(url) as other:
-        block = await other._block()
+        block = await other.block()
     kvm1.define("one")
     event = await stream.next()
     async with following(url, last_id=block["id"]) as again:
@@ -198,7 +198,7 @@ async def test_what_is_not_kept_any_more_is_a_gap_and_then_the_oldest_kept(
     for number in range(20):
         kvm1.define(f"vm{number}")
     items = await written(client, 20)
-    await EventsRepository(application._database).forget(0, keep=5)
+    await EventsRepository(application.database).forget(0, keep=5)
     async with following(url, f"?since={items[2]['id']}") as again:
         gap, *kept = [await again.next() for _ in range(6)]
     assert (gap["type"], gap["data"]["reason"]) == ("gap", "expired")
@@ -287,7 +287,7 @@ async def test_a_client_that_reads_what_others_do_costs_the_store_nothing(
 ) -> None:
     """A stream that waits holds no connection of the database: there is one, and others get on."""
     began = time.monotonic()
-    await EventsRepository(application._database).place(0)
+    await EventsRepository(application.database).place(0)
     assert time.monotonic() - began < 1.0
     kvm1.define("db")
     assert (await stream.next())["name"] == "db"

@@ -124,7 +124,7 @@ async def test_a_console_is_told_when_it_opens_and_when_it_closes(world: World, 
     of_db = await world.make({"role": "viewer", "host": "a", "vm": DB})
     address = f"{url.replace('http', 'ws')}/api/v1/hosts/a/vms/web/plain"
     async with following(url, token=operator.token) as stream:
-        await stream._block()
+        await stream.block()
         async with connect(address, additional_headers={"Authorization": f"Bearer {operator.token}"}):
             opened = await stream.until("console.opened")
         closed = await stream.until("console.closed")
@@ -145,8 +145,8 @@ async def test_a_stream_ends_within_a_second_when_the_right_is_withdrawn(world: 
         following(url, token=other.token) as bystander,
         connect(f"{url.replace('http', 'ws')}/api/v1/events", additional_headers=bearer) as socket,
     ):
-        await stream._block()
-        await bystander._block()
+        await stream.block()
+        await bystander.block()
         if way == "revoke":
             await world.admin.delete(f"/tokens/{made.id}")
         else:

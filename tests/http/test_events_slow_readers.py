@@ -35,7 +35,7 @@ def small_socket(url: str) -> socket.socket:
 
 async def much_happens(application: Application) -> None:
     for number in range(COUNT):
-        application._bus.publish(HostStateChanged("a", HostState.LOST, f"{number} {REASON}"))
+        application.bus.publish(HostStateChanged("a", HostState.LOST, f"{number} {REASON}"))
         if number % 50 == 0:
             await asyncio.sleep(0.005)
     await asyncio.sleep(1.5)  # nothing is read meanwhile
@@ -60,7 +60,7 @@ async def test_a_stream_that_is_not_read_ends_with_the_reason_and_can_be_resumed
     assert b"retry:" in await reader.readuntil(b"\n\n\r\n")  # the first chunk
 
     async with following(url) as other:
-        await other._block()
+        await other.block()
         happening = asyncio.create_task(much_happens(application))
         for number in range(COUNT):
             assert (await other.next())["data"]["reason"].startswith(f"{number} ")

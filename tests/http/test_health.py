@@ -57,7 +57,7 @@ async def test_a_store_that_does_not_answer_is_named_in_time_however_many_ask(
             await freed.wait()
 
     assert (await client.get(READYZ)).status_code == 200, "what it was is no answer to how it is"
-    holding = asyncio.create_task(application._database.unit(hold()))
+    holding = asyncio.create_task(application.database.unit(hold()))
     await held.wait()
     began = time.monotonic()
     answers = await asyncio.gather(*(client.get(READYZ) for _ in range(5)))
@@ -118,10 +118,10 @@ async def test_who_asks_all_the_time_costs_one_write_a_second(
         return int(rows[0][0])
 
     await client.get(READYZ)
-    before, began = await application._database.unit(written()), time.monotonic()
+    before, began = await application.database.unit(written()), time.monotonic()
     for _ in range(50):
         assert (await client.get(READYZ)).status_code == 200
-    writes = await application._database.unit(written()) - before
+    writes = await application.database.unit(written()) - before
     assert writes <= time.monotonic() - began + 1
 
 

@@ -27,6 +27,7 @@ from virtumancer.contracts import (
 from virtumancer.errors import HostKeyChanged
 from virtumancer.plugins import load_plugins
 from virtumancer.services.audit import AuditRecord
+from virtumancer.store import HostsRepository
 from virtumancer.testing import FakeHypervisor, fake_plugin
 from virtumancer.testing.fake import FakeConnection
 
@@ -196,7 +197,7 @@ async def test_a_connection_whose_host_went_while_it_was_made_is_closed(
     connecting = asyncio.create_task(client.post("/hosts/a/connect"))
     while kvm1.faults.calls["connect"] == before:  # noqa: ASYNC110 - a counter
         await asyncio.sleep(0)
-    await application._hosts._store.remove("a")
+    await HostsRepository(application.database).remove("a")
     kvm1.faults.release("connect")
 
     assert (await connecting).status_code == 404
@@ -232,7 +233,7 @@ async def test_what_is_no_fingerprint_is_refused(client: httpx2.AsyncClient, hos
 
 
 async def alarms(application: Application) -> list[AuditRecord]:
-    return [record async for record in application._audit.records() if record.actor == "the server"]
+    return [record async for record in application.services.audit.records() if record.actor == "the server"]
 
 
 async def test_a_changed_key_is_an_event_and_on_record_once_however_often_it_is_refused(

@@ -8,6 +8,7 @@ import pytest
 from virtumancer.app import Application
 from virtumancer.contracts import HostKey
 from virtumancer.errors import HostKeyUnknown, HostNotFound, HostUnreachable
+from virtumancer.store import HostsRepository
 from virtumancer.testing import FakeHypervisor
 
 
@@ -101,7 +102,7 @@ async def test_of_two_who_remove_a_host_one_is_told_that_it_is_not_there(
     client: httpx2.AsyncClient, application: Application, kvm1: FakeHypervisor
 ) -> None:
     await client.post("/hosts", json={"id": "a", "uri": kvm1.uri})
-    outcomes = await asyncio.gather(*(application._hosts.remove("a") for _ in range(2)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(application.services.hosts.remove("a") for _ in range(2)), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [type(None), HostNotFound]
 
 
@@ -112,6 +113,6 @@ async def test_a_host_that_is_disconnected_and_connected_at_once_is_what_is_stor
     for _ in range(5):
         await asyncio.gather(client.post("/hosts/a/disconnect"), client.post("/hosts/a/connect"))
         state = (await client.get("/hosts/a")).json()["state"]
-        stored = await application._hosts._store.get("a")
+        stored = await HostsRepository(application.database).get("a")
         assert stored is not None
         assert (state, len(kvm1.connections)) == (("stopped", 0) if stored.disconnected else ("connected", 1))

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import httpx2
 import pytest
 
 from tests.http.test_operations import until
+from virtumancer import app
 from virtumancer.app import Application
 from virtumancer.contracts import Host, HostAdded, HostRemoved, HostState
 from virtumancer.errors import HostNotFound, HostUnavailable
@@ -32,16 +34,30 @@ class SlowHosts(HostsRepository):
         return found
 
 
-@pytest.fixture
-def store(application: Application) -> SlowHosts:
-    return SlowHosts(application._database)
+class SharedHosts(HostsService):
+    """What serves hosts on a database that other processes use too; `store` is the one that it was given."""
+
+    def __init__(self, store: SlowHosts, *others: Any, **options: Any) -> None:
+        super().__init__(store, *others, **{**options, "shared": True})
+        self.store = store
+
+
+@pytest.fixture(autouse=True)
+def _composition(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "HostsRepository", SlowHosts)
+    monkeypatch.setattr(app, "HostsService", SharedHosts)
 
 
 @pytest.fixture
-def hosts(application: Application, store: SlowHosts) -> HostsService:
-    service = application._services.hosts
-    service._store, service._shared = store, True
+def hosts(application: Application) -> SharedHosts:
+    service = application.services.hosts
+    assert isinstance(service, SharedHosts)
     return service
+
+
+@pytest.fixture
+def store(hosts: SharedHosts) -> SlowHosts:
+    return hosts.store
 
 
 async def meanwhile(hosts: HostsService, store: SlowHosts, change: Callable[[], Awaitable[object]]) -> None:
@@ -66,7 +82,7 @@ async def test_what_others_do_is_taken_over_and_listeners_are_told(
     application: Application, hosts: HostsService, store: SlowHosts, kvm1: FakeHypervisor, kvm2: FakeHypervisor
 ) -> None:
     told: list[object] = []
-    application._bus.subscribe(told.append)
+    application.bus.subscribe(told.append)
     await store.add(Host("a", kvm1.uri))
     await until(is_(hosts, "a", HostState.CONNECTED))
 

@@ -161,7 +161,7 @@ async def test_reading_takes_no_notice_of_it(client: httpx2.AsyncClient) -> None
 
 async def test_a_replay_is_no_act_of_the_audit_log(client: httpx2.AsyncClient, application: Application) -> None:
     async def records() -> int:
-        log = AuditLog(AuditRepository(application._database))
+        log = AuditLog(AuditRepository(application.database))
         return len([record async for record in log.records()])
 
     await client.post(START, headers=KEY)

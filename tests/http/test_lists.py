@@ -184,7 +184,7 @@ async def test_vms_that_an_earlier_process_saw_come_from_the_store(
     application: Application, client: httpx2.AsyncClient
 ) -> None:
     whole = (await ask(client))["items"]
-    session = application._services.hosts.session("b")
+    session = application.services.hosts.session("b")
     await session.stop("gone")
     session.inventory.seen = None  # as after a start
 

@@ -221,5 +221,5 @@ async def test_without_accounts_everybody_may_tag(tmp_path: Path) -> None:
 
 async def test_a_change_of_metadata_is_on_record(world: World) -> None:
     await world.admin.patch(f"/hosts/a/vms/{DB}/metadata", json={"title": "x"})
-    whats = [record.what async for record in world.application._audit.records()]
+    whats = [record.what async for record in world.application.services.audit.records()]
     assert "PATCH /api/v1/hosts/{host}/vms/{vm}/metadata" in whats

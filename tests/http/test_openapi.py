@@ -51,7 +51,7 @@ class Recording(falcon.asgi.App[Any, Any]):
 @pytest.fixture
 def mounted(application: Application) -> Recording:
     recording = Recording()
-    add_routes(recording, application._services)
+    add_routes(recording, application.services)
     return recording
 
 
@@ -138,7 +138,7 @@ async def test_every_route_of_a_plugin_is_in_the_document_and_the_other_way_roun
     )
     provided = structs.replace(application.plugins, routes={"disks": routes})
     recording = Recording()
-    add_routes(recording, structs.replace(application._services, provided=provided))
+    add_routes(recording, structs.replace(application.services, provided=provided))
 
     document = build_document(recording.mounted.values(), provided)
 

@@ -59,7 +59,7 @@ async def reached(kvm1: FakeHypervisor, call: str, count: int = 1) -> None:
 
 
 async def acts(application: Application, what: str) -> list[AuditRecord]:
-    log = AuditLog(AuditRepository(application._database))
+    log = AuditLog(AuditRepository(application.database))
     return [record async for record in log.records() if record.what == what]
 
 
@@ -202,7 +202,7 @@ async def test_every_change_is_an_event(
     client: httpx2.AsyncClient, application: Application, kvm1: FakeHypervisor
 ) -> None:
     told: list[OperationChanged] = []
-    application._bus.subscribe(lambda change: told.append(change) if isinstance(change, OperationChanged) else None)
+    application.bus.subscribe(lambda change: told.append(change) if isinstance(change, OperationChanged) else None)
     operation = await begun(client, "/hosts/a/vms/web/start")
     await ended(client, operation)
     assert {change.operation_id for change in told} == {operation["id"]}
@@ -343,7 +343,7 @@ async def test_old_operations_are_forgotten(
     for action in ("start", "reboot", "reboot"):
         last = await begun(client, f"/hosts/a/vms/web/{action}")
         await ended(client, last)
-    store = OperationsRepository(application._database)
+    store = OperationsRepository(application.database)
     assert await store.forget(datetime.now(UTC) - timedelta(days=1), keep=1) == 2
     assert [found["id"] for found in (await client.get("/operations")).json()] == [last["id"]]
     assert await store.forget(datetime.now(UTC) + timedelta(days=1), keep=1) == 1

@@ -55,7 +55,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 def _table(world: World) -> dict[str, object]:
     table: Any = Table()
-    add_routes(table, world.application._services)
+    add_routes(table, world.application.services)
     routes: dict[str, object] = table.routes
     return routes
 

@@ -59,7 +59,7 @@ async def _address_on_record(serve: Any, **flags: Any) -> str:
     url, application = await serve(**flags)
     async with httpx2.AsyncClient(base_url=f"{url}/api/v1", trust_env=False) as client:
         await client.post("/hosts/none/connect", headers=FORGED)
-    return str([record.address async for record in application._audit.records()][-1])
+    return str([record.address async for record in application.services.audit.records()][-1])
 
 
 async def test_a_client_cannot_forge_where_it_comes_from(serve: Any) -> None:

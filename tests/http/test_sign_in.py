@@ -267,7 +267,7 @@ async def test_sign_ins_are_on_record_without_what_is_no_users_name(world: World
         await _sign_in(world, typed, "")
     await world.client(None).post("/session", json={"link": await _link(world)})
 
-    records = [record async for record in world.application._audit.records()]
+    records = [record async for record in world.application.services.audit.records()]
 
     ended = [r for r in records if r.what.startswith("sign in") and r.kind == "ended"]
     passwords = [(r.target["user"], r.outcome) for r in ended if r.what == "sign in with a password"]
@@ -337,14 +337,14 @@ async def test_attempts_that_are_not_heard_share_one_record_per_pause_with_their
     heard, refused = statuses.count(401), statuses.count(429)
 
     assert refused > heard
-    await world.application._services.sign_in.refused.__aexit__(None, None, None)
+    await world.application.services.sign_in.refused.__aexit__(None, None, None)
     counts = await _refused_attempts(world)
     assert sum(counts) == refused
     assert len(counts) <= heard - 4  # each pause but the last was followed by one that was heard
 
 
 async def _refused_attempts(world: World) -> list[int]:
-    records = [record async for record in world.application._audit.records()]
+    records = [record async for record in world.application.services.audit.records()]
     ended = [r for r in records if r.what == "sign in with a password" and r.kind == "ended"]
     return [int(record.target["attempts"]) for record in ended if record.outcome == "too-many-attempts"]
 

@@ -9,14 +9,16 @@ from typing import Any
 
 import httpx2
 import pytest
+from msgspec import structs
 
 from tests.http.test_operations import ACTION, acts, begun, ended, reached, small, until
 from tests.lab.postgres import PrivatePostgres
 from virtumancer.app import Application
-from virtumancer.contracts import VMState
+from virtumancer.contracts import OperationState, VMState
 from virtumancer.services.audit import verify
 from virtumancer.services.operations_keeping import OperationsKeeper
 from virtumancer.services.running_operation import RunningOperation
+from virtumancer.store import AuditRepository, OperationsRepository
 from virtumancer.testing import FakeHypervisor
 
 pytest_plugins = ["tests.lab.fixtures"]
@@ -52,7 +54,9 @@ def away(tmp_path: Path) -> Callable[..., Any]:
 
 
 def at_work(application: Application, operation: dict[str, Any]) -> RunningOperation:
-    return application._services.operations._running[operation["id"]][0]
+    running = application.services.operations.running(operation["id"])
+    assert running is not None
+    return running
 
 
 async def stored_state(client: httpx2.AsyncClient, operation: dict[str, Any]) -> str:
@@ -174,13 +178,16 @@ async def test_an_operation_that_was_stored_and_refused_is_not_queued_for_ever(
     kvm1.faults.hang("power")
     at_it = await begun(client, "/hosts/a/vms/vm0/start")
     await reached(kvm1, "power")
-    operations = application._services.operations
-    left_over = operations._new(at_work(application, at_it).order)  # a commit whose answer was lost
-    await application._operations_store.add(left_over)
+    operations, store = application.services.operations, OperationsRepository(application.database)
+    began = at_work(application, at_it).stored
+    queued = structs.replace(
+        began.info, id="5" * 16, state=OperationState.QUEUED, step="waiting for its turn", started_at=None
+    )
+    left_over = structs.replace(began, info=queued)  # a commit whose answer was lost
+    await store.add(left_over)
 
-    store, bus = application._operations_store, application._bus
     wanted = application.config.operations
-    keeper = OperationsKeeper(store, application._processes, bus, wanted, at_work=operations.is_at_work)
+    keeper = OperationsKeeper(store, application.processes, application.bus, wanted, at_work=operations.is_at_work)
     assert await keeper.mark_interrupted() == 1
 
     found = (await client.get(f"/operations/{left_over.info.id}")).json()
@@ -220,7 +227,7 @@ async def test_a_postgresql_that_restarts_takes_no_end_with_it(tmp_path: Path, k
                 return sorted(record.outcome for record in records) == [""] * 6 + ["ok"] * 6
 
             await until(completed)
-            assert (await verify(application._audit_store))[1] is None
+            assert (await verify(AuditRepository(application.database)))[1] is None
 
 
 async def _patiently(ask: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:

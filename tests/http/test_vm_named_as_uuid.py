@@ -93,7 +93,7 @@ class Pair:
     async def ask(self, client: httpx2.AsyncClient, method: str, path: str, **more: Any) -> httpx2.Response:
         """Send a request about `/hosts/h/vms/…`."""
         if self._behind:
-            self.world.application._services.hosts.session("h").inventory.touch()
+            self.world.application.services.hosts.session("h").inventory.touch()
         return await client.request(method, f"/hosts/h/vms/{path}", **more)
 
     async def states(self) -> tuple[int, int]:

@@ -214,7 +214,7 @@ async def test_waiting_for_an_operation_ends_when_the_token_is_withdrawn(world: 
 
 async def test_a_right_that_is_gone_when_somebody_begins_to_watch_it_is_told_at_once(world: World):
     made = await world.make(OPERATOR)
-    callers = world.application._callers
+    callers = world.application.services.callers
     caller = callers.tokens.authenticate(made.token)
     await revoke(world, made.id)
     told: list[bool] = []
@@ -224,7 +224,7 @@ async def test_a_right_that_is_gone_when_somebody_begins_to_watch_it_is_told_at_
 
 async def test_nothing_of_a_session_that_ended_on_its_way_goes_to_the_console(world: World):
     viewer = Viewer("somebody", "")
-    vm = await world.application._hosts.session("a").call(lambda connection: connection.find_vm(WEB))
+    vm = await world.application.services.hosts.session("a").call(lambda connection: connection.find_vm(WEB))
     session = LiveSession("a", vm, "plain", viewer, "", view_only=False)
     session.end(CloseCode.REFUSED, "the right was withdrawn")
     near, far = stream_pair()

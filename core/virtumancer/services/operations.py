@@ -92,8 +92,8 @@ class Operations:
         """
         until = time.monotonic() + min(seconds, MAX_WAIT)
         while True:
-            running = self._running.get(operation_id)
-            changed = running[0].changed if running else None  # taken before looking: what comes between is not missed
+            running = self.running(operation_id)
+            changed = running.changed if running else None  # taken before looking: what comes between is not missed
             info = await self.find(operation_id, caller())
             left = until - time.monotonic()
             if info.ended_at is not None or left <= 0 or self._stopping.is_set():
@@ -139,25 +139,30 @@ class Operations:
     async def cancel(self, operation_id: str, caller: Caller) -> OperationInfo:
         """Ask an operation to end. Raises `OperationNotFound`, `NotCancellable`."""
         stored = await self._seen(operation_id, caller)
-        running = self._running.get(operation_id)
+        running = self.running(operation_id)
         if running is None and stored.info.ended_at is None:
             stored = await self._seen(operation_id, caller)  # it may have ended while it was looked for
         if stored.info.ended_at is not None:
             raise NotCancellable(f"this operation has ended: it is {stored.info.state}")
         if running is None:
             raise NotCancellable(await self._why_elsewhere(stored))
-        if ending := running[0].ending:
+        if ending := running.ending:
             raise NotCancellable(f"this operation has come to its end, which is being written down: it is {ending}")
-        if not running[0].cancel():
+        if not running.cancel():
             raise NotCancellable(
-                f"what this operation does just now cannot be taken back: {running[0].info.step!r}; wait for its end"
+                f"what this operation does just now cannot be taken back: {running.info.step!r}; wait for its end"
             )
-        return running[0].info
+        return running.info
 
     async def _why_elsewhere(self, stored: StoredOperation) -> str:
         if stored.owner in await self._processes.living():
             return "another process of this server carries this operation out; ask that one"
         return "the process that carried this operation out is gone: it goes no further, and will be marked interrupted"
+
+    def running(self, operation_id: str) -> RunningOperation | None:
+        """Return an operation that this process carries out, as it is now; None for all others."""
+        found = self._running.get(operation_id)
+        return found[0] if found else None
 
     def is_at_work(self, operation_id: str) -> bool:
         """Say whether this process carries an operation out."""
@@ -251,17 +256,17 @@ class Operations:
         return OperationState.SUCCEEDED, None
 
     async def _seen(self, operation_id: str, caller: Caller) -> StoredOperation:
-        running = self._running.get(operation_id)
+        running = self.running(operation_id)
         # One that is at work here is known, whether or not the store answers.
-        stored = running[0].described() if running else await self._store.find(operation_id)
+        stored = running.described() if running else await self._store.find(operation_id)
         if stored is None or not may_see(caller, stored):
             raise OperationNotFound(f"there is no operation {operation_id[:80]!r}")
         return stored
 
     def _freshest(self, stored: StoredOperation) -> OperationInfo:
         """Prefer what is in memory: of what a work reports, not all is stored at once."""
-        running = self._running.get(stored.info.id)
-        return running[0].info if running and stored.info.ended_at is None else stored.info
+        running = self.running(stored.info.id)
+        return running.info if running and stored.info.ended_at is None else stored.info
 
 
 def may_see(caller: Caller, stored: StoredOperation) -> bool:

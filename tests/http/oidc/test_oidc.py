@@ -73,7 +73,7 @@ async def test_every_attempt_is_on_record(world: OIDCWorld) -> None:
     await world.browser().sign_in("mallory")
     await world.browser().sign_in("alice", deny=True)
 
-    records = [record async for record in world.application._audit.records()]
+    records = [record async for record in world.application.services.audit.records()]
 
     acts = [record for record in records if record.what == "sign in with OpenID Connect"]
     assert [(record.kind, record.actor, record.outcome) for record in acts] == [

@@ -221,7 +221,7 @@ async def test_a_wrong_client_secret_signs_nobody_in_and_is_told_to_nobody(
     monkeypatch.setenv("OIDC_CANARY", "canary-of-the-client")
     async with OIDCWorld(tmp_path, provider, **{"oidc.client_secret": "env:OIDC_CANARY"}) as world:
         assert await world.browser().sign_in("alice") == f"{START}refused"
-        records = [record async for record in world.application._audit.records()]
+        records = [record async for record in world.application.services.audit.records()]
         assert "canary" not in describe(world.application.config)
     said = capsys.readouterr()
 
