@@ -125,10 +125,10 @@ async def test_an_honest_upload_may_take_longer_than_the_timeout(victim: Target)
 
 
 async def test_who_does_not_read_the_answers_is_cut_off(victim: Target) -> None:
-    reader, writer = await victim.open()
+    _reader, writer = await victim.open()
     ask = b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "
     request = ask + victim.world.token.encode() + b"\r\n\r\n"
-    reader._transport.pause_reading()  # type: ignore[attr-defined]
+    writer.transport.pause_reading()  # type: ignore[attr-defined] - typed as one that only writes; it does both
     await until(lambda: victim.connections == 1)
     for _ in range(200):
         writer.write(request)

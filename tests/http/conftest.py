@@ -13,6 +13,7 @@ from virtumancer.config import load_config
 from virtumancer.plugins import load_plugins
 from virtumancer.server import Server, listen, server_settings, url_of
 from virtumancer.store import Database, database
+from virtumancer.store.filelock import FileLock
 from virtumancer.testing import FakeHypervisor, fake_plugin
 
 
@@ -26,16 +27,19 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             pass
 
     asyncio.run(make())
-    prepare = database._prepare_file
 
-    def prepare_copy(path: str) -> Path:
-        file = prepare(path)
-        if not file.stat().st_size:
-            shutil.copyfile(made, file)
-        return file
+    class FillingLock(FileLock):
+        def __init__(self, path: Path) -> None:
+            super().__init__(path)
+            self.path = path
+
+        def acquire(self) -> None:
+            super().acquire()
+            if not self.path.stat().st_size:
+                shutil.copyfile(made, self.path)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(database, "_prepare_file", prepare_copy)
+        patch.setattr(database, "FileLock", FillingLock)
         yield
 
 
