@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from tortoise.connection import get_connection
 
 from tests.lab.postgres import PrivatePostgres
 from tests.lab.processes import free_port
@@ -75,7 +76,7 @@ async def test_sqlite_writes_ahead_enforces_foreign_keys_and_waits_for_locks(sql
     async with Database(sqlite_url) as database:
 
         async def settings():
-            connection = database._orm.db()
+            connection = get_connection("sqlite")
             names = ("journal_mode", "foreign_keys", "synchronous", "busy_timeout")
             return [(await connection.execute_query(f"PRAGMA {name}"))[1][0][0] for name in names]
 

@@ -266,12 +266,12 @@ async def test_no_keeper_removes_anything_when_the_clock_is_ahead_for_one_start(
 
     times.wall = AHEAD
     clock = await starts.start()
-    assert await AuditKeeper(AuditLog(audit), AuditConfig(), shared=False, now=clock.trusted)._forget() is None
+    assert await AuditKeeper(AuditLog(audit), AuditConfig(), shared=False, now=clock.trusted).forget() == 0
     assert await EventsKeeper(events, EventsConfig(), now=clock.trusted).forget() == 0
     keeper = OperationsKeeper(store, processes, bus, OperationsConfig(), now=clock.trusted)
-    await keeper._look_after()
+    await keeper.look_after()
     again = Idempotency(keys, processes, IdempotencyConfig(), now=clock.trusted, latest=clock.latest)
-    await again._forget()
+    await again.forget()
     await sessions.add(structs.replace(session, id="s2"), clock.trusted())
 
     assert len(await numbers(audit)) == 2
@@ -296,9 +296,9 @@ async def test_what_was_stored_while_the_clock_was_behind_is_there_after_the_nex
 
     times.wall = NOW + timedelta(hours=1)
     clock = await starts.start()
-    await OperationsKeeper(store, processes, bus, OperationsConfig(), now=clock.trusted)._look_after()
+    await OperationsKeeper(store, processes, bus, OperationsConfig(), now=clock.trusted).look_after()
     again = Idempotency(keys, processes, IdempotencyConfig(), now=clock.trusted, latest=clock.latest)
-    await again._forget()
+    await again.forget()
 
     assert await again.begin(structs.replace(request, request_id="second")) == KeptAnswer(204, {}, b"")
     assert len(await store.page(OperationQuery(), 9)) == 1

@@ -35,7 +35,7 @@ class AuditKeeper:
         self._retention = timedelta(days=config.retention_days)
         self._open_age = SHARED_AGE if shared else None
         self._chore = Chore(
-            "audit retention", self._forget, INTERVAL, failing="old audit records could not be removed", at_once=True
+            "audit retention", self.forget, INTERVAL, failing="old audit records could not be removed", at_once=True
         )
 
         self._ends = Chore(
@@ -60,6 +60,9 @@ class AuditKeeper:
         except StoreUnavailable as failure:
             log.warning("the ends of some acts could not be written down", reason=failure.message)
 
-    async def _forget(self) -> None:
-        if removed := await self._audit.retain(self._retention, self._now()):
+    async def forget(self) -> int:
+        """Remove what is older than is kept; returns how many records."""
+        removed = await self._audit.retain(self._retention, self._now())
+        if removed:
             log.info("old audit records were removed", records=removed)
+        return removed

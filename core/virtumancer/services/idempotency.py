@@ -71,7 +71,7 @@ class Idempotency:
         self._at_work: dict[str, str] = {}
         self._chore = Chore(
             "idempotency keys",
-            self._forget,
+            self.forget,
             min(FORGET_INTERVAL, config.retention),
             failing="old idempotency keys could not be removed",
             at_once=True,
@@ -148,6 +148,10 @@ class Idempotency:
         """Note that a request was broken off: from now on its outcome is unknown."""
         self._at_work.pop(key.digest, None)
 
+    async def forget(self) -> None:
+        """Remove the keys that are older than they are kept."""
+        await self._store.forget(self._now() - self._retention)
+
     async def _first(self, found: StoredKey, mine: StoredKey) -> KeptAnswer:
         if found.request != mine.request:
             raise _reused()
@@ -171,9 +175,6 @@ class Idempotency:
             f"{self._config.max_per_caller} keys of this caller are remembered already (idempotency.max_per_caller)",
             retry_after=max(left, 1.0),
         )
-
-    async def _forget(self) -> None:
-        await self._store.forget(self._now() - self._retention)
 
 
 def _reused() -> KeyReused:

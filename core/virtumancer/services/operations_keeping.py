@@ -53,7 +53,7 @@ class OperationsKeeper:
         self._forgotten = float("-inf")
         self._chore = Chore(
             "operations",
-            self._look_after,
+            self.look_after,
             LOOK_INTERVAL,
             failing="the operations could not be looked after",
             at_once=True,
@@ -95,7 +95,8 @@ class OperationsKeeper:
                 log.warning("an operation was interrupted", operation=info.id, action=info.action, step=info.step)
         return len(left)
 
-    async def _look_after(self) -> None:
+    async def look_after(self) -> None:
+        """Mark what nobody carries out, and from time to time remove what is older or more than is kept."""
         if time.monotonic() - self._forgotten > FORGET_INTERVAL:
             self._forgotten = time.monotonic()
             await self._store.forget(self._now() - self._retention, self._keep)

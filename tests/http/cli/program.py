@@ -6,8 +6,8 @@ import os
 import pty
 import sys
 import termios
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -89,10 +89,46 @@ class Program:
             stderr=asyncio.subprocess.PIPE,
         )
 
+    @asynccontextmanager
+    async def piped(self, *arguments: str) -> AsyncIterator["Piped"]:
+        """Run it with its standard output in a pipe whose reader may go."""
+        ours, theirs = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                str(PROGRAM),
+                *arguments,
+                cwd=self.home,
+                env=self.environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=theirs,
+                stderr=asyncio.subprocess.PIPE,
+            )
+        finally:
+            os.close(theirs)
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(ours, "rb", buffering=0)
+        )
+        try:
+            yield Piped(process, reader, transport)
+        finally:
+            transport.close()
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
     def at_terminal(self, *arguments: str) -> "Terminal":
         """Run it at a terminal."""
         assert self._forks, "a terminal is for a forked program"
         return Terminal(self._forks, arguments, self.environment, self.home)
+
+
+class Piped(NamedTuple):
+    """A program and who reads its standard output; `reads.close()` is that nobody does any more."""
+
+    process: asyncio.subprocess.Process
+    out: asyncio.StreamReader
+    reads: asyncio.ReadTransport
 
 
 class Terminal:

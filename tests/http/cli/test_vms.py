@@ -247,13 +247,12 @@ async def test_colours_are_left_out_when_nobody_wants_them(program: Program, kvm
 async def test_a_reader_that_has_seen_enough_is_no_error(program: Program, kvm1: FakeHypervisor) -> None:
     for number in range(2000):
         kvm1.define(f"web{number}")
-    process = await program.start("vms", "list")
-    assert process.stdout
-    assert process.stderr
-    await process.stdout.readline()
-    process.stdout._transport.close()  # type: ignore[attr-defined]
-    assert b"Traceback" not in await process.stderr.read()
-    await process.wait()
+    async with program.piped("vms", "list") as (process, out, reads):
+        assert await out.readline()
+        reads.close()
+        assert process.stderr
+        assert b"Traceback" not in await process.stderr.read()
+        await process.wait()
 
 
 async def test_the_api_is_reached_where_there_is_no_command(program: Program) -> None:

@@ -27,21 +27,18 @@ async def test_a_reader_that_is_killed_and_resumed_gets_every_id_once_or_a_gap_t
     seen: list[tuple[int, str]] = []
     kills = 0
     while not (happening.done() and last >= await latest(api)):
-        process = await program.start("events", "--follow", "--since", str(last), "--json")
-        assert process.stdout
-        for _ in range(2500):
-            try:
-                line = await asyncio.wait_for(process.stdout.readline(), 5)
-            except TimeoutError:
-                break
-            event = json.loads(line)
-            seen.append((event["id"], event["type"]))
-            last = event["id"]
-        process.kill()
-        kills += 1
         # What it printed and nobody read is lost with it, as its memory would be.
-        process.stdout._transport.close()  # type: ignore[attr-defined]
-        await process.wait()
+        async with program.piped("events", "--follow", "--since", str(last), "--json") as (process, out, _):
+            for _ in range(2500):
+                try:
+                    line = await asyncio.wait_for(out.readline(), 5)
+                except TimeoutError:
+                    break
+                event = json.loads(line)
+                seen.append((event["id"], event["type"]))
+                last = event["id"]
+            process.kill()
+            kills += 1
     await happening
     ids = [number for number, _ in seen]
     assert kills >= 3
