@@ -50,8 +50,7 @@ class Manager:
         self.client = httpx2.Client(base_url=f"{self.url}/api/v1", timeout=60, trust_env=False, limits=limits)
 
     def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "virtumancer.toml").write_text(self._config + NODES_ARE_FILES)
+        self.configure(self._config)
         self.start()
         return self
 
@@ -70,6 +69,8 @@ class Manager:
     def configure(self, config: str) -> None:
         """Give it another configuration, which counts from its next start on."""
         self._config = config
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "virtumancer.toml").write_text(config + NODES_ARE_FILES)
 
     @property
     def pid(self) -> int:

@@ -118,7 +118,6 @@ def test_another_uri_and_another_host_of_the_same_name_are_taken_over(
     wait_until(lambda: _names(b) == ["other"], "the other host is there", PATIENCE, pause=0.02)
 
     a.configure(f'[[hosts]]\nid = "kvm1"\nuri = "{node(tmp_path, "third")}"\n')
-    (a.folder / "virtumancer.toml").write_text(a._config + "\n[plugins.libvirt]\nlocal_files = true\n")
     a.restart()
     wait_until(lambda: _names(b) == ["third"], "the changed host is there", PATIENCE, pause=0.02)
 

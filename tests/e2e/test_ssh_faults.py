@@ -64,7 +64,7 @@ def steady(impatient: Manager) -> Iterator[str]:
 
 
 def _runs(sshd: PrivateSshd) -> bool:
-    return Path(f"/proc/{sshd.pid}").exists() if sshd._daemon.running else False
+    return Path(f"/proc/{sshd.pid}").exists() if sshd.running else False
 
 
 def test_a_call_to_a_frozen_host_is_answered_within_its_deadline(

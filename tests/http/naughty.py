@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 
 from virtumancer import hookimpl
-from virtumancer.app import create_app
+from virtumancer.app import Application, create_app
 from virtumancer.config import load_config
 from virtumancer.contracts import (
     ConnectContext,
@@ -24,7 +24,17 @@ from virtumancer.testing import FakeHypervisor
 from virtumancer.testing.fake import FakeConnection
 
 HOOK = "virtumancer_host_drivers"
-Naughty = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
+
+
+class Inside(httpx2.AsyncClient):
+    """A client of an application in this process, which it has for whoever serves it on a socket too."""
+
+    def __init__(self, application: Application) -> None:
+        super().__init__(transport=httpx2.ASGITransport(application), base_url="http://localhost/api/v1")
+        self.application = application
+
+
+Naughty = Callable[..., AbstractAsyncContextManager[Inside]]
 
 
 def driver_with(hypervisor: FakeHypervisor, methods: Mapping[str, Any], driver: Mapping[str, Any]) -> type[HostDriver]:
@@ -45,7 +55,7 @@ def naughty_plugins(tmp_path: Path, kvm1: FakeHypervisor) -> Naughty:
         methods: Mapping[str, Any] | None = None,
         driver: Mapping[str, Any] | None = None,
         hooks: Mapping[str, list[Any]] | None = None,
-    ) -> AsyncIterator[httpx2.AsyncClient]:
+    ) -> AsyncIterator[Inside]:
         plugin = ModuleType("naughty")
         provided = {HOOK: [driver_with(kvm1, methods or {}, driver or {})], **(hooks or {})}
         for hook, items in provided.items():
@@ -59,10 +69,9 @@ def naughty_plugins(tmp_path: Path, kvm1: FakeHypervisor) -> Naughty:
             "sessions.slow_call_timeout": 0.5,
         }
         plugins = load_plugins(disabled=["libvirt"], extra={"naughty": plugin})
-        async with create_app(load_config(None, {"HOME": str(tmp_path)}, settings), plugins) as application:
-            transport = httpx2.ASGITransport(application)
-            async with httpx2.AsyncClient(transport=transport, base_url="http://localhost/api/v1") as client:
-                yield client
+        config = load_config(None, {"HOME": str(tmp_path)}, settings)
+        async with create_app(config, plugins) as application, Inside(application) as client:
+            yield client
 
     return started
 

@@ -82,11 +82,10 @@ async def console(
         assert (await add(client)).status_code == 201
         listener = listen("127.0.0.1", 0)
         started = asyncio.Event()
-        application: Any = client._transport.app  # type: ignore[attr-defined]
-        server = Server(server_settings(application), started.set)
+        server = Server(server_settings(client.application), started.set)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await started.wait()
-        url = url_of(application.config, listener).replace("http", "ws")
+        url = url_of(client.application.config, listener).replace("http", "ws")
         try:
             yield client, f"{url}/api/v1/hosts/a/vms/web/odd"
         finally:

@@ -81,6 +81,11 @@ class PrivateSshd:
         return self._daemon.pid
 
     @property
+    def running(self) -> bool:
+        """Whether its process is there."""
+        return self._daemon.running
+
+    @property
     def known_hosts(self) -> Path:
         """The known_hosts file that fits the present host keys; files for earlier keys stay as they are."""
         return self._keys / "known_hosts"

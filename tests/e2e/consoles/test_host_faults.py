@@ -35,7 +35,7 @@ def shaky(shaky_host: Consoles, shaky_sshd: PrivateSshd) -> Iterator[Consoles]:
     """The consoles of a host that works, and will again when the test is over."""
     wait_for_host(shaky_host.manager, shaky_host.host, "connected")
     yield shaky_host
-    if not shaky_sshd._daemon.running:
+    if not shaky_sshd.running:
         shaky_sshd.start()
     shaky_sshd.thaw()
 
