@@ -17,7 +17,7 @@ from virtumancer_libvirt.hypervisors import DAEMON_PATHS, WEB_SERVICES
 from virtumancer_libvirt.lifeline import Lifeline
 from virtumancer_libvirt.node import Node
 from virtumancer_libvirt.pool import Pool
-from virtumancer_libvirt.reach import reach_of
+from virtumancer_libvirt.reach import ChooseReach, reach_of
 from virtumancer_libvirt.threads import CallThread, Strays
 from virtumancer_libvirt.uri import LibvirtURI, parse
 
@@ -30,12 +30,13 @@ LOGIN_GRACE = 1.0
 
 
 class LibvirtDriver(HostDriver, SupportsHostKeyScan):
-    """Connects to every hypervisor that libvirt knows."""
+    """Connects to every hypervisor that libvirt knows; `reach` chooses the way to the consoles of a host."""
 
     schemes = WEB_SERVICES | DAEMON_PATHS.keys()
 
-    def __init__(self, config: LibvirtConfig | None = None) -> None:
+    def __init__(self, config: LibvirtConfig | None = None, *, reach: ChooseReach = reach_of) -> None:
         self._config = config or LibvirtConfig()
+        self._reach = reach
         self._strays = Strays()
 
     @property
@@ -102,7 +103,7 @@ class LibvirtDriver(HostDriver, SupportsHostKeyScan):
 
         pool = Pool(make, shared=is_test)
         ages = local_ages(uri, pool) if tunnel is None else remote_ages(uri, tunnel)
-        reach = reach_of(uri, tunnel, settings.call_timeout)
+        reach = self._reach(uri, tunnel, settings.call_timeout)
         connection = LibvirtConnection(host.id, uri, pool, hub, lifeline, settings, ages, reach)
         try:
             await pool.quick.open(settings.connect_timeout)

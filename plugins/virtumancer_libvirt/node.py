@@ -84,13 +84,14 @@ def _is_name(name: str) -> bool:
 class Node:
     """One virConnect of one host.
 
-    `has_bulk_facts` says whether the hypervisor's bulk statistics hold more than the state, as known so far.
+    `has_bulk_facts` says whether the hypervisor's bulk statistics hold more than the state, as known so far. `connect`
+    makes the virConnect of the URI; the label is for its errors.
     """
 
-    def __init__(self, uri: str, label: str, *, keepalive: bool) -> None:
+    def __init__(self, uri: str, label: str, *, keepalive: bool, connect: Callable[[str, str], Any] = open_raw) -> None:
         self.has_bulk_facts = True
         self._label = label
-        self._raw: Any = open_raw(uri, label)
+        self._raw: Any = connect(uri, label)
         # A handle saves the look-up, which is a round trip; it stays good as long as a VM has this UUID.
         self._domains: dict[str, Any] = {}
         self._callbacks: list[int] = []

@@ -6,6 +6,7 @@ import ipaddress
 import os
 import ssl
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from virtumancer_libvirt.uri import LibvirtURI
 if TYPE_CHECKING:
     from virtumancer_libvirt.ssh import SSHTransport
 
-__all__ = ["Reach", "Target", "reach_of", "tls_context"]
+__all__ = ["ChooseReach", "Reach", "Target", "reach_of", "tls_context"]
 
 Target = str | tuple[str, int]
 """A unix socket's path, or a TCP address and port."""
@@ -161,6 +162,10 @@ class NoReach(Reach):
     async def dial_daemon(self) -> ByteStream:
         """Refuse."""
         raise AbilityMissing(self.why_no_serial(), ability="consoles")
+
+
+ChooseReach = Callable[[LibvirtURI, "SSHTransport | None", float], Reach]
+"""Chooses the way for a URI, with the host's SSH connection if it has one, and the deadline for calls in seconds."""
 
 
 def reach_of(uri: LibvirtURI, tunnel: "SSHTransport | None", timeout: float) -> Reach:

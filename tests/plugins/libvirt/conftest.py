@@ -12,10 +12,12 @@ from virtumancer.contracts import ConnectContext, ConnectSettings, Host, HostKey
 from virtumancer_libvirt.config import LibvirtConfig
 from virtumancer_libvirt.connection import LibvirtConnection
 from virtumancer_libvirt.driver import LibvirtDriver
+from virtumancer_libvirt.reach import Reach
 
 from .nodes import Guest, write_node
 
 Connect = Callable[..., Awaitable[LibvirtConnection]]
+"""Takes a URI; `reach` is another way to the consoles, all else are settings."""
 
 
 @pytest.fixture
@@ -28,9 +30,10 @@ async def connect(driver: LibvirtDriver) -> AsyncIterator[Connect]:
     """Connect to a URI; whatever was connected is closed at the end."""
     opened: list[LibvirtConnection] = []
 
-    async def open_one(uri: str, **settings: object) -> LibvirtConnection:
+    async def open_one(uri: str, *, reach: Reach | None = None, **settings: object) -> LibvirtConnection:
         context = ConnectContext(ConnectSettings(**settings), HostKeyPolicy())
-        connection = await driver.connect(Host("kvm1", uri), context)
+        chosen = driver if reach is None else LibvirtDriver(reach=lambda *_: reach)
+        connection = await chosen.connect(Host("kvm1", uri), context)
         assert isinstance(connection, LibvirtConnection)
         opened.append(connection)
         return connection

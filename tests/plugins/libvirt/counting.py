@@ -50,6 +50,11 @@ class CountingRelay:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
+    @property
+    def open_connections(self) -> int:
+        """How many connections are not ended yet."""
+        return len(self._tasks)
+
     def reads(self) -> dict[str, int]:
         """What was asked, without the good-byes of connections that are not needed any more."""
         return {name: count for name, count in self.calls.items() if name != "ConnectClose"}

@@ -12,6 +12,7 @@ from virtumancer.contracts import EventsMissed, Graphics, HostInfo, PowerVerb, V
 from virtumancer.errors import CallTimeout, HostLost, HypervisorError, InvalidValue, VMNotFound, WrongPowerState
 from virtumancer_libvirt.connection import LibvirtConnection
 from virtumancer_libvirt.driver import LibvirtDriver
+from virtumancer_libvirt.node import Node
 
 from .conftest import Connect
 from .nodes import Guest, write_node
@@ -177,7 +178,8 @@ async def test_a_stopped_vm_loses_its_uptime(host: LibvirtConnection) -> None:
 
 async def test_all_calls_share_one_virconnect(host: LibvirtConnection) -> None:
     await asyncio.gather(*(host.power(WEB01, PowerVerb.REBOOT) for _ in range(3)), host.list_vms())
-    assert host._pool.open_connections == 1
+    # Each thread of this name has a virConnect of its own.
+    assert [name for thread in threading.enumerate() if (name := thread.name).startswith("Host kvm1")] == ["Host kvm1"]
 
 
 async def test_a_closed_connection_ends_its_events_and_refuses_calls(host: LibvirtConnection) -> None:
@@ -202,12 +204,18 @@ async def test_a_closed_connection_leaves_no_thread(host: LibvirtConnection) -> 
         await asyncio.sleep(0.01)
 
 
-async def test_a_call_stuck_on_the_only_virconnect_loses_the_host(host: LibvirtConnection) -> None:
+async def test_a_call_stuck_on_the_only_virconnect_loses_the_host(
+    connect: Connect, node: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    monkeypatch.setattr(Node, "host_info", lambda _node: gate.wait(20))
+    host = await connect(node, call_timeout=1.0)
     with pytest.raises(CallTimeout):
-        await host._pool.quick.call(lambda _node: time.sleep(1), timeout=0.1, doing="answer")
+        await host.info()
     assert "did not answer in time" in await asyncio.wait_for(host.wait_lost(), 0.5)
     with pytest.raises(HostLost, match="is gone: Host kvm1 did not answer in time"):
         await host.info()
+    gate.set()
 
 
 async def test_five_hundred_vms_are_listed(connect: Connect, tmp_path: Path) -> None:

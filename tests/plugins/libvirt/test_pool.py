@@ -24,7 +24,7 @@ class Rig:
         start_event_loop()
         self.names: list[str] = []
         self.strays = Strays()
-        self.gate = threading.Event()
+        self.gate, self.hangs = threading.Event(), threading.Event()
         self.pool = Pool(self._make, shared=False)
 
     def _make(self, name: str, on_stuck: Callable[[str], None]) -> CallThread:
@@ -36,6 +36,7 @@ class Rig:
         await self.pool.slow(Node.ping, timeout=5, doing="answer")
 
     def hang(self, _node: Node) -> None:
+        self.hangs.set()
         self.gate.wait(20)
 
 
@@ -82,8 +83,7 @@ def test_a_thread_is_free_before_its_answer_is_told(function: Callable[[Node], N
 
 async def test_a_connection_whose_caller_left_is_not_lent_again(rig: Rig) -> None:
     call = asyncio.create_task(rig.pool.slow(rig.hang, timeout=5, doing="hang"))
-    while not any(thread.busy for thread in rig.pool._lent):  # noqa: ASYNC110 -- the thread has no event of asyncio's
-        await asyncio.sleep(0.01)
+    assert await asyncio.to_thread(rig.hangs.wait, 5)
     call.cancel()
     await asyncio.wait({call})
     await rig.ping()

@@ -193,18 +193,18 @@ async def test_a_connection_that_comes_too_late_is_closed_by_its_thread() -> Non
 
 
 def test_a_thread_may_come_back_after_its_event_loop_is_closed() -> None:
-    rigs: list[Rig] = []
+    rigs: list[tuple[Rig, threading.Thread]] = []
 
     async def main() -> None:
         rig = Rig()
-        rigs.append(rig)
         await rig.thread.open(5)
+        rigs.append((rig, await rig.thread.call(lambda _node: threading.current_thread(), timeout=5, doing="run")))
         with pytest.raises(CallTimeout):
             await rig.thread.call(rig.hang, timeout=0.1, doing="answer")
 
     asyncio.run(main())
-    [rig] = rigs
+    [(rig, thread)] = rigs
     rig.thread.retire()
     rig.gate.set()
-    rig.thread._thread.join(5)
-    assert not rig.thread._thread.is_alive()
+    thread.join(5)
+    assert not thread.is_alive()

@@ -11,8 +11,6 @@ from tests.lab.sshd import PrivateSshd
 from tests.plugins.libvirt.conftest import Connect, ssh_uri
 from virtumancer.contracts import ByteStream
 from virtumancer.errors import HypervisorError, WrongPowerState
-from virtumancer_libvirt.connection import LibvirtConnection
-from virtumancer_libvirt.consoles import Consoles
 from virtumancer_libvirt.reach import NetworkReach, Target
 from virtumancer_libvirt.uri import parse
 
@@ -39,10 +37,6 @@ class Interrupted(NetworkReach):
         return stream
 
 
-def consoles_of(host: LibvirtConnection, uri: str, reach: Interrupted) -> Consoles:
-    return Consoles(parse(uri), reach, host._quick, host._brief, 5.0)
-
-
 async def test_another_vm_that_got_the_port_is_never_shown(connect: Connect, qemu: PrivateLibvirtd) -> None:
     port = free_port()
     qemu.define(guest_with("mine", vnc(port)), guest_with("theirs", vnc(port)))
@@ -52,10 +46,10 @@ async def test_another_vm_that_got_the_port_is_never_shown(connect: Connect, qem
         qemu.virsh("destroy", "mine")
         qemu.virsh("start", "theirs")
 
-    host = await connect(qemu.tcp_uri)
     reach = Interrupted(qemu.tcp_uri, swap, times=1)
+    host = await connect(qemu.tcp_uri, reach=reach)
     with pytest.raises(WrongPowerState, match="mine does not run"):
-        await consoles_of(host, qemu.tcp_uri, reach).open((await host.find_vm("mine")).uuid, "vnc")
+        await host.open_console((await host.find_vm("mine")).uuid, "vnc")
     [theirs] = reach.dialled
     assert await theirs.read() in (b"", GREETING), "it was dialled"
     assert await theirs.read() == b"", "and closed"
@@ -70,9 +64,9 @@ async def test_a_vm_that_restarted_meanwhile_is_dialled_again(connect: Connect, 
         qemu.virsh("destroy", "restarted")
         qemu.virsh("start", "restarted")
 
-    host = await connect(qemu.tcp_uri)
     reach = Interrupted(qemu.tcp_uri, restart, times=1)
-    console = await consoles_of(host, qemu.tcp_uri, reach).open((await host.find_vm("restarted")).uuid, "vnc")
+    host = await connect(qemu.tcp_uri, reach=reach)
+    console = await host.open_console((await host.find_vm("restarted")).uuid, "vnc")
     assert len(reach.dialled) == 2
     assert console.stream is reach.dialled[1]
     assert await console.stream.read() == GREETING
@@ -87,10 +81,9 @@ async def test_a_vm_that_restarts_each_time_is_given_up(connect: Connect, qemu: 
         qemu.virsh("destroy", "restless")
         qemu.virsh("start", "restless")
 
-    host = await connect(qemu.tcp_uri)
-    reach = Interrupted(qemu.tcp_uri, restart, times=2)
+    host = await connect(qemu.tcp_uri, reach=Interrupted(qemu.tcp_uri, restart, times=2))
     with pytest.raises(WrongPowerState, match="restarts again and again"):
-        await consoles_of(host, qemu.tcp_uri, reach).open((await host.find_vm("restless")).uuid, "vnc")
+        await host.open_console((await host.find_vm("restless")).uuid, "vnc")
 
 
 async def test_a_vm_that_moved_to_another_port_is_found_there(
@@ -109,9 +102,8 @@ async def test_a_vm_that_moved_to_another_port_is_found_there(
         qemu.define(moved)
         qemu.virsh("start", "moving")
 
-    host = await connect(uri)
-    reach = Interrupted(qemu.tcp_uri, move, times=1)
-    console = await consoles_of(host, uri, reach).open(uuid, "vnc")
+    host = await connect(uri, reach=Interrupted(qemu.tcp_uri, move, times=1))
+    console = await host.open_console(uuid, "vnc")
     assert await console.stream.read() == GREETING
     await console.stream.close()
 
@@ -126,7 +118,6 @@ async def test_a_port_where_nobody_listens_is_an_error_that_names_vm_and_kind(
         async def dial(self, target: Target) -> ByteStream:
             return await super().dial(("127.0.0.1", 1))
 
-    host = await connect(qemu.tcp_uri)
-    consoles = consoles_of(host, qemu.tcp_uri, Elsewhere(qemu.tcp_uri, lambda: None, times=0))
+    host = await connect(qemu.tcp_uri, reach=Elsewhere(qemu.tcp_uri, lambda: None, times=0))
     with pytest.raises(HypervisorError, match="vnc console of VM quiet cannot be reached: cannot connect"):
-        await consoles.open((await host.find_vm("quiet")).uuid, "vnc")
+        await host.open_console((await host.find_vm("quiet")).uuid, "vnc")

@@ -15,7 +15,6 @@ from tests.lab.processes import free_port
 from tests.lab.sshd import PrivateSshd
 from tests.plugins.libvirt.conftest import Connect, ssh_uri
 from virtumancer.errors import HypervisorError
-from virtumancer_libvirt.consoles import Consoles
 from virtumancer_libvirt.reach import NetworkReach
 from virtumancer_libvirt.uri import parse
 
@@ -86,7 +85,6 @@ async def test_over_the_network_a_certificate_that_nobody_vouches_for_is_refused
     connect: Connect, tls_host: tuple[PrivateLibvirtd, PrivateSshd]
 ) -> None:
     daemon, _ = tls_host
-    host = await connect(daemon.tcp_uri)
 
     class FromAfar(NetworkReach):
         """The same host, as if it were not this machine."""
@@ -94,9 +92,8 @@ async def test_over_the_network_a_certificate_that_nobody_vouches_for_is_refused
         def tls_name(self) -> str | None:
             return "kvm1"
 
-    uri = parse(daemon.tcp_uri)
-    consoles = Consoles(uri, FromAfar(uri, 5.0), host._quick, host._brief, 5.0)
+    host = await connect(daemon.tcp_uri, reach=FromAfar(parse(daemon.tcp_uri), 5.0))
     with pytest.raises(
         HypervisorError, match=r"spice console of VM safe cannot be reached: TLS with it failed: .*self"
     ):
-        await consoles.open((await host.find_vm("safe")).uuid, "spice")
+        await host.open_console((await host.find_vm("safe")).uuid, "spice")
