@@ -9,7 +9,6 @@ import pytest
 
 from virtumancer.contracts import HostRemoved, VMsChanged
 from virtumancer.errors import StoreUnavailable
-from virtumancer.services import event_log
 from virtumancer.services.access import EVERYTHING, Caller
 from virtumancer.services.event_filter import EventFilter
 from virtumancer.services.event_log import EventLog
@@ -123,13 +122,10 @@ class Failing(EventsRepository):
 
 
 @pytest.mark.parametrize(("before", "after"), [(2, 0), (0, 2), (1, 1)])
-async def test_a_failure_of_the_store_loses_and_doubles_nothing(
-    database: Database, monkeypatch: pytest.MonkeyPatch, before: int, after: int
-) -> None:
-    monkeypatch.setattr(event_log, "RETRY", 0.01)
+async def test_a_failure_of_the_store_loses_and_doubles_nothing(database: Database, before: int, after: int) -> None:
     store, bus = Failing(database), LocalEventBus()
     store.fail_before, store.fail_after = before, after
-    async with EventLog(store, bus, shared=False) as log:
+    async with EventLog(store, bus, shared=False, retry=0.01) as log:
         reader = log.reader(EventFilter(), ANYBODY)
         log.join(reader)
         for number in range(20):
@@ -138,14 +134,10 @@ async def test_a_failure_of_the_store_loses_and_doubles_nothing(
     assert hosts((await store.page(0, 100)).events) == [str(number) for number in range(20)]
 
 
-async def test_what_does_not_fit_while_the_store_fails_is_a_gap(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(event_log, "RETRY", 0.01)
-    monkeypatch.setattr(event_log, "LIMIT", 10)
+async def test_what_does_not_fit_while_the_store_fails_is_a_gap(database: Database) -> None:
     store, bus = Failing(database), LocalEventBus()
     store.fail_before = 3
-    async with EventLog(store, bus, shared=False) as log:
+    async with EventLog(store, bus, shared=False, retry=0.01, limit=10) as log:
         reader = log.reader(EventFilter(), ANYBODY)
         log.join(reader)
         for number in range(25):
@@ -155,14 +147,10 @@ async def test_what_does_not_fit_while_the_store_fails_is_a_gap(
     assert hosts(rest) == [str(number) for number in range(15, 25)]
 
 
-async def test_a_batch_that_can_never_be_written_is_a_gap_and_the_rest_goes_on(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(event_log, "RETRY", 0.01)
-    monkeypatch.setattr(event_log, "GIVE_UP", 0.05)
+async def test_a_batch_that_can_never_be_written_is_a_gap_and_the_rest_goes_on(database: Database) -> None:
     store, bus = Failing(database), LocalEventBus()
     store.fail_before = 10**6
-    async with EventLog(store, bus, shared=False) as log:
+    async with EventLog(store, bus, shared=False, retry=0.01, give_up=0.05) as log:
         reader = log.reader(EventFilter(), ANYBODY)
         log.join(reader)
         bus.publish(VMsChanged("lost"))

@@ -18,7 +18,7 @@ from tests.lab.postgres import PrivatePostgres
 from tests.lab.processes import wait_until
 from virtumancer.contracts import Host
 from virtumancer.errors import StoreUnavailable
-from virtumancer.store import AwaitedDatabase, Database, HostsRepository, engines
+from virtumancer.store import AwaitedDatabase, Database, HostsRepository
 
 pytest_plugins = ["tests.lab.fixtures"]
 
@@ -136,14 +136,11 @@ async def test_who_closes_does_not_wait_for_a_lock(sqlite_url: str, file: Path) 
             assert "no answer in time" in (await outcomes(HostsRepository(database).list()))[0]
 
 
-async def test_a_file_that_is_locked_at_start_is_waited_for(
-    sqlite_url: str, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engines, "_BUSY_TIMEOUT_MS", 50)
+async def test_a_file_that_is_locked_at_start_is_waited_for(sqlite_url: str, file: Path) -> None:
     async with Database(sqlite_url):
         pass
     with locked(file) as outsider, structlog.testing.capture_logs() as logs:
-        awaited = AwaitedDatabase(Database(sqlite_url))
+        awaited = AwaitedDatabase(Database(sqlite_url, lock_wait=0.05))
         opening = asyncio.create_task(awaited.__aenter__())
         await asyncio.to_thread(wait_until, lambda: bool(logs), "it says that it waits", SOON)
         outsider.unlock()

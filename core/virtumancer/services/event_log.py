@@ -40,13 +40,29 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 
 
 class EventLog:
-    """Takes note of every change on the bus for as long as it is open; `shared` says that other processes do so too."""
+    """Takes note of every change on the bus for as long as it is open; `shared` says that other processes do so too.
 
-    def __init__(self, store: EventsRepository, bus: EventBus, *, shared: bool) -> None:
+    At most `limit` events wait to be written before the oldest is lost. A batch that the store refuses is written again
+    after `retry` seconds, and lost after `give_up` seconds.
+    """
+
+    def __init__(
+        self,
+        store: EventsRepository,
+        bus: EventBus,
+        *,
+        shared: bool,
+        limit: int = LIMIT,
+        retry: float = RETRY,
+        give_up: float = GIVE_UP,
+    ) -> None:
         self.feed = EventFeed()
         self._store = store
         self._bus = bus
         self._shared = shared
+        self._limit = limit
+        self._retry = retry
+        self._give_up = give_up
         self._make = EventMaker()
         self._queue: deque[NewEvent] = deque()
         self._lost = 0
@@ -84,7 +100,7 @@ class EventLog:
     def note(self, change: Change) -> None:
         """Put a change at the end of what is to be written."""
         for event in self._make.events_of(change):
-            if len(self._queue) >= LIMIT:
+            if len(self._queue) >= self._limit:
                 self._queue.popleft()
                 self._lost += 1
             self._queue.append(event)
@@ -158,7 +174,7 @@ class EventLog:
             log.exception("events are lost", events=len(batch))
             self._lost += len(batch)
             self._behind = True  # whether it was written is not known
-            await asyncio.sleep(RETRY)
+            await asyncio.sleep(self._retry)
             return
         self._lost -= lost
         if first == self.feed.head + 1:
@@ -176,10 +192,10 @@ class EventLog:
             except StoreUnavailable as error:
                 if not again:
                     log.warning("events cannot be written, and are tried again", reason=error.message)
-                if time.monotonic() - began > GIVE_UP:
+                if time.monotonic() - began > self._give_up:
                     raise
             again = True
-            await asyncio.sleep(RETRY)
+            await asyncio.sleep(self._retry)
 
     async def _catch_up(self) -> None:
         """Tell what is in the store and was not told yet, in its order."""

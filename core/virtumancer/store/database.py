@@ -15,7 +15,7 @@ from tortoise.context import TortoiseContext
 
 from virtumancer.config.database_url import MEMORY, PostgreSQLTarget, SQLiteTarget, parse_url
 from virtumancer.errors import StoreUnavailable, StoreUnusable
-from virtumancer.store.engines import App, configuration, connection_name
+from virtumancer.store.engines import LOCK_WAIT, App, configuration, connection_name
 from virtumancer.store.failures import failures_of, may_pass
 from virtumancer.store.filelock import FileLock
 from virtumancer.store.migrate import migrate
@@ -45,16 +45,23 @@ class Database:
     `sqlite://:memory:` ends with the process; `postgresql://user:password@host:port/database` may be shared.
     What cannot be opened is a `StoreUnusable` if waiting does not cure it, else a `StoreUnavailable`, and so is a
     failure later on; a unit that has not ended `within` seconds is one. With `reading` the database may be in use by
-    another process meanwhile: nothing is created, locked or migrated, and nothing should be written.
+    another process meanwhile: nothing is created, locked or migrated, and nothing should be written. A statement waits
+    `lock_wait` seconds for a SQLite file that another program has locked.
     """
 
     def __init__(
-        self, url: str, *, apps: tuple[App, ...] = CORE_APPS, reading: bool = False, within: float = UNIT_TIMEOUT
+        self,
+        url: str,
+        *,
+        apps: tuple[App, ...] = CORE_APPS,
+        reading: bool = False,
+        within: float = UNIT_TIMEOUT,
+        lock_wait: float = LOCK_WAIT,
     ) -> None:
         self._target = parse_url(url)
         self._reading = reading
         self._failures = failures_of(self._target)
-        self._config = configuration(self._target, apps)
+        self._config = configuration(self._target, apps, lock_wait=lock_wait)
         self._orm = TortoiseContext()
         self._stack = AsyncExitStack()
         self._open = False

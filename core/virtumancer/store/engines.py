@@ -6,11 +6,12 @@ from msgspec import Struct
 
 from virtumancer.config.database_url import PostgreSQLTarget, SQLiteTarget
 
-__all__ = ["App", "configuration", "connection_name"]
+__all__ = ["LOCK_WAIT", "App", "configuration", "connection_name"]
 
 _CONNECT_TIMEOUT = 10.0
 _STATEMENT_TIMEOUT = 30.0
-_BUSY_TIMEOUT_MS = 5000
+# So long a statement waits for a SQLite file that another program has locked.
+LOCK_WAIT = 5.0
 
 
 class App(Struct, frozen=True):
@@ -26,10 +27,12 @@ def connection_name(target: SQLiteTarget | PostgreSQLTarget) -> str:
     return "sqlite" if isinstance(target, SQLiteTarget) else "postgresql"
 
 
-def configuration(target: SQLiteTarget | PostgreSQLTarget, apps: tuple[App, ...]) -> dict[str, Any]:
-    """Build what Tortoise calls its config."""
+def configuration(
+    target: SQLiteTarget | PostgreSQLTarget, apps: tuple[App, ...], *, lock_wait: float = LOCK_WAIT
+) -> dict[str, Any]:
+    """Build what Tortoise calls its config; a statement waits `lock_wait` seconds for a SQLite file that is locked."""
     name = connection_name(target)
-    connection = _sqlite(target) if isinstance(target, SQLiteTarget) else _postgresql(target)
+    connection = _sqlite(target, lock_wait) if isinstance(target, SQLiteTarget) else _postgresql(target)
     return {"connections": {name: connection}, "apps": {app.label: _app(app, name) for app in apps}}
 
 
@@ -37,10 +40,11 @@ def _app(app: App, connection: str) -> dict[str, Any]:
     return {"models": [app.models], "migrations": app.migrations, "default_connection": connection}
 
 
-def _sqlite(target: SQLiteTarget) -> dict[str, Any]:
+def _sqlite(target: SQLiteTarget, lock_wait: float) -> dict[str, Any]:
     # Every key but the path becomes a PRAGMA, in this order. Foreign keys are off until the migrations have run: one
     # that rebuilds a table drops the old one, which would delete the rows of its children.
-    pragmas = {"busy_timeout": _BUSY_TIMEOUT_MS, "journal_mode": "WAL", "synchronous": "NORMAL", "foreign_keys": "OFF"}
+    busy_timeout = round(lock_wait * 1000)
+    pragmas = {"busy_timeout": busy_timeout, "journal_mode": "WAL", "synchronous": "NORMAL", "foreign_keys": "OFF"}
     return {"engine": "virtumancer.store.sqlite_immediate", "credentials": {"file_path": target.path, **pragmas}}
 
 
