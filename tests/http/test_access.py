@@ -71,7 +71,7 @@ async def test_the_administrators_token_is_for_its_owner_alone_and_only_its_hash
     file = world.folder / "admin-token"
 
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    secret = world.token.rsplit("_", 1)[-1].encode()
+    secret = world.token.split("_", 2)[2].encode()
     stored = b"".join(path.read_bytes() for path in world.folder.glob("v.db*"))
     assert secret not in stored
 
@@ -127,7 +127,7 @@ async def test_a_token_is_shown_once_and_described_without_its_secret(world: Wor
     assert info["grants"] == [{"role": "viewer", "host": "a"}]
     assert info["created_by"].startswith("token admin@")
     assert info["last_used_at"] is not None
-    assert made.token.rsplit("_", 1)[-1] not in json.dumps(infos)
+    assert made.token.split("_", 2)[2] not in json.dumps(infos)
 
 
 @pytest.mark.parametrize(
