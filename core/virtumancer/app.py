@@ -33,7 +33,7 @@ from virtumancer.services.access import AccessKeeper, Callers, Right, SignIn
 from virtumancer.services.action_offers import ActionOffers
 from virtumancer.services.actions import ActionsService
 from virtumancer.services.audit import Act, AuditLog
-from virtumancer.services.audit_keeping import AuditKeeper
+from virtumancer.services.audit_keeping import AuditEnds, AuditKeeper
 from virtumancer.services.audit_reading import AuditReader
 from virtumancer.services.bulk import BulkService
 from virtumancer.services.clock import Clock
@@ -164,6 +164,7 @@ class Application:
             await stack.enter_async_context(EventsKeeper(self._events_store, self.config.events, now=now))
             await stack.enter_async_context(self._idempotency)
             await stack.enter_async_context(AuditKeeper(self._audit, self.config.audit, shared=shared, now=now))
+            await stack.enter_async_context(AuditEnds(self._audit))
             services = self.services
             await stack.enter_async_context(services.sign_in.refused)
             await stack.enter_async_context(MetadataKeeper(services.metadata, shared=shared))
@@ -183,10 +184,9 @@ class Application:
             stack.push_async_callback(services.hosts.aclose)
             stack.push_async_callback(services.live_stats.aclose)
             stack.push_async_callback(services.screenshots.aclose)
-            stack.push_async_callback(services.consoles.aclose)
+            await stack.enter_async_context(services.consoles)
             stack.push_async_callback(services.operations.aclose)
             stack.push_async_callback(services.readiness.aclose)
-            await services.consoles.start()
             await self._start_hosts()
             await stack.enter_async_context(HostsKeeper(services.hosts, shared=self._shared))
             self._opened = stack.pop_all()

@@ -83,10 +83,7 @@ async def test_a_store_that_fails_when_nobody_waits_for_it_any_more_is_no_alarm(
     with closing(sqlite3.connect(tmp_path / "virtumancer.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         assert (await client.get(READYZ)).status_code == 503
-        asking = application._services.readiness._asking
-        assert asking is not None
-        await asyncio.wait({asking})
-    del asking
+        await application.services.readiness.aclose()  # waits for the question that is still open
     assert (await client.get(READYZ)).status_code == 200
     gc.collect()
     await asyncio.sleep(0)

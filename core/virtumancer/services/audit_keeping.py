@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from types import TracebackType
-from typing import Self
 
 import structlog
 
@@ -13,7 +11,7 @@ from virtumancer.services.audit import AuditLog
 from virtumancer.services.chores import Chore
 from virtumancer.services.clock import wall_clock
 
-__all__ = ["AuditKeeper"]
+__all__ = ["AuditEnds", "AuditKeeper"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -24,7 +22,7 @@ END_INTERVAL = 0.5
 SHARED_AGE = timedelta(days=1)
 
 
-class AuditKeeper:
+class AuditKeeper(Chore):
     """Runs for as long as the application is open. `shared` says that other processes write to the same log."""
 
     def __init__(
@@ -34,31 +32,13 @@ class AuditKeeper:
         self._now = now
         self._retention = timedelta(days=config.retention_days)
         self._open_age = SHARED_AGE if shared else None
-        self._chore = Chore(
+        super().__init__(
             "audit retention", self.forget, INTERVAL, failing="old audit records could not be removed", at_once=True
         )
 
-        self._ends = Chore(
-            "audit ends", audit.write_waiting, END_INTERVAL, failing="the ends of acts cannot be written down yet"
-        )
-
-    async def __aenter__(self) -> Self:
-        """Complete what was interrupted, then begin to look after the log."""
+    async def _on_start(self) -> None:
+        """Complete what was interrupted."""
         await self._audit.note_interrupted(self._open_age)
-        self._chore.start()
-        self._ends.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Stop, and try once more to write down what waits for that."""
-        await self._chore.stop()
-        await self._ends.stop()
-        try:
-            await self._audit.write_waiting()
-        except StoreUnavailable as failure:
-            log.warning("the ends of some acts could not be written down", reason=failure.message)
 
     async def forget(self) -> int:
         """Remove what is older than is kept; returns how many records."""
@@ -66,3 +46,20 @@ class AuditKeeper:
         if removed:
             log.info("old audit records were removed", records=removed)
         return removed
+
+
+class AuditEnds(Chore):
+    """Writes down the ends of acts that could not be written when they came."""
+
+    def __init__(self, audit: AuditLog) -> None:
+        self._audit = audit
+        super().__init__(
+            "audit ends", audit.write_waiting, END_INTERVAL, failing="the ends of acts cannot be written down yet"
+        )
+
+    async def _on_stop(self) -> None:
+        """Try once more."""
+        try:
+            await self._audit.write_waiting()
+        except StoreUnavailable as failure:
+            log.warning("the ends of some acts could not be written down", reason=failure.message)

@@ -3,8 +3,6 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Self
 
 import structlog
 
@@ -27,7 +25,7 @@ def wall_clock() -> datetime:
     return datetime.now(UTC)
 
 
-class Clock:
+class Clock(Chore):
     """Compares the clock with the latest time that was believed, which the store keeps over restarts.
 
     A clock that is a year ahead for one start would make everything a year older, and all of it would be removed.
@@ -46,22 +44,14 @@ class Clock:
         self._believed = wall()
         self._looked = uptime()
         self._doubted: tuple[datetime, float] | None = None
-        self._chore = Chore("clock", self.look, INTERVAL, failing="the time could not be noted")
+        super().__init__("clock", self.look, INTERVAL, failing="the time could not be noted")
 
-    async def __aenter__(self) -> Self:
-        """Read what was believed, and begin to look at the clock."""
+    async def _on_start(self) -> None:
+        """Read what was believed, and look at the clock."""
         believed = await self._store.believed()
         if believed is not None:
             self._believed, self._looked = believed, self._uptime()
         await self.look()
-        self._chore.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Stop."""
-        await self._chore.stop()
 
     def trusted(self) -> datetime:
         """Return a time that is not later than what may be believed: by it things are old enough to be removed."""

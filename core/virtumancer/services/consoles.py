@@ -75,8 +75,11 @@ class _Terms(Struct, frozen=True):
     begins: bool = True
 
 
-class ConsolesService:
-    """Brings viewers to consoles; `may_have` says whether the viewer of a session may have it now."""
+class ConsolesService(Chore):
+    """Brings viewers to consoles, and holds these to their limits while it is open.
+
+    `may_have` says whether the viewer of a session may have it now.
+    """
 
     def __init__(
         self,
@@ -97,17 +100,12 @@ class ConsolesService:
         self.sessions = ConsoleSessions(limits, bus.publish)
         self._bus = bus
         self._may_have = may_have
-        self._sweep = Chore(
+        super().__init__(
             "console limits", self._hold_to_limits, SWEEP_INTERVAL, failing="consoles were not held to their limits"
         )
 
-    async def start(self) -> None:
-        """Begin to hold sessions to their limits."""
-        self._sweep.start()
-
-    async def aclose(self) -> None:
+    async def _on_stop(self) -> None:
         """End all sessions."""
-        await self._sweep.stop()
         self.end_all()
 
     async def offers(self, host_id: str, name: str) -> tuple[ConsoleOfferInfo, ...]:

@@ -3,8 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
-from types import TracebackType
-from typing import Self
 
 from virtumancer.config import EventsConfig
 from virtumancer.services.chores import Chore
@@ -20,7 +18,7 @@ TOLERANCE = 3600.0
 PAUSE = 0.02
 
 
-class EventsKeeper:
+class EventsKeeper(Chore):
     """Runs for as long as the application is open."""
 
     def __init__(
@@ -30,20 +28,9 @@ class EventsKeeper:
         self._now = now
         self._retention = config.retention_days * 86400
         self._keep = config.max_kept
-        self._chore = Chore(
+        super().__init__(
             "event retention", self.forget, INTERVAL, failing="old events could not be removed", at_once=True
         )
-
-    async def __aenter__(self) -> Self:
-        """Begin to look after the events."""
-        self._chore.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Stop."""
-        await self._chore.stop()
 
     async def forget(self) -> int:
         """Remove what is too old or too much; returns how many events."""

@@ -3,8 +3,6 @@
 import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from types import TracebackType
-from typing import Self
 
 import msgspec
 import structlog
@@ -49,7 +47,7 @@ class KeptAnswer(Struct, frozen=True):
     body: bytes
 
 
-class Idempotency:
+class Idempotency(Chore):
     """Remembers keys and answers, for as long as the configuration says; runs while the application is open."""
 
     def __init__(
@@ -69,24 +67,13 @@ class Idempotency:
         self._latest = latest
         self._retention = timedelta(seconds=config.retention)
         self._at_work: dict[str, str] = {}
-        self._chore = Chore(
+        super().__init__(
             "idempotency keys",
             self.forget,
             min(FORGET_INTERVAL, config.retention),
             failing="old idempotency keys could not be removed",
             at_once=True,
         )
-
-    async def __aenter__(self) -> Self:
-        """Begin to forget what has expired."""
-        self._chore.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Stop."""
-        await self._chore.stop()
 
     async def begin(self, request: KeyedRequest) -> StoredKey | KeptAnswer:
         """Take the key of a request that may act now, or return what its first one was answered.

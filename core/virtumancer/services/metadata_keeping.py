@@ -1,8 +1,5 @@
 """Keeps metadata in memory: read at start, and again whenever another process may have changed them."""
 
-from types import TracebackType
-from typing import Self
-
 from virtumancer.services.chores import Chore
 from virtumancer.services.metadata import MetadataService
 
@@ -12,23 +9,13 @@ __all__ = ["MetadataKeeper"]
 INTERVAL = 0.25
 
 
-class MetadataKeeper:
+class MetadataKeeper(Chore):
     """Runs for as long as the application is open. `shared` says that other processes change the same metadata."""
 
     def __init__(self, metadata: MetadataService, *, shared: bool) -> None:
         self._metadata = metadata
-        self._shared = shared
-        self._chore = Chore("metadata", metadata.load, INTERVAL, failing="metadata could not be read")
+        super().__init__("metadata", metadata.load, INTERVAL, failing="metadata could not be read", needed=shared)
 
-    async def __aenter__(self) -> Self:
+    async def _on_start(self) -> None:
         """Read them all."""
         await self._metadata.load()
-        if self._shared:
-            self._chore.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Stop."""
-        await self._chore.stop()

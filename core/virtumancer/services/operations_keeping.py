@@ -3,8 +3,6 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Self
 
 import structlog
 from msgspec import structs
@@ -27,7 +25,7 @@ LOOK_INTERVAL = 15.0
 FORGET_INTERVAL = 600.0
 
 
-class OperationsKeeper:
+class OperationsKeeper(Chore):
     """Runs for as long as the application is open.
 
     `at_work` says whether this process carries the operation of an id out.
@@ -51,7 +49,7 @@ class OperationsKeeper:
         self._at_work = at_work
         self._now = now
         self._forgotten = float("-inf")
-        self._chore = Chore(
+        super().__init__(
             "operations",
             self.look_after,
             LOOK_INTERVAL,
@@ -59,17 +57,9 @@ class OperationsKeeper:
             at_once=True,
         )
 
-    async def __aenter__(self) -> Self:
-        """Mark what was interrupted, then look after the rest."""
+    async def _on_start(self) -> None:
+        """Mark what was interrupted before there is anything new."""
         await self.mark_interrupted()
-        self._chore.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Stop."""
-        await self._chore.stop()
 
     async def mark_interrupted(self) -> int:
         """End the operations that nobody carries out; returns how many.

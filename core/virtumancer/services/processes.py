@@ -1,8 +1,6 @@
 """Which processes that use the database are alive: so that one does not take the work of another for left over."""
 
 import secrets
-from types import TracebackType
-from typing import Self
 
 import structlog
 
@@ -19,29 +17,25 @@ INTERVAL = 10.0
 SILENCE = 60.0
 
 
-class Processes:
+class Processes(Chore):
     """Knows this process by a name of its own, and on a database that is `shared` the others that live."""
 
     def __init__(self, store: ProcessesRepository, *, shared: bool) -> None:
         self.own = secrets.token_hex(8)
         self._store = store
         self._shared = shared
-        self._chore = Chore("heartbeat", self._beat, INTERVAL, failing="the heartbeat could not be written")
+        failing = "the heartbeat could not be written"
+        super().__init__("heartbeat", self._beat, INTERVAL, failing=failing, needed=shared)
 
-    async def __aenter__(self) -> Self:
-        """Say that this process lives, and go on saying it."""
+    async def _on_start(self) -> None:
+        """Say that this process lives, before it takes up anything."""
         if self._shared:
             await self._beat()
-            self._chore.start()
-        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def _on_stop(self) -> None:
         """Say that it ends."""
         if not self._shared:
             return
-        await self._chore.stop()
         try:
             await self._store.remove(self.own)
         except StoreUnavailable as failure:

@@ -5,8 +5,7 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Annotated, Self
+from typing import Annotated
 
 import msgspec
 import structlog
@@ -18,6 +17,7 @@ from virtumancer.services.access.access import Access
 from virtumancer.services.access.groups import GroupGrants
 from virtumancer.services.access.tags import Tags
 from virtumancer.services.access.tokens import Caller
+from virtumancer.services.chores import Chore
 from virtumancer.services.guard import Answer
 from virtumancer.services.plugin_health import PluginCall, PluginHealth
 
@@ -49,7 +49,7 @@ class _Known(Struct):
     asked_at: float
 
 
-class Authenticators:
+class Authenticators(Chore):
     """Asks each authenticator that looks at a header of the request; the first that knows the caller counts.
 
     One that fails or is late lets nobody in. `tell` says that rights changed.
@@ -69,20 +69,13 @@ class Authenticators:
         self._tags = tags
         self._tell = tell
         self._known: OrderedDict[str, _Known] = OrderedDict()
-        self._task: asyncio.Task[None] | None = None
         self._asking: dict[str, asyncio.Task[None]] = {}
+        failing = "who is known to authenticators could not be looked through"
+        super().__init__("authenticators", self._look, INTERVAL, failing=failing, needed=bool(self._doors))
 
-    async def __aenter__(self) -> Self:
-        """Begin to ask again for those by whom something lives."""
-        if self._doors:
-            self._task = asyncio.create_task(self._keep(), name="authenticators")
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Stop."""
-        tasks = {*self._asking.values(), *([self._task] if self._task else [])}
+    async def _on_stop(self) -> None:
+        """Give up what is being asked."""
+        tasks = set(self._asking.values())
         for task in tasks:
             task.cancel()
         if tasks:
@@ -133,18 +126,16 @@ class Authenticators:
             self._tell()
         return caller
 
-    async def _keep(self) -> None:
-        structlog.contextvars.clear_contextvars()  # they are nobody's request
-        while True:
-            await asyncio.sleep(INTERVAL)
-            now = time.monotonic()
-            for key in [key for key, known in self._known.items() if now - known.checked_at > KEPT]:
-                del self._known[key]
-            for key, known in self._known.items():
-                due = now - known.asked_at < IN_USE and now - known.checked_at >= FRESH
-                if due and key not in self._asking:
-                    # In a task each: one answer that is late delays no other.
-                    self._asking[key] = asyncio.create_task(self._ask_again(key, known), name=f"asking for {key}")
+    async def _look(self) -> None:
+        """Forget who was not known for long, and ask again for those by whom something lives."""
+        now = time.monotonic()
+        for key in [key for key, known in self._known.items() if now - known.checked_at > KEPT]:
+            del self._known[key]
+        for key, known in self._known.items():
+            due = now - known.asked_at < IN_USE and now - known.checked_at >= FRESH
+            if due and key not in self._asking:
+                # In a task each: one answer that is late delays no other.
+                self._asking[key] = asyncio.create_task(self._ask_again(key, known), name=f"asking for {key}")
 
     async def _ask_again(self, key: str, known: _Known) -> None:
         try:

@@ -5,8 +5,6 @@ import os
 import socket
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import structlog
 
@@ -29,7 +27,7 @@ USES_INTERVAL = 60.0
 SERVER = Caller("the server", EVERYTHING)
 
 
-class AccessKeeper:
+class AccessKeeper(Chore):
     """Runs for as long as the application is open. `shared` says that other processes change the same tokens."""
 
     def __init__(self, callers: Callers, admin_file: Path, audit: AuditLog, *, shared: bool) -> None:
@@ -39,9 +37,9 @@ class AccessKeeper:
         self._audit = audit
         self._shared = shared
         self._noted = time.monotonic()
-        self._chore = Chore("access", self._look, INTERVAL, failing="who may call could not be read")
+        super().__init__("access", self._look, INTERVAL, failing="who may call could not be read")
 
-    async def __aenter__(self) -> Self:
+    async def _on_start(self) -> None:
         """Read who may call, and make the administrator's token when its file is not there."""
         await self._callers.load()
         token = await asyncio.to_thread(read_token, self._admin_file)
@@ -53,14 +51,9 @@ class AccessKeeper:
                 "one",
                 file=str(self._admin_file),
             )
-        self._chore.start()
-        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Note what was not noted yet, and stop."""
-        await self._chore.stop()
+    async def _on_stop(self) -> None:
+        """Note what was not noted yet."""
         try:
             await self._tokens.note_uses()
         except VirtumancerError as failure:

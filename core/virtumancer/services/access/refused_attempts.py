@@ -2,8 +2,6 @@
 
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 import structlog
 from msgspec import Struct, structs
@@ -30,7 +28,7 @@ class _Pause(Struct):
     count: int = 1
 
 
-class RefusedAttempts:
+class RefusedAttempts(Chore):
     """Runs for as long as the application is open.
 
     The first attempt of a pause writes the begin of a record at once; the end of the pause completes it, and says in
@@ -41,18 +39,10 @@ class RefusedAttempts:
         self._audit = audit
         self._clock = clock
         self._pauses: dict[str, _Pause] = {}
-        self._chore = Chore("refused attempts", self.close_ended, INTERVAL, failing="a pause could not be written down")
+        super().__init__("refused attempts", self.close_ended, INTERVAL, failing="a pause could not be written down")
 
-    async def __aenter__(self) -> Self:
-        """Begin to look for pauses that are over."""
-        self._chore.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def _on_stop(self) -> None:
         """Complete all records."""
-        await self._chore.stop()
         try:
             await self._close(list(self._pauses))
         except StoreUnavailable as failure:
