@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Annotated, Any
 
 import msgspec
@@ -139,14 +140,10 @@ class EventsResource:
         send_json(resp, b'{"items":[%s],"next_since":%d}' % (items, next_since))
 
     def _join(self, reader: EventReader, caller: Caller) -> Callable[[], None]:
-        leave = self._events.join(reader)
-        unfollow = self._callers.watch(caller, lambda: reader.end(WITHDRAWN))
-
-        def end() -> None:
-            unfollow()
-            leave()
-
-        return end
+        with ExitStack() as joined:
+            joined.callback(self._events.join(reader))
+            joined.callback(self._callers.watch(caller, lambda: reader.end(WITHDRAWN)))
+            return joined.pop_all().close
 
 
 class _Body:

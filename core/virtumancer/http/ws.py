@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 import msgspec
 import structlog
@@ -89,13 +90,10 @@ class RefreshSocket:
         await ws.accept()
         caller = caller_of(req)
         client = _Client(ws, self._live_stats, self._vms, caller)
-        unsubscribe = self._events.feed.subscribe(client.note_events)
-        unfollow = self._callers.watch(caller, client.note_withdrawn)
-        try:
+        with ExitStack() as leaving:
+            leaving.callback(self._events.feed.subscribe(client.note_events))
+            leaving.callback(self._callers.watch(caller, client.note_withdrawn))
             await client.serve()
-        finally:
-            unfollow()
-            unsubscribe()
 
 
 class _Client:

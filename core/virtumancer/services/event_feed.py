@@ -3,13 +3,10 @@
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
-import structlog
-
+from virtumancer.services.signals import Signal
 from virtumancer.store import StoredEvent
 
 __all__ = ["EventFeed"]
-
-log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 RECENT = 2000
 CHUNK = 500
@@ -22,7 +19,7 @@ class EventFeed:
         self.head = 0
         self._floor = 0
         self._recent: list[StoredEvent] = []
-        self._listeners: dict[object, Callable[[Sequence[StoredEvent]], None]] = {}
+        self._news: Signal[Sequence[StoredEvent]] = Signal("the event stream")
 
     def begin(self, head: int) -> None:
         """Begin after this event."""
@@ -37,11 +34,7 @@ class EventFeed:
         if len(self._recent) >= 2 * RECENT:
             self._floor = self._recent[-RECENT - 1].id
             self._recent = self._recent[-RECENT:]
-        for listener in tuple(self._listeners.values()):
-            try:
-                listener(events)
-            except Exception:  # the events are committed: the other listeners are told of them
-                log.exception("a listener of the event stream failed")
+        self._news.emit(events)
 
     def after(self, position: int) -> Sequence[StoredEvent] | None:
         """Return some events with higher ids, oldest first; None when they are not all in memory."""
@@ -52,9 +45,7 @@ class EventFeed:
 
     def subscribe(self, listener: Callable[[Sequence[StoredEvent]], None]) -> Callable[[], None]:
         """Call `listener` with what is new, from the event loop; returns the function that ends it."""
-        key = object()
-        self._listeners[key] = listener
-        return lambda: self._listeners.pop(key, None) and None
+        return self._news.subscribe(listener)
 
 
 def _id(event: StoredEvent) -> int:

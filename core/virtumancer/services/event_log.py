@@ -119,8 +119,8 @@ class EventLog:
 
     def join(self, reader: EventReader) -> Callable[[], None]:
         """Tell a reader of news, and of the end; returns the function by which it leaves."""
-        self._readers.add(reader)
         unsubscribe = self.feed.subscribe(reader.note_news)
+        self._readers.add(reader)
         if self._stopping:
             reader.end(STOPPING)
 

@@ -3,14 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-import structlog
 from msgspec import Struct
 
 from virtumancer.contracts.events import HostAdded, HostRemoved, Occurrence
+from virtumancer.services.signals import Signal
 
 __all__ = ["ActEnded", "Change", "EventBus", "HostAddedElsewhere", "HostRemovedElsewhere", "LocalEventBus"]
-
-log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
 class ActEnded(Struct, frozen=True, kw_only=True):
@@ -55,18 +53,12 @@ class LocalEventBus:
     """The bus within one process: listeners are called at once, and must only take note."""
 
     def __init__(self) -> None:
-        self._listeners: dict[object, Listener] = {}
+        self._changes: Signal[Change] = Signal("changes")
 
     def publish(self, change: Change) -> None:
         """Tell every listener; one that raises is logged and does not stop the others."""
-        for listener in tuple(self._listeners.values()):
-            try:
-                listener(change)
-            except Exception:
-                log.exception("an event listener failed", change=change)
+        self._changes.emit(change)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` on each change until the returned function is called."""
-        key = object()
-        self._listeners[key] = listener
-        return lambda: self._listeners.pop(key, None) and None
+        return self._changes.subscribe(listener)

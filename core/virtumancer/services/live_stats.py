@@ -10,6 +10,7 @@ from virtumancer.contracts import VMStats
 from virtumancer.errors import HostNotFound, VirtumancerError, VMNotFound
 from virtumancer.services.hosts import HostsService
 from virtumancer.services.session import HostSession
+from virtumancer.services.signals import Signal
 from virtumancer.services.vm_lookup import find_vm, last_seen
 
 __all__ = ["LiveStats", "Subject"]
@@ -34,19 +35,26 @@ class LiveStats:
     def __init__(self, hosts: HostsService, interval: float) -> None:
         self._hosts = hosts
         self._interval = interval
-        self._receivers: dict[Subject, dict[object, Receiver]] = {}
+        self._watched: dict[Subject, Signal[Subject, VMStats]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def subscribe(self, subject: Subject, receiver: Receiver) -> Callable[[], None]:
         """Hand every new sample of this VM to `receiver`, until the returned function is called."""
-        key = object()
-        self._receivers.setdefault(subject, {})[key] = receiver
+        signal = self._watched.setdefault(subject, Signal("live statistics"))
+        unsubscribe = signal.subscribe(receiver)
         task = self._tasks.get(subject.host_id)
         if task is None or task.done():
             self._tasks[subject.host_id] = asyncio.create_task(
                 self._follow(subject.host_id), name=f"live stats {subject.host_id}"
             )
-        return lambda: self._unsubscribe(subject, key)
+
+        def leave() -> None:
+            unsubscribe()
+            # Whoever comes after the last has left begins another.
+            if len(signal) == 0 and self._watched.get(subject) is signal:
+                del self._watched[subject]
+
+        return leave
 
     async def aclose(self) -> None:
         """End all sampling."""
@@ -55,15 +63,9 @@ class LiveStats:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _unsubscribe(self, subject: Subject, key: object) -> None:
-        receivers = self._receivers.get(subject, {})
-        receivers.pop(key, None)
-        if not receivers:
-            self._receivers.pop(subject, None)
-
     async def _follow(self, host_id: str) -> None:
         structlog.contextvars.clear_contextvars()  # it serves more than the socket that began it
-        while watched := [subject for subject in self._receivers if subject.host_id == host_id]:
+        while watched := [subject for subject in self._watched if subject.host_id == host_id]:
             try:
                 await self._sample(self._hosts.session(host_id), watched)
             except HostNotFound:
@@ -97,5 +99,5 @@ class LiveStats:
             return None
 
     def _deliver(self, subject: Subject, stats: VMStats) -> None:
-        for receiver in tuple(self._receivers.get(subject, {}).values()):
-            receiver(subject, stats)
+        if signal := self._watched.get(subject):
+            signal.emit(subject, stats)

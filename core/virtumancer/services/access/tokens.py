@@ -16,6 +16,7 @@ from virtumancer.errors import Conflict, Forbidden, InvalidValue, NotFound, Unau
 from virtumancer.services.access.access import Access
 from virtumancer.services.access.grants import Grant, check, rights_of
 from virtumancer.services.access.tags import Tags
+from virtumancer.services.signals import Signal
 from virtumancer.store import StoredToken, TokensRepository
 
 __all__ = ["PREFIX", "Caller", "NewToken", "TokenInfo", "Tokens", "check_given", "digest_of"]
@@ -71,7 +72,7 @@ class Tokens:
         self._now = now
         self._asked = asked
         self._known: dict[str, _Known] = {}
-        self._listeners: dict[object, Callable[[], None]] = {}
+        self._changed: Signal[[]] = Signal("rights")
         # Memory follows the store in one order: what is read meanwhile brings back nothing that was withdrawn.
         self._lock = asyncio.Lock()
 
@@ -100,14 +101,11 @@ class Tokens:
 
     def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call `listener` whenever rights may have been withdrawn; returns the function that ends it."""
-        key = object()
-        self._listeners[key] = listener
-        return lambda: self._listeners.pop(key, None) and None
+        return self._changed.subscribe(listener)
 
     def tell(self) -> None:
         """Call all listeners."""
-        for listener in tuple(self._listeners.values()):
-            listener()
+        self._changed.emit()
 
     def infos(self) -> tuple[TokenInfo, ...]:
         """Describe all tokens, oldest first."""
