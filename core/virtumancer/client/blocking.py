@@ -1,10 +1,12 @@
-"""Asynchronous methods for callers without an event loop: run in a loop of their own, in a thread of its own."""
+"""Asynchronous methods for callers without an event loop: run in a loop in another thread."""
 
-import asyncio
-import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from functools import wraps
+from concurrent.futures import Future
+from contextlib import ExitStack, suppress
+from functools import partial, wraps
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+
+from anyio.from_thread import start_blocking_portal
 
 __all__ = ["Blocking", "LoopThread", "blocking", "iterating"]
 
@@ -13,16 +15,19 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """An event loop in a thread of its own; `close` ends it."""
+    """An event loop in another thread; `close` ends it, and whatever still runs in it."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="virtumancer client", daemon=True)
-        self._thread.start()
+        self._opened = ExitStack()
+        self._portal = self._opened.enter_context(start_blocking_portal(name="virtumancer client"))
+        self._opened.callback(self._give_up)
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return what the work returns; when the caller is interrupted meanwhile, the work is given up."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+    def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Return what the work returns; when the caller is interrupted meanwhile, the work is given up.
+
+        Raises `RuntimeError` once it is closed.
+        """
+        future: Future[T] = self._portal.start_task_soon(work)
         try:
             return future.result()
         except BaseException:
@@ -30,20 +35,12 @@ class LoopThread:
             raise
 
     def close(self) -> None:
-        """End the loop and its thread, and whatever still runs in it."""
-        self.run(_given_up())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        """End the loop and its thread; a second time does nothing."""
+        self._opened.close()
 
-
-async def _given_up() -> None:
-    """Cancel everything else in this loop, and let generators that nobody reads to their end clean up."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
-    await asyncio.get_running_loop().shutdown_asyncgens()
+    def _give_up(self) -> None:
+        # Left to itself, the portal waits for what other threads have asked for.
+        self._portal.call(self._portal.stop, True)
 
 
 class Blocking:
@@ -66,7 +63,7 @@ class blocking(Generic[P, T]):  # noqa: N801 - it is written where a method woul
 
         @wraps(self._method)
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
-            return instance.loop.run(self._method(instance.inner, *args, **kwargs))
+            return instance.loop.run(partial(self._method, instance.inner, *args, **kwargs))
 
         return call
 
@@ -87,11 +84,14 @@ class iterating(Generic[P, T]):  # noqa: N801 - as above
             try:
                 while True:
                     try:
-                        yield instance.loop.run(_next(items))
+                        yield instance.loop.run(partial(_next, items))
                     except StopAsyncIteration:
                         return
             finally:
-                instance.loop.run(_closed(items))
+                # Refused when the client was closed first, and while an item that was interrupted is given up: that
+                # closes the items too.
+                with suppress(RuntimeError):
+                    instance.loop.run(partial(_closed, items))
 
         return call
 

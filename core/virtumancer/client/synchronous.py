@@ -1,5 +1,7 @@
 """The synchronous client: the methods of the asynchronous one, which wait."""
 
+from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -103,7 +105,7 @@ class Consoles(Blocking):
         self, host: str, vm: str, kind: str = "serial", *, on_busy: OnBusy = "share", view_only: bool = False
     ) -> Console:
         """Open a console. Raises `ConsoleNotFound`, `WrongPowerState`, `ConsoleBusy` …"""
-        opened = self.loop.run(self.inner.open(host, vm, kind, on_busy=on_busy, view_only=view_only))
+        opened = self.loop.run(partial(self.inner.open, host, vm, kind, on_busy=on_busy, view_only=view_only))
         return Console(opened, self.loop)
 
 
@@ -150,8 +152,11 @@ class Client:
     """
 
     def __init__(self, url: str, *, token: str = "", ca_file: str = "", retries: Retries | None = None) -> None:
-        self._client = client = AsyncClient(url, token=token, ca_file=ca_file, retries=retries)
-        self._loop = loop = LoopThread()
+        client = AsyncClient(url, token=token, ca_file=ca_file, retries=retries)
+        loop = LoopThread()
+        self._opened = ExitStack()
+        self._opened.callback(loop.close)
+        self._opened.callback(loop.run, client.aclose)
         self.server = Server(client.server, loop)
         self.hosts = Hosts(client.hosts, loop)
         self.vms = VMs(client.vms, loop)
@@ -171,6 +176,5 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close all connections, and end the thread."""
-        self._loop.run(self._client.aclose())
-        self._loop.close()
+        """Close all connections, and end the thread; a second time does nothing."""
+        self._opened.close()
