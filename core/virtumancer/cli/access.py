@@ -2,6 +2,8 @@
 
 import getpass
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
@@ -11,7 +13,7 @@ from cyclopts import Parameter
 from virtumancer.cli.finding import HERE, Server, connected
 from virtumancer.cli.options import JSONOutput
 from virtumancer.cli.output import say
-from virtumancer.cli.tables import say_fields, say_json, say_rows, time_of
+from virtumancer.cli.tables import say_done, say_fields, say_json, say_list, time_of
 from virtumancer.contracts.access import Grant, Role
 from virtumancer.errors import UsageError
 
@@ -26,6 +28,26 @@ Rights = Annotated[
 OnHost = Annotated[str, Parameter(name="--on-host", help="Only on this host and its VMs, not on everything.")]
 OnTag = Annotated[str, Parameter(name="--on-tag", help="Only on what has this tag; with --on-host, only of that host.")]
 OnVM = Annotated[str, Parameter(name="--on-vm", help="Only on the VM of this UUID, of the host named by --on-host.")]
+
+
+@dataclass(frozen=True)
+class GrantOptions:
+    """What somebody may do, and where."""
+
+    role: RoleOption = None
+    right: Rights = ()
+    on_host: OnHost = ""
+    on_vm: OnVM = ""
+    on_tag: OnTag = ""
+
+    @property
+    def grant(self) -> Grant:
+        """The same for the server."""
+        return Grant(self.role, self.right, self.on_host, self.on_vm, self.on_tag)
+
+
+NOTHING = GrantOptions()
+May = Annotated[GrantOptions, Parameter(name="*")]
 
 
 async def me(*, json: JSONOutput = False, server: Server = HERE) -> None:
@@ -44,15 +66,11 @@ async def list_tokens(*, json: JSONOutput = False, server: Server = HERE) -> Non
     """List the tokens; the tokens themselves are shown nowhere again."""
     async with connected(server) as client:
         found = await client.access.tokens()
-    if json:
-        say_json(found)
-        return
-    say_rows(
+    say_list(
+        found,
         ("ID", "NAME", "MAY", "LAST USED", "EXPIRES"),
-        [
-            (t.id, t.name, "; ".join(map(_words, t.grants)), time_of(t.last_used_at), time_of(t.expires_at))
-            for t in found
-        ],
+        lambda t: (t.id, t.name, _may(t.grants), time_of(t.last_used_at), time_of(t.expires_at)),
+        json=json,
     )
 
 
@@ -61,23 +79,15 @@ async def create_token(
     name: Annotated[str, Parameter(help="What it is for.")],
     /,
     *,
-    role: RoleOption = None,
-    right: Rights = (),
-    on_host: OnHost = "",
-    on_vm: OnVM = "",
-    on_tag: OnTag = "",
+    may: May = NOTHING,
     expires: Annotated[datetime | None, Parameter(help="Until when it is valid, as 2027-01-31T12:00.")] = None,
     json: JSONOutput = False,
     server: Server = HERE,
 ) -> None:
     """Make a token and print it, this once."""
-    grant = Grant(role, right, on_host, on_vm, on_tag)
     async with connected(server) as client:
-        made = await client.access.make_token(name, [grant], expires.astimezone() if expires else None)
-    if json:
-        say_json(made)
-    else:
-        say(made.token)
+        made = await client.access.make_token(name, [may.grant], expires.astimezone() if expires else None)
+    say_done(made, made.token, json=json)
 
 
 @tokens.command(name="remove")
@@ -95,12 +105,11 @@ async def list_users(*, json: JSONOutput = False, server: Server = HERE) -> None
     """List the users."""
     async with connected(server) as client:
         found = await client.access.users()
-    if json:
-        say_json(found)
-        return
-    say_rows(
+    say_list(
+        found,
         ("NAME", "MAY", "CREATED", "BY"),
-        [(u.name, "; ".join(map(_words, u.grants)), time_of(u.created_at), u.created_by) for u in found],
+        lambda u: (u.name, _may(u.grants), time_of(u.created_at), u.created_by),
+        json=json,
     )
 
 
@@ -109,22 +118,15 @@ async def create_user(
     name: Annotated[str, Parameter(help="What the user is called.")],
     /,
     *,
-    role: RoleOption = None,
-    right: Rights = (),
-    on_host: OnHost = "",
-    on_vm: OnVM = "",
-    on_tag: OnTag = "",
+    may: May = NOTHING,
     json: JSONOutput = False,
     server: Server = HERE,
 ) -> None:
     """Make a user; the password is asked for, or read from the first line of standard input."""
     password = _password()
     async with connected(server) as client:
-        made = await client.access.make_user(name, password, [Grant(role, right, on_host, on_vm, on_tag)])
-    if json:
-        say_json(made)
-    else:
-        say(f"User {made.name} is made.")
+        made = await client.access.make_user(name, password, [may.grant])
+    say_done(made, f"User {made.name} is made.", json=json)
 
 
 @users.command(name="remove")
@@ -142,6 +144,10 @@ def _password() -> str:
     if password != getpass.getpass("Once more: "):
         raise UsageError("that was not the same password")
     return password
+
+
+def _may(grants: Sequence[Grant]) -> str:
+    return "; ".join(map(_words, grants))
 
 
 def _words(grant: Grant) -> str:

@@ -11,7 +11,7 @@ from virtumancer.cli.exits import Exit
 from virtumancer.cli.naming import Target
 from virtumancer.cli.output import say
 from virtumancer.cli.progress import Progress
-from virtumancer.cli.tables import clean, say_json, say_rows
+from virtumancer.cli.tables import clean, say_done, say_json, say_rows
 from virtumancer.client import AsyncClient, is_over, succeeded
 from virtumancer.client.vms import WaitFor
 from virtumancer.contracts import OperationInfo, OperationState
@@ -141,10 +141,7 @@ def _outcome(target: Target, operation: OperationInfo) -> Outcome:
 
 
 def _say_begun(operation: OperationInfo, *, json: bool) -> None:
-    if json:
-        say_json(operation)
-    else:
-        say(f"{operation.action}: begun, operation {operation.id}")
+    say_done(operation, f"{operation.action}: begun, operation {operation.id}", json=json)
 
 
 def _say(job: Job, outcomes: Sequence[Outcome], *, json: bool) -> None:

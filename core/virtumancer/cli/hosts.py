@@ -12,7 +12,7 @@ from virtumancer.cli.host_keys import with_approval
 from virtumancer.cli.notes import NoTags, Notes, Tags, Title, Wanted, say_metadata
 from virtumancer.cli.options import JSONOutput
 from virtumancer.cli.output import say
-from virtumancer.cli.tables import say_fields, say_json, say_rows, time_of
+from virtumancer.cli.tables import say_done, say_fields, say_json, say_list, time_of
 from virtumancer.client import AsyncClient
 from virtumancer.contracts import HostDetail
 from virtumancer.errors import HostNotFound
@@ -36,10 +36,7 @@ async def list_(*, json: JSONOutput = False, server: Server = HERE) -> None:
     """List the hosts, and how the connection to each stands."""
     async with connected(server) as client:
         details = await _details(client)
-    if json:
-        say_json(details)
-        return
-    say_rows(("HOST", "STATE", "SINCE", "URI", "REASON"), [_row(detail) for detail in details])
+    say_list(details, ("HOST", "STATE", "SINCE", "URI", "REASON"), _row, json=json)
 
 
 async def _details(client: AsyncClient) -> Sequence[HostDetail]:
@@ -108,10 +105,7 @@ async def add(
             host_key,
             ["virtumancer", "hosts", "add", host, uri, *_said(server)],
         )
-    if json:
-        say_json(added)
-    else:
-        say(f"Host {added.id} is added.")
+    say_done(added, f"Host {added.id} is added.", json=json)
 
 
 @app.command
@@ -171,10 +165,9 @@ async def keys(host: HostName, /, *, json: JSONOutput = False, server: Server = 
     """List the SSH host keys that were approved for a host."""
     async with connected(server) as client:
         pinned = await client.hosts.host_keys(host)
-    if json:
-        say_json(pinned)
-        return
-    say_rows(("ADDRESS", "TYPE", "FINGERPRINT"), [(key.address, key.type, key.fingerprint) for key in pinned])
+    say_list(
+        pinned, ("ADDRESS", "TYPE", "FINGERPRINT"), lambda key: (key.address, key.type, key.fingerprint), json=json
+    )
 
 
 @app.command
@@ -208,10 +201,7 @@ async def remove_key(
 
 
 def _say_state(detail: HostDetail, *, json: bool) -> None:
-    if json:
-        say_json(detail)
-    else:
-        say(f"Host {detail.id} is {detail.state.value}.")
+    say_done(detail, f"Host {detail.id} is {detail.state.value}.", json=json)
 
 
 def _said(server: Server) -> list[str]:

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from virtumancer.cli.finding import HERE, Server, connected
 from virtumancer.cli.options import JSONOutput
 from virtumancer.cli.progress import Progress, words_of
-from virtumancer.cli.tables import say_fields, say_json, say_rows, time_of
+from virtumancer.cli.tables import say_fields, say_json, say_list, say_rows, time_of
 from virtumancer.client import succeeded
 from virtumancer.contracts import OperationInfo, OperationState, OperationTarget
 
@@ -31,15 +31,11 @@ async def list_(
     """List operations, newest first."""
     async with connected(server) as client:
         found = await client.operations.list(state=state, host=host, action=action, limit=limit)
-    if json:
-        say_json(found)
-        return
-    say_rows(
+    say_list(
+        found,
         ("ID", "ACTION", "TARGET", "STATE", "BEGUN", "BY"),
-        [
-            (o.id, o.action, _target(o.target), words_of(o).partition(": ")[2], time_of(o.created_at), o.actor)
-            for o in found
-        ],
+        lambda o: (o.id, o.action, _target(o.target), words_of(o).partition(": ")[2], time_of(o.created_at), o.actor),
+        json=json,
     )
 
 

@@ -6,12 +6,12 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 import cyclopts
-import msgspec
 from cyclopts import Parameter
 
 from virtumancer.cli.options import ConfigFile, JSONOutput
 from virtumancer.cli.output import complain, log_quietly, say, table
 from virtumancer.cli.plugin_new import new
+from virtumancer.cli.tables import say_json
 from virtumancer.config import load_config
 from virtumancer.contracts import PluginState
 
@@ -56,7 +56,7 @@ def check(
         complain(f"the module {error.name} is missing; install what this needs: pip install 'virtumancer[testing]'")
     results = [check(subject, Reach(uri, running, stopped)) for subject in subjects]
     if json:
-        say(msgspec.json.format(msgspec.json.encode(results)).decode())
+        say_json(results)
     else:
         say(_report(results))
     if any(result.failures for result in results):

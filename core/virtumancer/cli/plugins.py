@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from virtumancer.cli.options import ConfigFile, JSONOutput
 from virtumancer.cli.output import log_quietly, say, table
+from virtumancer.cli.tables import say_json
 from virtumancer.config import load_config
 from virtumancer.contracts import PluginInfo, PluginState
 
@@ -42,7 +43,7 @@ def plugins(
         say(write_lock(lock_of(infos, find_candidates({}))))
         return
     if json:
-        say(msgspec.json.format(msgspec.json.encode(infos)).decode())
+        say_json(infos)
         return
     rows: list[tuple[str, ...]] = [("NAME", "STATE", "VERSION", "PROVIDES")]
     rows += [(info.name, info.state.value, info.version or "-", _provides(info)) for info in infos]

@@ -2,21 +2,39 @@
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from virtumancer.cli.output import say, table
 
-__all__ = ["clean", "say_fields", "say_json", "say_rows", "time_of"]
+__all__ = ["clean", "say_done", "say_fields", "say_json", "say_list", "say_rows", "time_of"]
+
+T = TypeVar("T")
 
 
 def say_json(value: Any, *, lines: bool = False) -> None:
     """Print JSON, for programs; with `lines` in one line."""
     encoded = msgspec.json.encode(value)
     say((encoded if lines else msgspec.json.format(encoded)).decode())
+
+
+def say_list(items: Sequence[T], head: Sequence[str], row: Callable[[T], Sequence[Any]], *, json: bool) -> None:
+    """Print a table with a row of each, or JSON."""
+    if json:
+        say_json(items)
+    else:
+        say_rows(head, map(row, items))
+
+
+def say_done(result: Any, words: str, *, json: bool) -> None:
+    """Print in words what was done, or as JSON what came of it."""
+    if json:
+        say_json(result)
+    else:
+        say(words)
 
 
 def say_rows(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -18,7 +18,7 @@ from virtumancer.cli.naming import Target, filter_on, find_vm, find_vms, targets
 from virtumancer.cli.notes import NoTags, Notes, Tags, Title, Wanted, say_metadata
 from virtumancer.cli.options import JSONOutput
 from virtumancer.cli.output import say
-from virtumancer.cli.tables import clean, say_fields, say_json, say_rows, time_of
+from virtumancer.cli.tables import clean, say_fields, say_json, say_list, time_of
 from virtumancer.client import AsyncClient
 from virtumancer.client.vms import WaitFor
 from virtumancer.contracts import ActionOffer, HardwareInfo, VMState
@@ -57,10 +57,7 @@ async def list_(
     """
     async with connected(server) as client:
         page = await client.vms.find(filter=await filter_on(client, host, filter), sort=sort, fresh=fresh)
-    if json:
-        say_json(page.items)
-    else:
-        say_rows(("HOST", "VM", "STATE", "CPUS", "MEMORY", "UUID"), map(_row, page.items))
+    say_list(page.items, ("HOST", "VM", "STATE", "CPUS", "MEMORY", "UUID"), _row, json=json)
     missing = [stale for stale in page.stale_hosts if not host or stale.host in host]
     for stale in missing:
         sys.stderr.write(f"virtumancer: host {clean(stale.host)}: {clean(stale.detail)}\n")
@@ -135,10 +132,9 @@ async def actions(vm: VMName, /, *, host: Hosts = (), json: JSONOutput = False, 
     async with connected(server) as client:
         target = await find_vm(client, vm, host)
         offers = await client.vms.actions(target.host, target.uuid)
-    if json:
-        say_json(offers)
-        return
-    say_rows(("ACTION", "PARAMETERS", "WHAT IT DOES"), [(o.name, _parameters(o), o.description) for o in offers])
+    say_list(
+        offers, ("ACTION", "PARAMETERS", "WHAT IT DOES"), lambda o: (o.name, _parameters(o), o.description), json=json
+    )
 
 
 def _parameters(offer: ActionOffer) -> str:

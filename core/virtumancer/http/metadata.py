@@ -71,15 +71,16 @@ class _MetadataResource:
         self._bodies = bodies
 
     async def _replace(self, req: Request, resp: Response, host: str, uuid: str) -> None:
-        body = await self._bodies.decode(req, MetadataRequest)
-        await self._change(req, resp, host, uuid, MetadataWish(body.title, body.notes, body.tags))
+        await self._change(req, resp, host, uuid, await self._bodies.decode(req, MetadataRequest))
 
     async def _patch(self, req: Request, resp: Response, host: str, uuid: str) -> None:
-        body = await self._bodies.decode_optional(req, MetadataChange)
-        await self._change(req, resp, host, uuid, MetadataWish(body.title, body.notes, body.tags))
+        await self._change(req, resp, host, uuid, await self._bodies.decode_optional(req, MetadataChange))
 
-    async def _change(self, req: Request, resp: Response, host: str, uuid: str, wish: MetadataWish) -> None:
+    async def _change(
+        self, req: Request, resp: Response, host: str, uuid: str, body: MetadataRequest | MetadataChange
+    ) -> None:
         known: Collection[str] | None = wanted_tags(req)
+        wish = MetadataWish(body.title, body.notes, body.tags)
         metadata = await self._metadata.change(host, uuid, wish, caller_of(req), known)
         resp.set_header("ETag", f'"{version_of(metadata)}"')
         send_json(resp, metadata)
