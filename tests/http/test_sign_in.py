@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,19 @@ async def test_a_session_dies_with_the_token_whose_link_began_it(world: World) -
     await world.admin.delete(f"/tokens/{someone.id}")
 
     assert (await browser.get("/hosts")).status_code == 401
+
+
+async def test_a_session_says_that_it_ends_with_the_token_whose_link_began_it(world: World) -> None:
+    ends = (datetime.now(UTC) + timedelta(minutes=20)).isoformat()
+    token = {"name": "short", "grants": [{"role": "viewer"}], "expires_at": ends}
+    someone = world.client((await world.admin.post("/tokens", json=token)).json()["token"])
+    secret = (await someone.post("/session/links")).json()["path"].partition("#")[2]
+
+    answer = await world.client(None).post("/session", json={"link": secret})
+
+    told = answer.json()["expires_at"]
+    assert datetime.fromisoformat(told) == datetime.fromisoformat(ends)
+    assert (await _browser(world, answer).get("/session")).json()["expires_at"] == told
 
 
 async def test_with_a_cookie_a_change_has_to_come_from_our_own_page(world: World) -> None:

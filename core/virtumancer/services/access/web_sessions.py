@@ -91,7 +91,7 @@ class WebSessions:
         if caller is None:
             raise _not_valid()
         await self._add(stored)
-        return NewWebSession(secret, caller.actor, stored.expires_at)
+        return NewWebSession(secret, caller.actor, caller.expires_at or stored.expires_at)
 
     async def end(self, session_id: str) -> None:
         """End a session, and what lives by it."""
