@@ -54,6 +54,19 @@ def test_the_name_of_a_built_in_plugin_is_refused(name: str, tmp_path: Path) -> 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("name", "kind"), [("metadata", "action"), ("console", "action"), ("stats", "console")])
+def test_a_name_that_stands_for_something_else_below_a_vm_is_refused(name: str, kind: Kind, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"no {kind} is named so"):
+        new(name, kind=kind, folder=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_such_a_name_is_free_for_what_has_no_route(tmp_path: Path) -> None:
+    new("metadata", kind="collector", folder=tmp_path)
+
+    assert (tmp_path / "virtumancer-metadata").is_dir()
+
+
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     place = write_package("mine", "action", tmp_path)
     (place / "README.md").write_text("precious")

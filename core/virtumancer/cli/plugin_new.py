@@ -20,8 +20,10 @@ def new(
 ) -> None:
     """Write a package for a new plugin: it works, and its tests pass."""
     from virtumancer.plugins.candidates import built_in_names  # noqa: PLC0415 - `--help` should not wait for it
+    from virtumancer.plugins.places import BELOW_VM, FOR_CONSOLES  # noqa: PLC0415 - as above
 
-    package = write_package(name, kind, folder, taken=built_in_names())
+    reserved = BELOW_VM | FOR_CONSOLES if kind in {"action", "console"} else ()
+    package = write_package(name, kind, folder, taken=built_in_names(), reserved=reserved)
     files = sorted(path.relative_to(folder) for path in package.rglob("*") if path.is_file())
     steps = [f"  cd {package}", "  pip install -e '.[test]'", "  pytest", "  virtumancer plugins"]
     say("\n".join([f"Wrote {package}:", *(f"  {path}" for path in files), "Try it:", *steps]))

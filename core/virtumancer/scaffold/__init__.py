@@ -18,10 +18,13 @@ NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 SUFFIX = ".tmpl"
 
 
-def write_package(name: str, kind: Kind, folder: Path, taken: Collection[str] = ()) -> Path:
+def write_package(
+    name: str, kind: Kind, folder: Path, taken: Collection[str] = (), reserved: Collection[str] = ()
+) -> Path:
     """Write the package `virtumancer-<name>` into `folder` and return where it is; nothing is overwritten.
 
-    Raises `UsageError` for a name that cannot be used or is `taken`, or when the place is.
+    Raises `UsageError` for a name that cannot be used, is `taken` by a built-in plugin, or `reserved` for something
+    else below a VM, and when there is such a folder.
     """
     if not NAME.fullmatch(name) or len(name) > 40:
         raise UsageError(
@@ -29,6 +32,8 @@ def write_package(name: str, kind: Kind, folder: Path, taken: Collection[str] = 
         )
     if name in taken:
         raise UsageError(f"{name!r} is the name of a built-in plugin; two of one name are both refused, choose another")
+    if name in reserved:
+        raise UsageError(f"{name!r} stands for something else below a VM, so no {kind} is named so; choose another")
     package = folder / f"virtumancer-{name}"
     if package.exists():
         raise UsageError(f"{package} exists already; choose another name, or another folder with --folder")
