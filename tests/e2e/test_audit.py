@@ -48,6 +48,7 @@ def test_the_log_is_checked_and_exported_while_the_server_runs(manager: Manager)
     assert checked.returncode == 0, checked.stderr
     assert "The audit log is whole: 2 records" in checked.stdout
     assert "It begins with record 1: none was ever removed." in checked.stdout
+    assert f"It is that of the SQLite database {manager.database}." in checked.stdout
     assert [record["kind"] for record in exported(manager)] == ["begun", "ended"]
     assert exported(manager)[1]["outcome"] == "invalid-value"
     assert [record["number"] for record in exported(manager, "--after", "1")] == [2]

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from virtumancer.cli.options import ConfigFile
 from virtumancer.cli.output import log_quietly, say
 from virtumancer.config import Config, load_config
+from virtumancer.running import database_of
 
 if TYPE_CHECKING:
     from virtumancer.services.audit import Damage
@@ -33,7 +34,7 @@ def verify(*, config: ConfigFile = None) -> None:
         raise SystemExit(EXIT_DAMAGED)
     kept = ends.head_number - ends.tail_number
     say(f"The audit log is whole: {kept} records, the last is {ends.head_number} with digest {ends.head_digest}.")
-    say(begins)
+    say(f"{begins} It is that of the {database_of(settings)}.")
 
 
 @app.command
