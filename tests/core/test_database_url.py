@@ -11,7 +11,7 @@ from virtumancer.store import Database
     ("url", "path"),
     [
         ("sqlite:///var/lib/virtumancer.db", "/var/lib/virtumancer.db"),
-        ("sqlite:////var/lib/virtumancer.db", "//var/lib/virtumancer.db"),
+        ("sqlite:////var/lib/virtumancer.db", "/var/lib/virtumancer.db"),
         ("sqlite://var/virtumancer.db", "var/virtumancer.db"),
         ("sqlite:///a%20b%3F.db", "/a b?.db"),
         ("sqlite://:memory:", ":memory:"),

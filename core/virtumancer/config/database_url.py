@@ -69,6 +69,8 @@ def _sqlite(rest: str) -> SQLiteTarget:
         raise StoreUnusable("The database URL names no file; write sqlite:///path/to/file.db.")
     if "\0" in (path := unquote(path)):
         raise StoreUnusable("The path in the database URL holds a NUL character, which no file name can.")
+    if path.startswith("//"):  # four slashes, as other programs write it
+        path = "/" + path.lstrip("/")
     return SQLiteTarget(path)
 
 
