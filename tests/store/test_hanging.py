@@ -151,6 +151,21 @@ async def test_a_file_that_is_locked_at_start_is_waited_for(sqlite_url: str, fil
     assert "locked" in logs[0]["reason"]
 
 
+async def test_the_log_says_that_a_file_is_waited_for_before_its_lock_is_given_up(sqlite_url: str, file: Path) -> None:
+    async with Database(sqlite_url):
+        pass
+    with locked(file) as outsider, structlog.testing.capture_logs() as logs:
+        awaited = AwaitedDatabase(Database(sqlite_url), patience=0.1)
+        opening = asyncio.create_task(awaited.__aenter__())
+        await asyncio.to_thread(wait_until, lambda: bool(logs), "it says that it waits", SOON)
+        assert not opening.done()
+        outsider.unlock()
+        async with asyncio.timeout(SOON):
+            await opening
+    await awaited.__aexit__(None, None, None)
+    assert [entry["event"] for entry in logs] == ["the database is waited for", "the database is there"]
+
+
 @pytest.mark.lab
 async def test_a_frozen_server_is_given_up_at_the_deadline_and_serves_again(tmp_path: Path) -> None:
     with PrivatePostgres(tmp_path / "own") as server:
