@@ -1,11 +1,11 @@
 """Every route times every kind of caller times own, other and no object; a new route without a rule fails."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Mapping
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+import pytest_asyncio
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -16,6 +16,8 @@ from virtumancer.contracts import ActionContext, VMAction, VMRef
 from virtumancer.http.api_paths import plain_path
 from virtumancer.http.endpoint import endpoints_of
 from virtumancer.http.routes import add_routes
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 METHODS = ("get", "post", "put", "patch", "delete", "websocket")
 NO_STREAM = {"Accept": "application/json"}
@@ -45,12 +47,25 @@ class Table:
         self.routes[path] = resource
 
 
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with World(tmp_path, {"hibernating": _hibernating()}) as made:
+class Matrix(NamedTuple):
+    """The application that all tests here ask, and a token of each kind of caller."""
+
+    world: World
+    callers: Mapping[str, SimpleNamespace]
+
+    async def restore(self) -> None:
+        """Undo what an administrator among the callers may have done to the hosts."""
+        await self.world.add_hosts()
+        for host in ("a", "b"):
+            assert (await self.world.admin.post(f"/hosts/{host}/connect")).is_success
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def matrix(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Matrix]:
+    async with World(tmp_path_factory.mktemp("matrix"), {"hibernating": _hibernating()}) as world:
         for path, tags in TAGS.items():
-            assert (await made.admin.patch(f"{path}/metadata", json={"tags": tags})).status_code == 200
-        yield made
+            assert (await world.admin.patch(f"{path}/metadata", json={"tags": tags})).status_code == 200
+        yield Matrix(world, {name: await world.make(*(grant for grant, _ in held)) for name, held in CALLERS.items()})
 
 
 def _table(world: World) -> dict[str, object]:
@@ -60,9 +75,9 @@ def _table(world: World) -> dict[str, object]:
     return routes
 
 
-async def test_every_route_has_a_rule_here_and_in_the_code(world: World) -> None:
+async def test_every_route_has_a_rule_here_and_in_the_code(matrix: Matrix) -> None:
     found = {}
-    for path, resource in _table(world).items():
+    for path, resource in _table(matrix.world).items():
         for method in METHODS:
             if hasattr(resource, f"on_{method}"):
                 record = endpoints_of(resource).get(method.upper())
@@ -75,11 +90,11 @@ async def test_every_route_has_a_rule_here_and_in_the_code(world: World) -> None
 
 
 @pytest.mark.parametrize("route", [route for route in RULES | ACTIONS if route not in SOCKETS])
-async def test_who_may(world: World, route: str) -> None:
+async def test_who_may(matrix: Matrix, route: str) -> None:
     method, path = route.split(" ")
     path = path.removeprefix("/api/v1") if path.startswith("/api/v1/") else f"http://localhost{path}"
     scope, right = (RULES | ACTIONS)[route]
-    callers = {name: (await world.make(*(grant for grant, _ in grants))).client for name, grants in CALLERS.items()}
+    nobody = matrix.world.client(None)
     wrong = []
     for host, vm in OBJECTS if "{host}" in path else OBJECTS[:1]:
         fields = {
@@ -94,14 +109,13 @@ async def test_who_may(world: World, route: str) -> None:
         fields |= {"fingerprint": "none", "user": "none", "operation": "none"}
         target = path.format(**fields)
         body = {"kind": "plain", "view_only": True} if path.endswith("/consoles") and method == "POST" else None
-        without = await world.client(None).request(method, target, headers=NO_STREAM)
+        without = await nobody.request(method, target, headers=NO_STREAM)
         if kind_of(without.status_code) not in ({"ok", "404"} if scope == "public" else {"401"}):
             wrong.append(("nobody", target, without.status_code))
-        for caller, client in callers.items():
-            await world.add_hosts()
-            await world.admin.post("/hosts/a/connect")
-            await world.admin.post("/hosts/b/connect")
-            answer = await client.request(method, target, json=body, headers=NO_STREAM)
+        for caller, token in matrix.callers.items():
+            answer = await token.client.request(method, target, json=body, headers=NO_STREAM)
+            if method != "GET" and answer.is_success:
+                await matrix.restore()
             expected = expected_of(caller, scope, right, host, vm, "404" if "fingerprint" in path else "ok")
             if kind_of(answer.status_code) not in expected:
                 wrong.append((caller, target, answer.status_code, expected))
@@ -118,18 +132,17 @@ async def _upgrade(target: str, headers: dict[str, str]) -> int:
 
 
 @pytest.mark.parametrize("route", SOCKETS)
-async def test_who_may_open_a_socket(world: World, route: str) -> None:
+async def test_who_may_open_a_socket(matrix: Matrix, route: str) -> None:
     path = route.partition(" ")[2]
     scope, right = RULES[route]
-    tokens = {name: (await world.make(*(grant for grant, _ in grants))).token for name, grants in CALLERS.items()}
     wrong = []
-    async with world.served() as address:
+    async with matrix.world.served() as address:
         for host, vm in OBJECTS if "{host}" in path else OBJECTS[:1]:
             target = address + path.format(host=host, vm=vm, action="nothing")
             if (status := await _upgrade(target, {})) != 401:
                 wrong.append(("nobody", target, status))
-            for caller, token in tokens.items():
-                status = await _upgrade(target, bearing(token))
+            for caller, made in matrix.callers.items():
+                status = await _upgrade(target, bearing(made.token))
                 expected = {"ok"} if scope == "anybody" else expected_of(caller, scope, right, host, vm, "ok")
                 if kind_of(status) not in expected:
                     wrong.append((caller, target, status))
