@@ -11,6 +11,8 @@ import pytest
 
 HERE = Path(__file__).parent
 FROZEN = HERE.parent / "contract" / "frozen_1_0" / "virtumancer_frozen.py"
+FITS = HERE / "plugin_that_fits.py"
+WRONG = HERE / "plugin_that_does_not.py"
 CHECKERS = ("mypy", "pyright")
 
 
@@ -22,38 +24,46 @@ def run(*command: str, cwd: Path) -> str:
     return done.stdout
 
 
-def mypy(file: Path) -> set[int]:
-    """Return the lines that mypy complains about, as strictly as it can."""
-    output = run("mypy", "--strict", "--config-file=", "--no-pretty", file.name, cwd=file.parent)
-    return {int(line) for line in re.findall(r"^.+?:(\d+): error:", output, re.M)}
+def mypy(files: list[Path]) -> list[tuple[str, int]]:
+    """Return names and lines that mypy complains about, as strictly as it can."""
+    names = [file.name for file in files]
+    output = run("mypy", "--strict", "--config-file=", "--no-pretty", *names, cwd=files[0].parent)
+    return [(name, int(line)) for name, line in re.findall(r"^(.+?):(\d+): error:", output, re.M)]
 
 
-def pyright(file: Path) -> set[int]:
-    """Return the lines that pyright complains about, as strictly as it can."""
-    settings = {"typeCheckingMode": "strict", "include": [file.name]}
-    file.with_name("pyrightconfig.json").write_text(json.dumps(settings))
-    output = json.loads(run("pyright", "--outputjson", "--pythonpath", sys.executable, cwd=file.parent))
-    assert output["summary"]["filesAnalyzed"] == 1
-    return {found["range"]["start"]["line"] + 1 for found in output["generalDiagnostics"]}
+def pyright(files: list[Path]) -> list[tuple[str, int]]:
+    """Return names and lines that pyright complains about, as strictly as it can."""
+    settings = {"typeCheckingMode": "strict", "include": [file.name for file in files]}
+    files[0].with_name("pyrightconfig.json").write_text(json.dumps(settings))
+    output = json.loads(run("pyright", "--outputjson", "--pythonpath", sys.executable, cwd=files[0].parent))
+    assert output["summary"]["filesAnalyzed"] == len(files)
+    found = output["generalDiagnostics"]
+    return [(Path(one["file"]).name, one["range"]["start"]["line"] + 1) for one in found]
 
 
-@pytest.fixture(params=CHECKERS)
-def complaints_about(request: pytest.FixtureRequest, tmp_path: Path):
-    """A type checker, run in a folder where no configuration of ours can help."""
+@pytest.fixture(scope="module", params=CHECKERS)
+def complaints(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[int]]:
+    """The lines of each plugin that a type checker complains about, in a folder where no configuration of ours helps.
+
+    All plugins in one run, since a checker spends most of its time on what they import.
+    """
     pytest.importorskip(request.param)
-    checker = {"mypy": mypy, "pyright": pyright}[request.param]
-    return lambda name: checker(Path(shutil.copy(HERE / name, tmp_path)))
+    folder = tmp_path_factory.mktemp(request.param)
+    files = [Path(shutil.copy(file, folder)) for file in (FITS, FROZEN, WRONG)]
+    lines: dict[str, set[int]] = {file.name: set() for file in files}
+    for name, line in {"mypy": mypy, "pyright": pyright}[request.param](files):
+        lines[name].add(line)
+    return lines
 
 
-def test_a_plugin_that_keeps_to_the_contracts_checks_clean(complaints_about) -> None:
-    assert complaints_about("plugin_that_fits.py") == set()
+def test_a_plugin_that_keeps_to_the_contracts_checks_clean(complaints) -> None:
+    assert complaints[FITS.name] == set()
 
 
-def test_a_plugin_written_against_1_0_checks_clean(complaints_about) -> None:
-    assert complaints_about(FROZEN) == set()
+def test_a_plugin_written_against_1_0_checks_clean(complaints) -> None:
+    assert complaints[FROZEN.name] == set()
 
 
-def test_every_mistake_against_the_contracts_is_found_and_nothing_else(complaints_about) -> None:
-    lines = (HERE / "plugin_that_does_not.py").read_text().splitlines()
-    wrong = {number for number, line in enumerate(lines, 1) if line.endswith("# wrong")}
-    assert complaints_about("plugin_that_does_not.py") == wrong
+def test_every_mistake_against_the_contracts_is_found_and_nothing_else(complaints) -> None:
+    wrong = {number for number, line in enumerate(WRONG.read_text().splitlines(), 1) if line.endswith("# wrong")}
+    assert complaints[WRONG.name] == wrong
