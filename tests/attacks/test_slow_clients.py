@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from websockets.asyncio.client import connect
 from tests.attacks.certificates import self_signed
 from tests.attacks.kit import Answer, Target, address_of_this_machine, target
 from tests.lab.requirements import skip
+from tests.waiting import until
 
 QUICK = {
     "connections.request_timeout": 1.0,
@@ -29,12 +30,6 @@ HEAD = b"POST /api/v1/hosts HTTP/1.1\r\nHost: localhost\r\n"
 async def victim(tmp_path: Path) -> AsyncIterator[Target]:
     async with target(tmp_path, **QUICK) as started:
         yield started
-
-
-async def until(condition: Callable[[], bool], seconds: float = SOON) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - it looks at the server, which tells nobody
-            await asyncio.sleep(0.05)
 
 
 async def drip(victim: Target, first: bytes, drop: bytes) -> Answer:

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import importlib.util
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +13,7 @@ import httpx2
 import pytest
 from websockets.asyncio.client import connect
 
+from tests.waiting import until
 from virtumancer.app import Application, create_app
 from virtumancer.config import load_config
 from virtumancer.plugins import load_plugins
@@ -66,13 +67,6 @@ async def client(url: str) -> AsyncIterator[httpx2.AsyncClient]:
         answer = await client.post("/hosts", json={"id": "a", "uri": "frozen://a"})
         assert answer.status_code == 201, answer.text
         yield client
-
-
-async def until(condition: Callable[[], Awaitable[Any]], seconds: float = 5) -> Any:
-    async with asyncio.timeout(seconds):
-        while not (answer := await condition()):  # noqa: ASYNC110 - it asks over HTTP
-            await asyncio.sleep(0.02)
-    return answer
 
 
 async def test_it_is_active_with_all_it_provides_and_without_warnings(client: httpx2.AsyncClient) -> None:

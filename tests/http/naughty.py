@@ -89,14 +89,6 @@ async def counts(client: httpx2.AsyncClient) -> dict[str, Any]:
     return {call["name"]: call for call in calls}
 
 
-async def until(condition: Callable[[], Any], seconds: float = 5) -> Any:
-    """Ask again until the answer is true."""
-    async with asyncio.timeout(seconds):
-        while not (answer := await condition()):  # noqa: ASYNC110 - it asks over HTTP
-            await asyncio.sleep(0.02)
-    return answer
-
-
 def raising(error: BaseException) -> Callable[..., Any]:
     async def method(*_arguments: object) -> None:
         raise error

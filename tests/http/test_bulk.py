@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from tests.http.access_kit import OTHER, WEB, World
+from tests.waiting import until
 from virtumancer.app import Application
 from virtumancer.contracts import VMState
 from virtumancer.errors import HypervisorError
@@ -99,9 +100,7 @@ async def test_none_is_begun_after_a_failure_with_on_error_stop(
 async def test_no_more_at_once_than_was_asked_for(client: httpx2.AsyncClient, kvm1: FakeHypervisor) -> None:
     kvm1.faults.hang("power")
     path = await begun(client, "start", {"hosts": ["a"]}, max_parallel=2)
-    async with asyncio.timeout(5):
-        while kvm1.faults.calls["power"] < 2:  # noqa: ASYNC110 - a counter
-            await asyncio.sleep(0.005)
+    await until(lambda: kvm1.faults.calls["power"] >= 2)
     await asyncio.sleep(0.1)
     assert kvm1.faults.calls["power"] == 2
     assert sorted(outcomes((await client.get(path)).json()).values()) == ["not-begun", "running", "running"]
@@ -112,9 +111,7 @@ async def test_no_more_at_once_than_was_asked_for(client: httpx2.AsyncClient, kv
 async def test_a_cancelled_one_begins_with_no_other_vm(client: httpx2.AsyncClient, kvm1: FakeHypervisor) -> None:
     kvm1.faults.hang("power")
     path = await begun(client, "start", {"hosts": ["a"]}, max_parallel=1)
-    async with asyncio.timeout(5):
-        while not kvm1.faults.calls["power"]:  # noqa: ASYNC110 - a counter
-            await asyncio.sleep(0.005)
+    await until(lambda: kvm1.faults.calls["power"])
     assert (await client.delete(path)).status_code == 202
     kvm1.faults.release("power")
     operation = await done(client, path)
@@ -200,9 +197,7 @@ async def test_rights_that_are_withdrawn_meanwhile_count(tmp_path: Path) -> None
         someone = await world.make({"role": "operator", "host": "a"})
         world.a.faults.hang("power")
         path = await begun(someone.client, "forcereset", {"hosts": ["a"]}, max_parallel=1)
-        async with asyncio.timeout(5):
-            while not world.a.faults.calls["power"]:  # noqa: ASYNC110 - a counter
-                await asyncio.sleep(0.005)
+        await until(lambda: world.a.faults.calls["power"])
         await world.admin.delete(f"/tokens/{someone.id}")
         world.a.faults.release("power")
         operation = await done(world.admin, path)

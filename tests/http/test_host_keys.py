@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from tests.http.test_listeners import Recorder
+from tests.waiting import until
 from virtumancer import hookimpl
 from virtumancer.app import Application, create_app
 from virtumancer.config import load_config
@@ -242,11 +243,10 @@ async def test_a_changed_key_is_an_event_and_on_record_once_however_often_it_is_
     event = HostKeyRefused("kvm1", "kvm1.example", NEW, (OLD,), "changed")
     kvm1.faults.fail("connect", changed(NEW), times=5)
     before = kvm1.faults.calls["connect"]
+    kvm1.connections[0].lose("cut")
     async with asyncio.timeout(20):
-        kvm1.connections[0].lose("cut")
         await recorder.heard(event)
-        while kvm1.faults.calls["connect"] < before + 6:  # noqa: ASYNC110 - a counter
-            await asyncio.sleep(0.01)
+    await until(lambda: kvm1.faults.calls["connect"] >= before + 6, 20)
 
     begun, ended = await alarms(application)
     assert (begun.what, begun.actor) == ("refuse a changed host key", "the server")
@@ -261,10 +261,8 @@ async def test_another_key_and_a_change_after_a_good_connection_are_news(
     for errors in ([changed(NEW), changed(THIRD)], [changed(NEW)]):
         for error in errors:
             kvm1.faults.fail("connect", error)
-        async with asyncio.timeout(20):
-            kvm1.connections[0].lose("cut")
-            while not kvm1.connections:  # noqa: ASYNC110 - a list
-                await asyncio.sleep(0.01)
+        kvm1.connections[0].lose("cut")
+        await until(lambda: kvm1.connections, 20)
 
     fingerprints = [record.target["shown"] for record in await alarms(application) if record.kind == "begun"]
     assert fingerprints == [NEW, THIRD, NEW]

@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.http.test_operations import until
+from tests.waiting import until
 from virtumancer import app
 from virtumancer.app import Application
 from virtumancer.contracts import Host, HostAdded, HostRemoved, HostState

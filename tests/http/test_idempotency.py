@@ -10,6 +10,7 @@ import pytest
 
 from tests.http.access_kit import World
 from tests.http.outside import change_database
+from tests.waiting import until
 from virtumancer.app import Application, create_app
 from virtumancer.config import load_config
 from virtumancer.contracts import VMState
@@ -37,9 +38,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def asked(kvm1: FakeHypervisor) -> None:
-    async with asyncio.timeout(5):
-        while not kvm1.faults.calls["power"]:  # noqa: ASYNC110 - a counter
-            await asyncio.sleep(0.005)
+    await until(lambda: kvm1.faults.calls["power"])
 
 
 def same(first: httpx2.Response, again: httpx2.Response) -> bool:

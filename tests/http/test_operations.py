@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +11,7 @@ import httpx2
 import pytest
 
 from tests.http.access_kit import DB, WEB, World
+from tests.waiting import until
 from virtumancer import hookimpl
 from virtumancer.app import Application, create_app
 from virtumancer.config import load_config
@@ -32,12 +32,6 @@ async def client(client: httpx2.AsyncClient, kvm1: FakeHypervisor) -> httpx2.Asy
     return client
 
 
-async def until(check: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(5):
-        while not await check():  # noqa: ASYNC110 - it asks over HTTP
-            await asyncio.sleep(0.01)
-
-
 async def begun(client: httpx2.AsyncClient, path: str, **more: Any) -> dict[str, Any]:
     answer = await client.post(path, headers=ASYNC, **more)
     assert answer.status_code == 202, answer.text
@@ -53,9 +47,7 @@ async def ended(client: httpx2.AsyncClient, operation: dict[str, Any], wait: flo
 
 
 async def reached(kvm1: FakeHypervisor, call: str, count: int = 1) -> None:
-    async with asyncio.timeout(5):
-        while kvm1.faults.calls[call] < count:  # noqa: ASYNC110 - a counter
-            await asyncio.sleep(0.005)
+    await until(lambda: kvm1.faults.calls[call] >= count)
 
 
 async def acts(application: Application, what: str) -> list[AuditRecord]:

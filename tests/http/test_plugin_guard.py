@@ -17,8 +17,8 @@ from tests.http.naughty import (
     quitting,
     raising,
     returning,
-    until,
 )
+from tests.waiting import until
 from virtumancer.contracts import (
     EventStream,
     HostConnection,

@@ -23,8 +23,8 @@ from tests.http.naughty import (
     quitting_at_once,
     raising,
     returning,
-    until,
 )
+from tests.waiting import until
 from virtumancer.contracts import (
     ByteStream,
     CloseCode,

@@ -15,8 +15,8 @@ from tests.http.naughty import (
     quitting,
     raising,
     returning,
-    until,
 )
+from tests.waiting import until
 from virtumancer.contracts import (
     Sample,
     StatsCollector,

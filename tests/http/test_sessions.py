@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx2
 import pytest
 
+from tests.waiting import until
 from virtumancer.app import Application, create_app
 from virtumancer.errors import AuthenticationFailed, HostKeyUnknown, HostUnreachable
 from virtumancer.testing import FakeHypervisor
@@ -17,15 +17,6 @@ from virtumancer.testing import FakeHypervisor
 async def hosts(client: httpx2.AsyncClient, kvm1: FakeHypervisor, kvm2: FakeHypervisor) -> None:
     for host_id, hypervisor in (("a", kvm1), ("b", kvm2)):
         await client.post("/hosts", json={"id": host_id, "uri": hypervisor.uri})
-
-
-async def until(condition: Callable[[], Awaitable[Any]], seconds: float = 3.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if value := await condition():
-            return value
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"it did not come true within {seconds:g} s")
 
 
 async def detail(client: httpx2.AsyncClient, state: str) -> dict[str, Any]:
@@ -76,11 +67,11 @@ async def test_events_are_registered_before_the_first_listing_and_again_after_ea
     listed = kvm1.faults.calls["list_vms"]
     kvm1.faults.hang("open_events")
     kvm1.drop()
-    await until(lambda: asyncio.sleep(0, kvm1.faults.calls["open_events"] > registered))
+    await until(lambda: kvm1.faults.calls["open_events"] > registered)
     await asyncio.sleep(0.1)
     assert kvm1.faults.calls["list_vms"] == listed
     kvm1.faults.release("open_events")
-    await until(lambda: asyncio.sleep(0, kvm1.faults.calls["list_vms"] > listed))
+    await until(lambda: kvm1.faults.calls["list_vms"] > listed)
 
 
 async def test_what_changed_while_a_host_was_lost_is_found(client: httpx2.AsyncClient, kvm1: FakeHypervisor) -> None:

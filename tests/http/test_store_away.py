@@ -11,8 +11,9 @@ import httpx2
 import pytest
 from msgspec import structs
 
-from tests.http.test_operations import ACTION, acts, begun, ended, reached, small, until
+from tests.http.test_operations import ACTION, acts, begun, ended, reached, small
 from tests.lab.postgres import PrivatePostgres
+from tests.waiting import until
 from virtumancer.app import Application
 from virtumancer.contracts import OperationState, VMState
 from virtumancer.services.audit import verify

@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
 from tests.http.access_kit import WEB, World, bearing, end_of
-from tests.http.naughty import until
+from tests.waiting import until
 from virtumancer.contracts import CloseCode, VMChange, VMState
 from virtumancer.services.bridge import bridge
 from virtumancer.services.console_sessions import LiveSession, Viewer

@@ -2,25 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 
 import pytest
 
 from tests.http.client.faulty import FaultyRelay
 from tests.lab import free_port
+from tests.waiting import until
 from virtumancer.client import ApiError, AsyncClient, Retries, ServerUnreachable
 from virtumancer.contracts import OperationState, VMState
 from virtumancer.errors import HostUnavailable
 from virtumancer.testing import FakeHypervisor
 
 QUICK = Retries(first_pause=0.01, longest_pause=0.05)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something to become true."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - it is about what happens in other programs' code
-            await asyncio.sleep(0.01)
 
 
 async def test_an_answer_that_is_lost_is_had_again_and_the_act_is_done_once(
