@@ -19,10 +19,12 @@ def new(
     folder: Annotated[Path, Parameter(help="Where the package's folder is made.")] = Path(),
 ) -> None:
     """Write a package for a new plugin: it works, and its tests pass."""
-    from virtumancer.plugins.candidates import built_in_names  # noqa: PLC0415 - `--help` should not wait for it
-    from virtumancer.plugins.places import BELOW_VM, FOR_CONSOLES  # noqa: PLC0415 - as above
+    # Not before: `--help` should not wait for it.
+    from virtumancer.http.routes import reserved_names  # noqa: PLC0415
+    from virtumancer.plugins.candidates import built_in_names  # noqa: PLC0415
+    from virtumancer.plugins.checks import FOR_CONSOLES  # noqa: PLC0415
 
-    reserved = BELOW_VM | FOR_CONSOLES if kind in {"action", "console"} else ()
+    reserved = reserved_names() | FOR_CONSOLES if kind in {"action", "console"} else ()
     package = write_package(name, kind, folder, taken=built_in_names(), reserved=reserved)
     files = sorted(path.relative_to(folder) for path in package.rglob("*") if path.is_file())
     steps = [f"  cd {package}", "  pip install -e '.[test]'", "  pytest", "  virtumancer plugins"]
