@@ -118,14 +118,14 @@ async def test_models_and_migrations_say_the_same():
     assert [operation for writer in writers for operation in writer.operations] == []
 
 
-async def test_a_migration_that_rebuilds_a_table_keeps_the_rows_that_refer_to_it(url, make_vm, next_version):
-    await fill(url, make_vm)
-    await assert_all_there(url, next_version(REBUILD))
+async def test_a_migration_that_rebuilds_a_table_keeps_the_rows_that_refer_to_it(new_url, make_vm, next_version):
+    await fill(new_url, make_vm)
+    await assert_all_there(new_url, next_version(REBUILD))
 
 
-async def test_after_a_rebuild_removing_a_host_still_removes_its_vms(url, make_vm, next_version):
-    await fill(url, make_vm)
-    async with Database(url, apps=next_version(REBUILD)) as database:
+async def test_after_a_rebuild_removing_a_host_still_removes_its_vms(new_url, make_vm, next_version):
+    await fill(new_url, make_vm)
+    async with Database(new_url, apps=next_version(REBUILD)) as database:
         await HostsRepository(database).remove("kvm1")
         assert await VMsRepository(database).rows("kvm1") == ()
 
@@ -138,28 +138,28 @@ async def test_a_migration_that_would_orphan_rows_is_refused_and_undone(sqlite_u
     await assert_all_there(sqlite_url)
 
 
-async def test_a_process_killed_while_it_migrates_leaves_the_old_version(url, make_vm, next_version, tmp_path):
-    await fill(url, make_vm)
+async def test_a_process_killed_while_it_migrates_leaves_the_old_version(new_url, make_vm, next_version, tmp_path):
+    await fill(new_url, make_vm)
     (app,) = next_version(DIE)
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path / 'other')!r})\n{OPEN}"]
-    ended = await asyncio.to_thread(subprocess.run, [*command, url, app.migrations], timeout=30, check=False)
+    ended = await asyncio.to_thread(subprocess.run, [*command, new_url, app.migrations], timeout=30, check=False)
     assert ended.returncode == 9
-    await assert_all_there(url)
+    await assert_all_there(new_url)
 
 
-async def test_a_database_of_a_newer_version_is_refused(url, make_vm, next_version):
-    await fill(url, make_vm)
-    await assert_all_there(url, next_version(REBUILD))
+async def test_a_database_of_a_newer_version_is_refused(new_url, make_vm, next_version):
+    await fill(new_url, make_vm)
+    await assert_all_there(new_url, next_version(REBUILD))
     with pytest.raises(StoreUnavailable, match=r"newer version of virtumancer \(migration core.9999_later"):
-        await assert_all_there(url)
+        await assert_all_there(new_url)
 
 
-async def test_a_database_from_before_the_first_release_is_refused_and_unchanged(url, make_vm, version):
+async def test_a_database_from_before_the_first_release_is_refused_and_unchanged(new_url, make_vm, version):
     before = version({"0001_initial": copy_of("0001_tables")})
-    await fill(url, make_vm, before)
+    await fill(new_url, make_vm, before)
     with pytest.raises(StoreUnusable, match=r"from before the first release .* give this one a new database"):
-        await assert_all_there(url)
-    await assert_all_there(url, before)
+        await assert_all_there(new_url)
+    await assert_all_there(new_url, before)
 
 
 async def test_a_database_of_the_initial_version_keeps_its_data(tmp_path):

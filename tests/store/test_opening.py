@@ -232,13 +232,13 @@ async def test_a_wrong_password_is_said_and_not_shown(postgres: PrivatePostgres)
 
 
 @pytest.mark.lab
-async def test_several_may_start_on_one_new_postgresql_database_at_once(postgresql_url):
+async def test_several_may_start_on_one_new_postgresql_database_at_once(new_postgresql_url):
     async def start(number: int) -> None:
-        async with Database(postgresql_url) as database:
+        async with Database(new_postgresql_url) as database:
             await HostsRepository(database).add(Host(f"kvm{number}", "test:///default"))
 
     await asyncio.gather(*(start(number) for number in range(5)))
-    async with Database(postgresql_url) as database:
+    async with Database(new_postgresql_url) as database:
         assert len(await HostsRepository(database).list()) == 5
 
 
