@@ -1,6 +1,7 @@
 """Asynchronous methods for callers without an event loop: run in a loop in another thread."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+import weakref
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from functools import partial, wraps
@@ -18,9 +19,15 @@ class LoopThread:
     """An event loop in another thread; `close` ends it, and whatever still runs in it."""
 
     def __init__(self) -> None:
-        self._opened = ExitStack()
-        self._portal = self._opened.enter_context(start_blocking_portal(name="virtumancer client"))
-        self._opened.callback(self._give_up)
+        with ExitStack() as opened:
+            self._portal = portal = opened.enter_context(start_blocking_portal(name="virtumancer client"))
+            self._iterators: weakref.WeakSet[Any] = weakref.WeakSet()
+            # Left to itself, the portal waits for what other threads have asked for.
+            opened.callback(portal.call, portal.stop, True)
+            opened.callback(portal.call, _all_closed, self._iterators)
+            # A program that forgets to close ends too: the interpreter would wait for the portal when its thread is
+            # not there any more.
+            self._end = weakref.finalize(self, opened.pop_all().close)
 
     def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Return what the work returns; when the caller is interrupted meanwhile, the work is given up.
@@ -34,13 +41,13 @@ class LoopThread:
             future.cancel()
             raise
 
+    def remember(self, items: AsyncIterator[Any]) -> None:
+        """Close these too when it is closed: one after the other, unlike the loop's own cleaning up."""
+        self._iterators.add(items)
+
     def close(self) -> None:
         """End the loop and its thread; a second time does nothing."""
-        self._opened.close()
-
-    def _give_up(self) -> None:
-        # Left to itself, the portal waits for what other threads have asked for.
-        self._portal.call(self._portal.stop, True)
+        self._end()
 
 
 class Blocking:
@@ -81,6 +88,7 @@ class iterating(Generic[P, T]):  # noqa: N801 - as above
         @wraps(self._method)
         def call(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
             items = self._method(instance.inner, *args, **kwargs)
+            instance.loop.remember(items)
             try:
                 while True:
                     try:
@@ -98,6 +106,13 @@ class iterating(Generic[P, T]):  # noqa: N801 - as above
 
 async def _next(items: AsyncIterator[T]) -> T:
     return await anext(items)
+
+
+async def _all_closed(iterators: Iterable[AsyncIterator[Any]]) -> None:
+    for items in tuple(iterators):
+        # Refused by one that somebody waits for, who is given up next.
+        with suppress(RuntimeError):
+            await _closed(items)
 
 
 async def _closed(items: AsyncIterator[Any]) -> None:

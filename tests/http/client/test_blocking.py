@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
@@ -159,6 +161,24 @@ def test_a_client_may_be_closed_twice_and_leaves_no_thread() -> None:
         assert len(threads()) == 1
         client.close()
         assert threads() == []
+
+
+def test_a_client_that_is_forgotten_leaves_no_thread() -> None:
+    client = Client("http://localhost")
+    assert len(threads()) == 1
+
+    del client
+    gc.collect()
+
+    assert threads() == []
+
+
+def test_a_program_that_forgets_its_client_ends() -> None:
+    program = "from virtumancer.client import Client; client = Client('http://localhost')"
+
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_a_client_that_is_closed_says_so() -> None:

@@ -4,9 +4,11 @@ import asyncio
 from contextlib import aclosing
 from pathlib import Path
 
+import pytest
+
 from tests.http.cli.program import Program
 from tests.http.client.faulty import FaultyRelay
-from virtumancer.client import AsyncClient, Retries, StreamEvent
+from virtumancer.client import AsyncClient, Client, Retries, StreamEvent
 from virtumancer.contracts import VMState
 from virtumancer.testing import FakeHypervisor
 
@@ -71,3 +73,16 @@ async def test_the_program_prints_what_is_kept_and_follows(
     assert b'"web01"' in line
     process.send_signal(2)
     assert await process.wait() == 130
+
+
+async def test_a_client_that_is_closed_while_it_follows_says_nothing(
+    url: str, api: AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    def work() -> None:
+        with Client(url) as client:
+            events = client.events.follow(since=0)
+            assert next(events).type
+
+    await asyncio.to_thread(work)
+
+    assert [record for record in caplog.records if record.name == "asyncio" and record.levelname == "ERROR"] == []
