@@ -11,59 +11,59 @@ import structlog
 from virtumancer.config import Config, admin_token_file, connect_settings
 from virtumancer.contracts import Host
 from virtumancer.http import problems
-from virtumancer.http.access import Gate
-from virtumancer.http.auditing import Auditing
-from virtumancer.http.borders import Borders
-from virtumancer.http.compression import Compression
-from virtumancer.http.deferring import Deferring
-from virtumancer.http.etags import ETags
-from virtumancer.http.head import with_head
-from virtumancer.http.idempotent import Idempotent
-from virtumancer.http.open_answers import with_open_answers
-from virtumancer.http.own_pages import own_pages
-from virtumancer.http.paths import keep_segments
+from virtumancer.http.asgi.head import with_head
+from virtumancer.http.asgi.path_segments import keep_segments
+from virtumancer.http.asgi.shutdown import StopAnswer
+from virtumancer.http.asgi.streaming import with_open_answers
+from virtumancer.http.asgi.websocket import with_raw_sockets
+from virtumancer.http.middleware.audit import Auditing
+from virtumancer.http.middleware.authorization import Gate
+from virtumancer.http.middleware.compression import Compression
+from virtumancer.http.middleware.etag import ETags
+from virtumancer.http.middleware.idempotency import Idempotent
+from virtumancer.http.middleware.respond_async import Deferring
+from virtumancer.http.middleware.starting import Starting
+from virtumancer.http.middleware.trusted_host import Borders
 from virtumancer.http.requests import BodyReader, RequestLog
+from virtumancer.http.resources.pages import own_pages
 from virtumancer.http.routes import Services, add_routes, mount, reserved_names
 from virtumancer.http.security_headers import SecurityHeaders
-from virtumancer.http.sockets import with_raw_sockets
-from virtumancer.http.starting import Starting
-from virtumancer.http.stopping import StopAnswer
 from virtumancer.plugins import Plugins, load_configured_plugins
-from virtumancer.services.access import AccessKeeper, Callers, Right, SignIn
-from virtumancer.services.action_offers import ActionOffers
-from virtumancer.services.actions import ActionsService
-from virtumancer.services.audit import Act, AuditLog
-from virtumancer.services.audit_keeping import AuditEnds, AuditKeeper
-from virtumancer.services.audit_reading import AuditReader
-from virtumancer.services.bulk import BulkService
-from virtumancer.services.clock import Clock
-from virtumancer.services.collecting import CollectorRunner
-from virtumancer.services.console_sessions import ConsoleLimits, LiveSession
-from virtumancer.services.console_tickets import ConsoleTickets
-from virtumancer.services.consoles import ConsolesService
-from virtumancer.services.dialling import Dialler
-from virtumancer.services.event_log import EventLog
-from virtumancer.services.events import LocalEventBus
-from virtumancer.services.events_keeping import EventsKeeper
-from virtumancer.services.host_keys import HostKeysService
-from virtumancer.services.hosts import HostsService
-from virtumancer.services.hosts_keeping import HostsKeeper
+from virtumancer.plugins.calls.health import PluginHealth
+from virtumancer.services.actions.bulk import BulkService
+from virtumancer.services.actions.offers import ActionOffers
+from virtumancer.services.actions.service import ActionsService
+from virtumancer.services.audit.log import Act, AuditLog
+from virtumancer.services.audit.queries import AuditReader
+from virtumancer.services.audit.retention import AuditEnds, AuditKeeper
+from virtumancer.services.auth import AccessKeeper, Callers, Right, SignIn
+from virtumancer.services.auth.oidc import oidc_login
+from virtumancer.services.consoles.service import ConsolesService
+from virtumancer.services.consoles.sessions import ConsoleLimits, LiveSession
+from virtumancer.services.consoles.tickets import ConsoleTickets
+from virtumancer.services.events.dispatcher import Listening
+from virtumancer.services.events.log import EventLog
+from virtumancer.services.events.retention import EventsKeeper
+from virtumancer.services.hosts.backoff import SessionTiming
+from virtumancer.services.hosts.connector import Dialler
+from virtumancer.services.hosts.host_keys import HostKeysService
+from virtumancer.services.hosts.key_change_alert import KeyAlarm
+from virtumancer.services.hosts.service import HostsService
+from virtumancer.services.hosts.stats_collection import CollectorRunner
+from virtumancer.services.hosts.stats_stream import LiveStats
+from virtumancer.services.hosts.sync import HostsKeeper
 from virtumancer.services.idempotency import Idempotency
-from virtumancer.services.key_alarm import KeyAlarm
-from virtumancer.services.listening import Listening
-from virtumancer.services.live_stats import LiveStats
-from virtumancer.services.metadata import MetadataService
-from virtumancer.services.metadata_keeping import MetadataKeeper
-from virtumancer.services.oidc import oidc_login
-from virtumancer.services.operations import Operations
-from virtumancer.services.operations_keeping import OperationsKeeper
-from virtumancer.services.plugin_health import PluginHealth
-from virtumancer.services.processes import Processes
+from virtumancer.services.metadata.service import MetadataService
+from virtumancer.services.metadata.sync import MetadataKeeper
+from virtumancer.services.operations.manager import Operations
+from virtumancer.services.operations.recovery import OperationsKeeper
 from virtumancer.services.readiness import Readiness
-from virtumancer.services.screenshots import ScreenshotsService
-from virtumancer.services.session_timing import SessionTiming
-from virtumancer.services.vm_lists import AllVMs
-from virtumancer.services.vms import VMsService
+from virtumancer.services.runtime.bus import LocalEventBus
+from virtumancer.services.runtime.clock import Clock
+from virtumancer.services.runtime.cluster import Processes
+from virtumancer.services.vms.listing import AllVMs
+from virtumancer.services.vms.screenshots import ScreenshotsService
+from virtumancer.services.vms.service import VMsService
 from virtumancer.store import (
     AuditRepository,
     AwaitedDatabase,

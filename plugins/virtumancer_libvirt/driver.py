@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 
 from virtumancer.contracts import ConnectContext, Host, HostConnection, HostDriver, ShownHostKey, SupportsHostKeyScan
 from virtumancer.errors import CallTimeout, HostLost, HostUnreachable, InvalidValue
-from virtumancer_libvirt.ages import local_ages, remote_ages
-from virtumancer_libvirt.api import start_event_loop
+from virtumancer_libvirt.binding.api import start_event_loop
+from virtumancer_libvirt.binding.connection import Node
+from virtumancer_libvirt.binding.events import EventHub
+from virtumancer_libvirt.binding.pool import Pool
+from virtumancer_libvirt.binding.thread import CallThread, Strays
 from virtumancer_libvirt.config import LibvirtConfig
-from virtumancer_libvirt.connection import LibvirtConnection
-from virtumancer_libvirt.events import EventHub
-from virtumancer_libvirt.hypervisors import DAEMON_PATHS, WEB_SERVICES
-from virtumancer_libvirt.lifeline import Lifeline
-from virtumancer_libvirt.node import Node
-from virtumancer_libvirt.pool import Pool
-from virtumancer_libvirt.reach import ChooseReach, reach_of
-from virtumancer_libvirt.threads import CallThread, Strays
-from virtumancer_libvirt.uri import LibvirtURI, parse
+from virtumancer_libvirt.consoles.dialer import ChooseReach, reach_of
+from virtumancer_libvirt.host.connection import LibvirtConnection
+from virtumancer_libvirt.host.liveness import Lifeline
+from virtumancer_libvirt.uri.hypervisors import DAEMON_PATHS, WEB_SERVICES
+from virtumancer_libvirt.uri.uri import LibvirtURI, parse
+from virtumancer_libvirt.vms.process_age import local_ages, remote_ages
 
 if TYPE_CHECKING:
-    from virtumancer_libvirt.ssh import SSHTransport
+    from virtumancer_libvirt.ssh.transport import SSHTransport
 
 __all__ = ["LibvirtDriver"]
 
@@ -71,14 +71,14 @@ class LibvirtDriver(HostDriver, SupportsHostKeyScan):
         uri = _checked(host.uri, self._config)
         if not uri.is_ssh:
             return ()
-        scanning = await asyncio.to_thread(importlib.import_module, "virtumancer_libvirt.key_scan")
+        scanning = await asyncio.to_thread(importlib.import_module, "virtumancer_libvirt.ssh.host_key_scan")
         scan: Callable[[LibvirtURI, ConnectContext], Awaitable[Sequence[ShownHostKey]]] = scanning.scan_host_keys
         return await scan(uri, context)
 
     async def _connect_by_ssh(self, host: Host, uri: LibvirtURI, context: ConnectContext) -> LibvirtConnection:
         # Here because asyncssh takes longer to import than everything else of the plugin together, and in a thread
         # because it takes longer than the event loop may stand still.
-        ssh = await asyncio.to_thread(importlib.import_module, "virtumancer_libvirt.ssh")
+        ssh = await asyncio.to_thread(importlib.import_module, "virtumancer_libvirt.ssh.transport")
         transport: type[SSHTransport] = ssh.SSHTransport
         tunnel = await transport.open(uri, context)
         try:

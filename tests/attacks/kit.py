@@ -12,7 +12,7 @@ import httpx2
 import msgspec
 
 from tests.http.access_kit import World
-from virtumancer.server import Server, listen, server_settings, url_of
+from virtumancer.server.runner import Server, listen, server_settings, url_of
 
 
 class Target:

@@ -6,7 +6,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.attacks.kit import Target
-from virtumancer.http.nesting import MAX_DEPTH, is_too_deep
+from virtumancer.http.json_depth import MAX_DEPTH, is_too_deep
 
 DEEP = 50_000
 

@@ -13,9 +13,9 @@ from tests.attacks.kit import target
 from virtumancer.app import create_app
 from virtumancer.config import load_config
 from virtumancer.errors import ConfigError, UsageError
-from virtumancer.http.tls import tls_context
 from virtumancer.plugins import load_plugins
-from virtumancer.server import server_settings
+from virtumancer.server.runner import server_settings
+from virtumancer.server.tls import tls_context
 
 
 def flags(cert: Path, key: Path) -> dict[str, str]:

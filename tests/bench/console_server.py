@@ -27,11 +27,11 @@ from virtumancer.contracts import (
     VMState,
 )
 from virtumancer.plugins import load_plugins
-from virtumancer.server import listen, run
+from virtumancer.server.runner import listen, run
 from virtumancer.streams import SocketStream
 from virtumancer.testing import FakeHypervisor, fake_plugin
-from virtumancer_libvirt.ssh import SSHTransport
-from virtumancer_libvirt.uri import parse
+from virtumancer_libvirt.ssh.transport import SSHTransport
+from virtumancer_libvirt.uri.uri import parse
 
 
 def transports(target: int, ssh_uri: str) -> list[type[ConsoleTransport]]:

@@ -12,7 +12,7 @@ from tests.bench.figures import Figure, percentile
 from virtumancer.app import create_app
 from virtumancer.config import load_config
 from virtumancer.plugins import load_plugins
-from virtumancer.server import Server, listen, server_settings, url_of
+from virtumancer.server.runner import Server, listen, server_settings, url_of
 from virtumancer.testing import FakeHypervisor, fake_plugin
 
 VMS = 1000

@@ -8,8 +8,8 @@ from tests.bench.figures import Figure
 from tests.lab import PrivateSshd
 from tests.lab.replies import ReplyServer, median_of_replies
 from virtumancer.contracts import ConnectContext, ConnectSettings, HostKeyPolicy
-from virtumancer_libvirt.ssh import SSHTransport
-from virtumancer_libvirt.uri import parse
+from virtumancer_libvirt.ssh.transport import SSHTransport
+from virtumancer_libvirt.uri.uri import parse
 
 SIZES = (1, 2, 4, 8, 16, 32, 40, 48, 64, 96, 128, 256, 512, 1024)
 """KiB."""

@@ -17,7 +17,7 @@ from tests.waiting import until
 from virtumancer.app import Application, create_app
 from virtumancer.config import load_config
 from virtumancer.plugins import load_plugins
-from virtumancer.server import Server, listen, server_settings, url_of
+from virtumancer.server.runner import Server, listen, server_settings, url_of
 
 FROZEN = Path(__file__).parent / "frozen_1_0" / "virtumancer_frozen.py"
 SHA256 = "806349dee2129631e100e61d3ef14d04318b49933b3241ef924605b2cd8cfba2"

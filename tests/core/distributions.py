@@ -8,8 +8,8 @@ from pathlib import Path
 
 from virtumancer.contracts import PluginInfo
 from virtumancer.plugins import Plugins, load_plugins
-from virtumancer.plugins.candidates import find_candidates
-from virtumancer.plugins.lock import PluginLock, lock_of
+from virtumancer.plugins.loading.discovery import find_candidates
+from virtumancer.plugins.loading.lockfile import PluginLock, lock_of
 
 __all__ = ["BOMB", "WAVE", "distribution", "editable", "forget", "locked", "named"]
 

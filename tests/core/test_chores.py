@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from virtumancer.errors import StoreUnavailable
-from virtumancer.services.chores import Chore
+from virtumancer.services.runtime.periodic_task import Chore
 
 
 class Work:

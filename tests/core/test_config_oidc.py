@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from virtumancer.cli.checking import check_config
+from virtumancer.cli.check_config import check_config
 from virtumancer.config import describe, load_config
 from virtumancer.config.tables import Config
 from virtumancer.errors import ConfigError
-from virtumancer.services.access import GroupGrants
+from virtumancer.services.auth import GroupGrants
 
 GOOD: dict[str, Any] = {
     "server.auth": "token",

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from virtumancer.errors import InvalidFilter
-from virtumancer.services.fields import fields_of
-from virtumancer.services.filter_words import MAX_LENGTH
-from virtumancer.services.filtering import MAX_DEPTH, compile_filter
+from virtumancer.query.fields import fields_of
+from virtumancer.query.filter import MAX_DEPTH, compile_filter
+from virtumancer.query.lexer import MAX_LENGTH
 
 
 class State(IntEnum):

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from virtumancer.errors import InvalidValue
-from virtumancer.services.asking import MAX_LIMIT, ListQuery, ListShape
-from virtumancer.services.fields import fields_of
-from virtumancer.services.ordering import SortKey
+from virtumancer.query.fields import fields_of
+from virtumancer.query.query import MAX_LIMIT, ListQuery, ListShape
+from virtumancer.query.sort import SortKey
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
 

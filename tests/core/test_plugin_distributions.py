@@ -12,7 +12,7 @@ import pytest
 from tests.core.distributions import BOMB, WAVE, distribution, named
 from virtumancer.contracts import PluginState
 from virtumancer.plugins import GROUP, load_plugins
-from virtumancer.plugins.distributions import Distributions
+from virtumancer.plugins.loading.distributions import Distributions
 
 
 class Counted(metadata.PathDistribution):

@@ -7,7 +7,7 @@ import pytest
 
 from virtumancer.contracts import PluginInfo, PluginState, PluginStateChanged
 from virtumancer.errors import CallTimeout, HypervisorError, PluginDegraded, PluginFailed, VirtumancerError
-from virtumancer.services.plugin_health import PAUSE, TOLERATED, PluginCall, PluginHealth
+from virtumancer.plugins.calls.health import PAUSE, TOLERATED, PluginCall, PluginHealth
 
 WAVE = PluginCall("waver", "virtumancer_vm_actions", "wave", "kvm1")
 ELSEWHERE = PluginCall("waver", "virtumancer_vm_actions", "wave", "kvm2")

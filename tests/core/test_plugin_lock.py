@@ -7,10 +7,10 @@ import pytest
 
 from virtumancer.contracts import VERSION, PluginInfo, PluginState
 from virtumancer.errors import ConfigError, UsageError
-from virtumancer.plugins.candidates import Candidate
-from virtumancer.plugins.distributions import Distributions
-from virtumancer.plugins.lock import LockedPlugin, PluginLock, lock_of, read_lock, write_lock
-from virtumancer.plugins.provenance import Fingerprints
+from virtumancer.plugins.loading.discovery import Candidate
+from virtumancer.plugins.loading.distributions import Distributions
+from virtumancer.plugins.loading.lockfile import LockedPlugin, PluginLock, lock_of, read_lock, write_lock
+from virtumancer.plugins.loading.provenance import Fingerprints
 
 WITHOUT_FILES = """contracts = "1.1"
 [plugins.power]

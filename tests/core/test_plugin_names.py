@@ -9,8 +9,8 @@ import pytest
 from tests.core.distributions import BOMB, WAVE, distribution, locked, named
 from virtumancer.contracts import PluginInfo, PluginState
 from virtumancer.plugins import load_plugins
-from virtumancer.plugins.candidates import find_candidates
-from virtumancer.plugins.lock import lock_of
+from virtumancer.plugins.loading.discovery import find_candidates
+from virtumancer.plugins.loading.lockfile import lock_of
 
 OURS = metadata.version("virtumancer")
 

@@ -10,8 +10,8 @@ import virtumancer
 from tests.core.distributions import BOMB, WAVE, distribution, editable, forget, locked, named
 from virtumancer.contracts import PluginState
 from virtumancer.plugins import load_plugins
-from virtumancer.plugins.candidates import find_candidates
-from virtumancer.plugins.lock import lock_of
+from virtumancer.plugins.loading.discovery import find_candidates
+from virtumancer.plugins.loading.lockfile import lock_of
 
 
 def own_program(site: Path, with_power: bool = True) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.docs.pages import ROOT
 from virtumancer.cli import app
-from virtumancer.cli.exits import Exit
+from virtumancer.cli.exit_codes import Exit
 
 CLIENT = (ROOT / "docs/how-to/use-the-client.md").read_text(encoding="utf-8")
 COMMANDS = (ROOT / "docs/how-to/use-the-command-line.md").read_text(encoding="utf-8")

@@ -11,8 +11,8 @@ from virtumancer.app import create_app
 from virtumancer.config import load_config
 from virtumancer.contracts import CloseCode, ConsoleTransport
 from virtumancer.plugins import load_plugins
-from virtumancer.server import server_settings
-from virtumancer.services.console_tickets import LIFETIME
+from virtumancer.server.runner import server_settings
+from virtumancer.services.consoles.tickets import LIFETIME
 
 CONSOLES = page("reference/consoles")
 

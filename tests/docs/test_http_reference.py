@@ -10,10 +10,10 @@ from virtumancer_reference.objects import OBJECTS
 
 from tests.docs.pages import page
 from virtumancer.errors import UsageError
-from virtumancer.http import ws
 from virtumancer.http.api_paths import VM_PATH
-from virtumancer.http.consoles import ConsoleSocket
 from virtumancer.http.endpoint import WEBSOCKET, endpoints_of
+from virtumancer.http.resources import refresh as ws
+from virtumancer.http.resources.consoles import ConsoleSocket
 from virtumancer.http.routes import core_endpoints
 
 BUILT_IN_SUFFIXES = ("console", "spice", "serial")

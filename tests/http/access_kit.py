@@ -28,9 +28,9 @@ from virtumancer.contracts import (
 )
 from virtumancer.http.routes import reserved_names
 from virtumancer.plugins import load_plugins
-from virtumancer.server import Server, listen, server_settings, url_of
-from virtumancer.services.access import Callers
-from virtumancer.services.plugin_health import PluginHealth
+from virtumancer.plugins.calls.health import PluginHealth
+from virtumancer.server.runner import Server, listen, server_settings, url_of
+from virtumancer.services.auth import Callers
 from virtumancer.store import Database, TokensRepository, UsersRepository, WebSessionsRepository
 from virtumancer.testing import FakeHypervisor, fake_plugin
 

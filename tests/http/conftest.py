@@ -11,7 +11,7 @@ import pytest
 from virtumancer.app import Application, create_app
 from virtumancer.config import load_config
 from virtumancer.plugins import load_plugins
-from virtumancer.server import Server, listen, server_settings, url_of
+from virtumancer.server.runner import Server, listen, server_settings, url_of
 from virtumancer.store import Database, database
 from virtumancer.store.filelock import FileLock
 from virtumancer.testing import FakeHypervisor, fake_plugin

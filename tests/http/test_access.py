@@ -16,8 +16,8 @@ from websockets.exceptions import InvalidStatus
 
 from tests.http.access_kit import DB, WEB, World, bearing, callers_of, end_of, within_a_second
 from virtumancer.config import admin_token_file, load_config
-from virtumancer.services.access import EVERYTHING, AccessKeeper, Caller, Grant
-from virtumancer.services.audit import AuditLog
+from virtumancer.services.audit.log import AuditLog
+from virtumancer.services.auth import EVERYTHING, AccessKeeper, Caller, Grant
 from virtumancer.store import AuditRepository, Database
 
 

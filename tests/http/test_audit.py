@@ -12,7 +12,7 @@ from tests.http.outside import change_database
 from virtumancer.app import Application
 from virtumancer.contracts import ConsoleOffer, VMState
 from virtumancer.errors import HypervisorError
-from virtumancer.services.audit import AuditLog, AuditRecord, RecordKind
+from virtumancer.services.audit.log import AuditLog, AuditRecord, RecordKind
 from virtumancer.store import AuditRepository
 from virtumancer.testing import FakeHypervisor
 

@@ -10,8 +10,8 @@ import httpx2
 import pytest
 
 from tests.http.access_kit import World
-from virtumancer.server import Server, listen, server_settings
-from virtumancer.services.audit import Act
+from virtumancer.server.runner import Server, listen, server_settings
+from virtumancer.services.audit.log import Act
 from virtumancer.store import AuditRepository
 
 LINES = {"Accept": "application/x-ndjson"}
@@ -80,7 +80,7 @@ async def test_records_are_chosen_by_who_on_what_and_with_which_outcome(
 async def test_a_page_looks_at_a_bounded_part_of_the_log(
     world: World, auditor: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("virtumancer.services.audit_reading.MAX_LOOKED_AT", 4)
+    monkeypatch.setattr("virtumancer.services.audit.queries.MAX_LOOKED_AT", 4)
     await fill(world, 10)
 
     page = (await auditor.get("/audit", params={"actor": "nobody at all"})).json()

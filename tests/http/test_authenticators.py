@@ -17,7 +17,7 @@ from tests.http.access_kit import World
 from virtumancer import hookimpl
 from virtumancer.contracts import Authenticator, AuthRequest, Identity, PluginState
 from virtumancer.plugins import load_plugins
-from virtumancer.server import Server, listen, server_settings, url_of
+from virtumancer.server.runner import Server, listen, server_settings, url_of
 
 USER = "x-remote-user"
 PEOPLE = {"alice": Identity("alice", ("admins", "unheard-of")), "bob": Identity("bob", ("viewers",))}

@@ -12,7 +12,7 @@ from tests.waiting import until
 from virtumancer.app import Application
 from virtumancer.contracts import VMState
 from virtumancer.errors import HypervisorError
-from virtumancer.services.audit import AuditLog
+from virtumancer.services.audit.log import AuditLog
 from virtumancer.store import AuditRepository
 from virtumancer.testing import FakeHypervisor
 

@@ -290,7 +290,7 @@ async def test_a_ticket_is_for_its_vm_kind_and_origin(
 
 
 async def test_a_late_ticket_is_refused(client: httpx2.AsyncClient, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("virtumancer.services.console_tickets.LIFETIME", timedelta(seconds=0.05))
+    monkeypatch.setattr("virtumancer.services.consoles.tickets.LIFETIME", timedelta(seconds=0.05))
     path = await ticket(client)
     await asyncio.sleep(0.1)
     assert (await refusal(url.replace("http", "ws") + path))[0] == 403

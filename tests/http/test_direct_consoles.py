@@ -25,7 +25,7 @@ from virtumancer.contracts import (
     VMRef,
     VMState,
 )
-from virtumancer.http.sockets import RawSocket
+from virtumancer.http.asgi.websocket import RawSocket
 from virtumancer.plugins import load_plugins
 from virtumancer.streams import SocketStream
 from virtumancer.testing import FakeHypervisor, fake_plugin

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.http.access_kit import DB, OTHER, WEB, World
 from tests.http.event_kit import following
 from virtumancer.contracts import VMChange
-from virtumancer.server import Server, listen, server_settings, url_of
+from virtumancer.server.runner import Server, listen, server_settings, url_of
 
 JSON = {"Accept": "application/json"}
 

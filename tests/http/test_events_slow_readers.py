@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.http.event_kit import following
 from virtumancer.app import Application
 from virtumancer.contracts import HostState, HostStateChanged
-from virtumancer.http import events
+from virtumancer.http.resources import events
 
 # More than the buffers between server and client hold.
 COUNT = 1500

@@ -10,10 +10,10 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.http.access_kit import DB, OTHER, WEB, World, bearing, callers_of, end_of, within_a_second
-from virtumancer.services.access import EVERYTHING, Access, Caller, Callers, Grant, Tags
-from virtumancer.services.events import LocalEventBus
-from virtumancer.services.metadata import MetadataService, MetadataWish
-from virtumancer.services.metadata_keeping import MetadataKeeper
+from virtumancer.services.auth import EVERYTHING, Access, Caller, Callers, Grant, Tags
+from virtumancer.services.metadata.service import MetadataService, MetadataWish
+from virtumancer.services.metadata.sync import MetadataKeeper
+from virtumancer.services.runtime.bus import LocalEventBus
 from virtumancer.store import Database, MetadataRepository
 
 REFUSED = 4403

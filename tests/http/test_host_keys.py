@@ -27,7 +27,7 @@ from virtumancer.contracts import (
 )
 from virtumancer.errors import HostKeyChanged
 from virtumancer.plugins import load_plugins
-from virtumancer.services.audit import AuditRecord
+from virtumancer.services.audit.log import AuditRecord
 from virtumancer.store import HostsRepository
 from virtumancer.testing import FakeHypervisor, fake_plugin
 from virtumancer.testing.fake import FakeConnection

@@ -12,7 +12,7 @@ from virtumancer import app
 from virtumancer.app import Application
 from virtumancer.contracts import Host, HostAdded, HostRemoved, HostState
 from virtumancer.errors import HostNotFound, HostUnavailable
-from virtumancer.services.hosts import HostsService
+from virtumancer.services.hosts.service import HostsService
 from virtumancer.store import Database, HostsRepository, StoredHost
 from virtumancer.testing import FakeHypervisor
 

@@ -16,7 +16,7 @@ from virtumancer.config import load_config
 from virtumancer.contracts import VMState
 from virtumancer.errors import HypervisorError
 from virtumancer.plugins import load_plugins
-from virtumancer.services.audit import AuditLog
+from virtumancer.services.audit.log import AuditLog
 from virtumancer.store import AuditRepository
 from virtumancer.testing import FakeHypervisor, fake_plugin
 

@@ -24,7 +24,7 @@ from virtumancer.contracts import (
     VMsChanged,
 )
 from virtumancer.plugins import load_plugins
-from virtumancer.services import listening
+from virtumancer.services.events import dispatcher as listening
 from virtumancer.testing import FakeHypervisor, fake_plugin
 
 

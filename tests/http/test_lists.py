@@ -207,7 +207,7 @@ async def test_fresh_looks_at_the_hosts(client: httpx2.AsyncClient, kvm1: FakeHy
 async def test_a_host_that_hangs_is_stale_in_a_fresh_list_and_the_others_are_live(
     client: httpx2.AsyncClient, kvm2: FakeHypervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("virtumancer.services.vm_lists.FRESH_TIMEOUT", 0.3)
+    monkeypatch.setattr("virtumancer.services.vms.listing.FRESH_TIMEOUT", 0.3)
     kvm2.faults.hang("list_vms")
 
     async with asyncio.timeout(5):

@@ -18,7 +18,7 @@ from virtumancer.config import load_config
 from virtumancer.contracts import HostKey, OperationChanged, VMAction, VMState
 from virtumancer.errors import HostKeyUnknown, HypervisorError
 from virtumancer.plugins import load_plugins
-from virtumancer.services.audit import AuditLog, AuditRecord
+from virtumancer.services.audit.log import AuditLog, AuditRecord
 from virtumancer.store import AuditRepository, OperationsRepository
 from virtumancer.testing import FakeHypervisor, fake_plugin
 

@@ -103,7 +103,7 @@ async def test_a_look_up_that_finds_another_vm_is_refused(
 
 
 async def test_a_method_that_hangs_ends_at_its_deadline(naughty: Naughty, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("virtumancer.services.dialling.GRACE", 0.1)
+    monkeypatch.setattr("virtumancer.services.hosts.connector.GRACE", 0.1)
     async with naughty({"info": hanging}) as client:
         await add(client)
         answer = await client.get("/hosts/a/info")
@@ -236,7 +236,7 @@ async def test_events_that_are_no_stream_degrade_the_host(naughty: Naughty) -> N
 async def test_a_connection_that_does_not_close_holds_nobody_up(
     naughty: Naughty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("virtumancer.services.driver_calls.CLOSE_TIMEOUT", 0.1)
+    monkeypatch.setattr("virtumancer.plugins.calls.connection.CLOSE_TIMEOUT", 0.1)
     async with naughty({"aclose": hanging}) as client, asyncio.timeout(5):
         await add(client)
         assert (await client.delete("/hosts/a")).status_code == 204

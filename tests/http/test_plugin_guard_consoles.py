@@ -33,7 +33,7 @@ from virtumancer.contracts import (
     MultiChannelTransport,
     VMState,
 )
-from virtumancer.server import Server, listen, server_settings, url_of
+from virtumancer.server.runner import Server, listen, server_settings, url_of
 from virtumancer.testing import FakeHypervisor
 
 

@@ -12,7 +12,7 @@ from virtumancer.app import create_app
 from virtumancer.config import load_config
 from virtumancer.errors import ConfigError
 from virtumancer.plugins import load_plugins
-from virtumancer.server import Server, listen, server_settings, url_of
+from virtumancer.server.runner import Server, listen, server_settings, url_of
 
 FORGED = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
 

@@ -16,7 +16,7 @@ from virtumancer.app import create_app
 from virtumancer.config import load_config
 from virtumancer.errors import TooManyAttempts
 from virtumancer.plugins import load_plugins
-from virtumancer.services.access.attempts import Attempts
+from virtumancer.services.auth.throttle import Attempts
 
 PASSWORD = CANARIES.plant("password")
 PAGE = {"Origin": "http://localhost"}

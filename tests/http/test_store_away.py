@@ -16,9 +16,9 @@ from tests.lab.postgres import PrivatePostgres
 from tests.waiting import until
 from virtumancer.app import Application
 from virtumancer.contracts import OperationState, VMState
-from virtumancer.services.audit import verify
-from virtumancer.services.operations_keeping import OperationsKeeper
-from virtumancer.services.running_operation import RunningOperation
+from virtumancer.services.audit.log import verify
+from virtumancer.services.operations.operation import RunningOperation
+from virtumancer.services.operations.recovery import OperationsKeeper
 from virtumancer.store import AuditRepository, OperationsRepository
 from virtumancer.testing import FakeHypervisor
 

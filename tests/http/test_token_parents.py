@@ -10,7 +10,7 @@ import pytest
 from tests.http.access_kit import World, callers_of
 from virtumancer.config import load_config
 from virtumancer.errors import Unauthenticated
-from virtumancer.services.access import EVERYTHING, Caller, Grant, GroupGrants
+from virtumancer.services.auth import EVERYTHING, Caller, Grant, GroupGrants
 from virtumancer.store import Database
 
 VIEWER = [{"role": "viewer"}]

@@ -25,7 +25,7 @@ from virtumancer.contracts import (
 )
 from virtumancer.errors import CallTimeout, HypervisorError
 from virtumancer.plugins import load_plugins
-from virtumancer.services.action_checks import name_of_need
+from virtumancer.services.actions.preconditions import name_of_need
 from virtumancer.testing import FakeHypervisor, fake_plugin
 
 

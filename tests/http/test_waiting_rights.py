@@ -15,8 +15,8 @@ from websockets.exceptions import InvalidStatus
 from tests.http.access_kit import WEB, World, bearing, end_of
 from tests.waiting import until
 from virtumancer.contracts import CloseCode, VMChange, VMState
-from virtumancer.services.bridge import bridge
-from virtumancer.services.console_sessions import LiveSession, Viewer
+from virtumancer.services.consoles.relay import bridge
+from virtumancer.services.consoles.sessions import LiveSession, Viewer
 from virtumancer.testing import stream_pair
 
 OPERATOR = {"role": "operator", "host": "a", "vm": WEB}

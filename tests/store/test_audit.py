@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from virtumancer.services.audit import Act, AuditLog, RecordKind, verify
+from virtumancer.services.audit.log import Act, AuditLog, RecordKind, verify
 from virtumancer.store import AuditRepository, Database
 from virtumancer.store.models import AuditChainModel, AuditRecordModel
 

@@ -9,11 +9,11 @@ import pytest
 
 from virtumancer.contracts import HostRemoved, VMsChanged
 from virtumancer.errors import StoreUnavailable
-from virtumancer.services.access import EVERYTHING, Caller
-from virtumancer.services.event_filter import EventFilter
-from virtumancer.services.event_log import EventLog
-from virtumancer.services.event_reader import EventReader
-from virtumancer.services.events import LocalEventBus
+from virtumancer.services.auth import EVERYTHING, Caller
+from virtumancer.services.events.filter import EventFilter
+from virtumancer.services.events.log import EventLog
+from virtumancer.services.events.subscription import EventReader
+from virtumancer.services.runtime.bus import LocalEventBus
 from virtumancer.store import Database, EventsRepository, NewEvent, StoredEvent
 
 pytest_plugins = ["tests.lab.fixtures"]

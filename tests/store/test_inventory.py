@@ -8,7 +8,7 @@ from msgspec import structs
 
 from virtumancer.contracts import VM, Host, PartialListing
 from virtumancer.errors import StoreUnavailable
-from virtumancer.services.inventory import Inventory
+from virtumancer.services.hosts.inventory import Inventory
 from virtumancer.store import Database, HostsRepository, VMsRepository
 
 MakeVM = Callable[..., VM]

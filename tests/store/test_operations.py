@@ -10,9 +10,9 @@ from msgspec import structs
 
 from virtumancer.config import OperationsConfig
 from virtumancer.contracts import OperationInfo, OperationOutcome, OperationState, OperationTarget
-from virtumancer.services.events import LocalEventBus
-from virtumancer.services.operations_keeping import OperationsKeeper
-from virtumancer.services.processes import Processes
+from virtumancer.services.operations.recovery import OperationsKeeper
+from virtumancer.services.runtime.bus import LocalEventBus
+from virtumancer.services.runtime.cluster import Processes
 from virtumancer.store import (
     Database,
     IdempotencyRepository,

@@ -11,16 +11,16 @@ from tests.store.test_events import event
 from virtumancer.config import AuditConfig, EventsConfig, IdempotencyConfig, OperationsConfig
 from virtumancer.contracts import OperationTarget
 from virtumancer.contracts.audit import AuditRecord, RecordKind
-from virtumancer.services.audit import AuditLog, beginning, verify
-from virtumancer.services.audit_keeping import AuditKeeper
-from virtumancer.services.clock import CONFIRMED, Clock
-from virtumancer.services.events import LocalEventBus
-from virtumancer.services.events_keeping import EventsKeeper
+from virtumancer.services.audit.log import AuditLog, beginning, verify
+from virtumancer.services.audit.retention import AuditKeeper
+from virtumancer.services.events.retention import EventsKeeper
 from virtumancer.services.idempotency import Idempotency, KeptAnswer, KeyedRequest
-from virtumancer.services.operations import Operations
-from virtumancer.services.operations_keeping import OperationsKeeper
-from virtumancer.services.processes import Processes
-from virtumancer.services.running_operation import Order, RunningOperation
+from virtumancer.services.operations.manager import Operations
+from virtumancer.services.operations.operation import Order, RunningOperation
+from virtumancer.services.operations.recovery import OperationsKeeper
+from virtumancer.services.runtime.bus import LocalEventBus
+from virtumancer.services.runtime.clock import CONFIRMED, Clock
+from virtumancer.services.runtime.cluster import Processes
 from virtumancer.store import (
     AuditRepository,
     ClockRepository,

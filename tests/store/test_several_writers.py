@@ -12,13 +12,13 @@ from tests.http.access_kit import callers_of
 from tests.store.test_operations import NOON, operation
 from virtumancer.contracts import Host, OperationState
 from virtumancer.errors import Conflict, Forbidden, NotFound, Unauthenticated
-from virtumancer.services.access import BUILT_IN, EVERYTHING, Caller, Callers, Grant, Users
-from virtumancer.services.access.access import Access
-from virtumancer.services.access.passwords import Passwords
-from virtumancer.services.access.tags import Tags
-from virtumancer.services.access.tokens import Tokens
-from virtumancer.services.access.users import proof_of
-from virtumancer.services.access.web_sessions import WebSessions
+from virtumancer.services.auth import BUILT_IN, EVERYTHING, Caller, Callers, Grant, Users
+from virtumancer.services.auth.passwords import Passwords
+from virtumancer.services.auth.principals import Access
+from virtumancer.services.auth.tag_index import Tags
+from virtumancer.services.auth.tokens import Tokens
+from virtumancer.services.auth.users import proof_of
+from virtumancer.services.auth.web_sessions import WebSessions
 from virtumancer.store import (
     Database,
     HostsRepository,

@@ -6,7 +6,7 @@ import sys
 import cyclopts
 
 from virtumancer import __version__
-from virtumancer.cli.exits import Exit, end_with
+from virtumancer.cli.exit_codes import Exit, end_with
 from virtumancer.cli.output import complain
 from virtumancer.errors import VirtumancerError
 

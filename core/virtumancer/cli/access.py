@@ -10,9 +10,9 @@ from typing import Annotated
 import cyclopts
 from cyclopts import Parameter
 
-from virtumancer.cli.finding import HERE, Server, connected
 from virtumancer.cli.options import JSONOutput
 from virtumancer.cli.output import say
+from virtumancer.cli.server_discovery import HERE, Server, connected
 from virtumancer.cli.tables import say_done, say_fields, say_json, say_list, time_of
 from virtumancer.contracts.access import Grant, Role
 from virtumancer.errors import UsageError

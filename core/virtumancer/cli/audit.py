@@ -14,7 +14,7 @@ from virtumancer.config import Config, load_config
 from virtumancer.running import database_of
 
 if TYPE_CHECKING:
-    from virtumancer.services.audit import Damage
+    from virtumancer.services.audit.log import Damage
     from virtumancer.store import ChainEnds
 
 __all__ = ["app"]
@@ -54,8 +54,8 @@ def _settings(config: ConfigFile) -> Config:
 
 
 async def _verified(settings: Config) -> "tuple[ChainEnds, Damage | None, str]":
-    from virtumancer.services.audit import beginning  # noqa: PLC0415 - `--help` should not wait for it
-    from virtumancer.services.audit import verify as verify_log  # noqa: PLC0415 - `--help` should not wait for it
+    from virtumancer.services.audit.log import beginning  # noqa: PLC0415 - `--help` should not wait for it
+    from virtumancer.services.audit.log import verify as verify_log  # noqa: PLC0415 - `--help` should not wait for it
     from virtumancer.store import AuditRepository, Database  # noqa: PLC0415
 
     async with Database(settings.database.url, reading=True) as database:

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from virtumancer.cli.finding import HERE, Server, connected
-from virtumancer.cli.naming import find_vm
-from virtumancer.contracts.answers import OnBusy
+from virtumancer.cli.server_discovery import HERE, Server, connected
+from virtumancer.cli.vm_lookup import find_vm
+from virtumancer.contracts.responses import OnBusy
 from virtumancer.errors import UsageError
 
 __all__ = ["console"]

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from virtumancer.cli.finding import HERE, Server, connected
-from virtumancer.cli.naming import find_vm
 from virtumancer.cli.options import JSONOutput
 from virtumancer.cli.output import say
+from virtumancer.cli.server_discovery import HERE, Server, connected
 from virtumancer.cli.tables import clean, say_json, time_of
+from virtumancer.cli.vm_lookup import find_vm
 
 if TYPE_CHECKING:
     from virtumancer.client import StreamEvent

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from virtumancer.cli.exits import Exit
+from virtumancer.cli.exit_codes import Exit
 from virtumancer.cli.tables import clean
 from virtumancer.errors import HostKeyChanged, HostKeyUnknown
 

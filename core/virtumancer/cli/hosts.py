@@ -7,11 +7,11 @@ from typing import Annotated
 import cyclopts
 from cyclopts import Parameter
 
-from virtumancer.cli.finding import HERE, Server, connected
 from virtumancer.cli.host_keys import with_approval
-from virtumancer.cli.notes import NoTags, Notes, Tags, Title, Wanted, say_metadata
+from virtumancer.cli.metadata_options import NoTags, Notes, Tags, Title, Wanted, say_metadata
 from virtumancer.cli.options import JSONOutput
 from virtumancer.cli.output import say
+from virtumancer.cli.server_discovery import HERE, Server, connected
 from virtumancer.cli.tables import say_done, say_fields, say_json, say_list, time_of
 from virtumancer.client import AsyncClient
 from virtumancer.contracts import HostDetail

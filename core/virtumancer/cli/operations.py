@@ -5,9 +5,9 @@ from typing import Annotated
 import cyclopts
 from cyclopts import Parameter
 
-from virtumancer.cli.finding import HERE, Server, connected
 from virtumancer.cli.options import JSONOutput
 from virtumancer.cli.progress import Progress, words_of
+from virtumancer.cli.server_discovery import HERE, Server, connected
 from virtumancer.cli.tables import say_fields, say_json, say_list, say_rows, time_of
 from virtumancer.client import succeeded
 from virtumancer.contracts import OperationInfo, OperationState, OperationTarget

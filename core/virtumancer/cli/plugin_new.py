@@ -21,8 +21,8 @@ def new(
     """Write a package for a new plugin: it works, and its tests pass."""
     # Not before: `--help` should not wait for it.
     from virtumancer.http.routes import reserved_names  # noqa: PLC0415
-    from virtumancer.plugins.candidates import built_in_names  # noqa: PLC0415
-    from virtumancer.plugins.checks import FOR_CONSOLES  # noqa: PLC0415
+    from virtumancer.plugins.loading.discovery import built_in_names  # noqa: PLC0415
+    from virtumancer.plugins.loading.validation import FOR_CONSOLES  # noqa: PLC0415
 
     reserved = reserved_names() | FOR_CONSOLES if kind in {"action", "console"} else ()
     package = write_package(name, kind, folder, taken=built_in_names(), reserved=reserved)

@@ -28,8 +28,8 @@ def plugins(
     # Loading plugins imports all they need, which `--help` should not wait for.
     from virtumancer.http.routes import reserved_names  # noqa: PLC0415
     from virtumancer.plugins import load_configured_plugins  # noqa: PLC0415
-    from virtumancer.plugins.candidates import find_candidates  # noqa: PLC0415
-    from virtumancer.plugins.lock import lock_of, write_lock  # noqa: PLC0415
+    from virtumancer.plugins.loading.discovery import find_candidates  # noqa: PLC0415
+    from virtumancer.plugins.loading.lockfile import lock_of, write_lock  # noqa: PLC0415
 
     settings = load_config(config, os.environ, {})
     log_quietly(settings)

@@ -9,7 +9,7 @@ import tty
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 
-from virtumancer.cli.exits import Exit
+from virtumancer.cli.exit_codes import Exit
 from virtumancer.cli.tables import clean
 from virtumancer.contracts import ByteStream
 from virtumancer.errors import ConsoleClosed, ConsoleRefused

@@ -10,19 +10,19 @@ import cyclopts
 from cyclopts import Parameter
 from msgspec import UNSET, structs
 
-from virtumancer.cli.acting import Job, goal_of, run, run_on
 from virtumancer.cli.action_params import params_of, takes
-from virtumancer.cli.exits import Exit
-from virtumancer.cli.finding import HERE, Server, connected
-from virtumancer.cli.naming import Target, filter_on, find_vm, find_vms, targets_on
-from virtumancer.cli.notes import NoTags, Notes, Tags, Title, Wanted, say_metadata
+from virtumancer.cli.exit_codes import Exit
+from virtumancer.cli.metadata_options import NoTags, Notes, Tags, Title, Wanted, say_metadata
 from virtumancer.cli.options import JSONOutput
 from virtumancer.cli.output import say
+from virtumancer.cli.server_discovery import HERE, Server, connected
 from virtumancer.cli.tables import clean, say_fields, say_json, say_list, time_of
+from virtumancer.cli.vm_actions import Job, goal_of, run, run_on
+from virtumancer.cli.vm_lookup import Target, filter_on, find_vm, find_vms, targets_on
 from virtumancer.client import AsyncClient
 from virtumancer.client.vms import WaitFor
 from virtumancer.contracts import ActionOffer, HardwareInfo, VMState
-from virtumancer.contracts.lists import ListedVM
+from virtumancer.contracts.listings import ListedVM
 from virtumancer.errors import UsageError, VMNotFound
 
 __all__ = ["app"]

@@ -4,12 +4,12 @@ import asyncio
 import sys
 from contextlib import suppress
 
-from virtumancer.cli.naming import Target
 from virtumancer.cli.output import say
 from virtumancer.cli.tables import clean
+from virtumancer.cli.vm_lookup import Target
 from virtumancer.client import AsyncClient
 from virtumancer.contracts import ByteStream
-from virtumancer.contracts.answers import OnBusy
+from virtumancer.contracts.responses import OnBusy
 from virtumancer.errors import ConsoleClosed, UsageError, VirtumancerError
 
 __all__ = ["serve_vnc"]

@@ -10,7 +10,7 @@ from websockets.typing import Subprotocol
 from virtumancer.client.problems import ServerUnreachable, error_of_answer
 from virtumancer.client.transport import Endpoint, Outgoing, Transport, path_of
 from virtumancer.contracts import ByteStream, CloseCode
-from virtumancer.contracts.answers import ConsoleSessionInfo, ConsoleTicket, OnBusy, VMConsole
+from virtumancer.contracts.responses import ConsoleSessionInfo, ConsoleTicket, OnBusy, VMConsole
 from virtumancer.errors import ConsoleClosed, ConsoleRefused
 
 __all__ = ["AsyncConsoles", "ConsoleStream"]

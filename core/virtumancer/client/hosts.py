@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from virtumancer.client import metadata
 from virtumancer.client.transport import RESPOND_ASYNC, Outgoing, Transport, path_of
 from virtumancer.contracts import Host, HostDetail, HostInfo, HostKey, Metadata, OperationInfo, ShownHostKey
-from virtumancer.contracts.answers import HostSamples
+from virtumancer.contracts.responses import HostSamples
 
 __all__ = ["AsyncHosts"]
 

@@ -7,8 +7,8 @@ import msgspec
 
 from virtumancer.client.transport import Outgoing, Transport, path_of
 from virtumancer.contracts import PluginInfo
-from virtumancer.contracts.answers import Health
 from virtumancer.contracts.audit import AuditPage
+from virtumancer.contracts.responses import Health
 
 __all__ = ["AsyncServer"]
 

@@ -15,7 +15,7 @@ from virtumancer.client.operations import AsyncOperations
 from virtumancer.client.retrying import Retries
 from virtumancer.client.server import AsyncServer
 from virtumancer.client.vms import AsyncVMs
-from virtumancer.contracts.answers import OnBusy
+from virtumancer.contracts.responses import OnBusy
 
 __all__ = ["Access", "Client", "Console", "Consoles", "Events", "Hosts", "Operations", "Server", "VMs"]
 

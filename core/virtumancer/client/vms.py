@@ -6,8 +6,8 @@ from typing import Any, Literal
 from virtumancer.client import metadata
 from virtumancer.client.transport import RESPOND_ASYNC, Outgoing, Transport, decoded, path_of
 from virtumancer.contracts import VM, ActionOffer, HardwareInfo, Metadata, OperationInfo, VMRow, VMStats
-from virtumancer.contracts.answers import ActionResult, VMDetail, VMPart
-from virtumancer.contracts.lists import VMPage
+from virtumancer.contracts.listings import VMPage
+from virtumancer.contracts.responses import ActionResult, VMDetail, VMPart
 
 __all__ = ["AsyncVMs", "IfAlready", "WaitFor"]
 

@@ -2,8 +2,7 @@
 
 from virtumancer.contracts.actions import ActionContext, ActionOffer, NoParams, VMAction
 from virtumancer.contracts.authentication import Authenticator, AuthRequest, Identity
-from virtumancer.contracts.config import PluginConfig, Secret
-from virtumancer.contracts.console import (
+from virtumancer.contracts.consoles import (
     ByteStream,
     ChannelHead,
     CloseCode,
@@ -17,7 +16,8 @@ from virtumancer.contracts.console import (
     SupportsConsoles,
     SupportsScreenshot,
 )
-from virtumancer.contracts.driver import (
+from virtumancer.contracts.deprecation import RetirementWarning, retired
+from virtumancer.contracts.drivers import (
     ABILITIES,
     ConnectContext,
     ConnectSettings,
@@ -78,7 +78,7 @@ from virtumancer.contracts.operations import (
     OperationState,
     OperationTarget,
 )
-from virtumancer.contracts.retirement import RetirementWarning, retired
+from virtumancer.contracts.plugin_config import PluginConfig, Secret
 from virtumancer.contracts.routes import Hosts, Route, RouteRequest, StaticFiles
 from virtumancer.contracts.stats import CollectContext, Sample, StatsCollector
 from virtumancer.contracts.status import HookCalls, HostDetail, HostState, PluginInfo, PluginState, Timestamp

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from virtumancer.contracts.driver import HostConnection
+from virtumancer.contracts.drivers import HostConnection
 from virtumancer.contracts.models import Host, VMRef, VMState
 
 __all__ = ["ActionContext", "ActionOffer", "NoParams", "VMAction"]

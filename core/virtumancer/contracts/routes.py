@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from virtumancer.contracts.driver import HostConnection
+from virtumancer.contracts.drivers import HostConnection
 
 __all__ = ["Hosts", "Route", "RouteRequest", "StaticFiles"]
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from msgspec import Struct, field
 
-from virtumancer.contracts.driver import HostConnection
+from virtumancer.contracts.drivers import HostConnection
 from virtumancer.contracts.models import Host
 
 __all__ = ["CollectContext", "Sample", "StatsCollector"]

@@ -35,8 +35,8 @@ from virtumancer.contracts import (
     VMState,
     VMStats,
 )
-from virtumancer.contracts.answers import ConsoleSessionInfo, HostSamples
-from virtumancer.contracts.lists import ListedVM, StaleHost, VMPage
+from virtumancer.contracts.listings import ListedVM, StaleHost, VMPage
+from virtumancer.contracts.responses import ConsoleSessionInfo, HostSamples
 
 __all__ = [
     "ACTION",

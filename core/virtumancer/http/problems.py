@@ -14,8 +14,8 @@ from falcon.asgi import Request, Response, WebSocket
 from virtumancer import errors
 from virtumancer.contracts import CloseCode
 from virtumancer.errors import VirtumancerError
+from virtumancer.http.asgi.websocket import RawSocket, raw_socket
 from virtumancer.http.security_headers import headers_of_refusal
-from virtumancer.http.sockets import RawSocket, raw_socket
 
 __all__ = ["STATUS", "install", "problem", "request_id"]
 

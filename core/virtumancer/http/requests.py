@@ -11,7 +11,7 @@ import structlog
 from falcon.asgi import Request, Response, WebSocket
 
 from virtumancer.errors import InvalidRequest, InvalidValue, TooLarge, UnknownEncoding
-from virtumancer.http.nesting import MAX_DEPTH, is_too_deep
+from virtumancer.http.json_depth import MAX_DEPTH, is_too_deep
 
 __all__ = [
     "BodyReader",

@@ -6,29 +6,32 @@ from typing import Any
 import falcon.asgi
 from msgspec import Struct
 
-from virtumancer.http.all_vms import AllVMsResource
 from virtumancer.http.api_paths import VM_PATH, Path
-from virtumancer.http.audit_log import AuditResource
-from virtumancer.http.bulk import VMsActionsResource
-from virtumancer.http.consoles import (
+from virtumancer.http.asgi.path_segments import SegmentConverter
+from virtumancer.http.endpoint import Endpoint, endpoints_of
+from virtumancer.http.middleware.respond_async import Deferring
+from virtumancer.http.openapi import OpenAPIResource
+from virtumancer.http.requests import BodyReader
+from virtumancer.http.resources.all_vms import AllVMsResource
+from virtumancer.http.resources.audit import AuditResource
+from virtumancer.http.resources.bulk_actions import VMsActionsResource
+from virtumancer.http.resources.consoles import (
     ConsoleResource,
     ConsoleSocket,
     ConsolesResource,
     ScreenshotResource,
     VMConsolesResource,
 )
-from virtumancer.http.deferring import Deferring
-from virtumancer.http.endpoint import Endpoint, endpoints_of
-from virtumancer.http.events import EventsResource
-from virtumancer.http.health import HealthResource, LivezResource, ReadyzResource
-from virtumancer.http.host_keys import (
+from virtumancer.http.resources.events import EventsResource
+from virtumancer.http.resources.health import HealthResource, LivezResource, ReadyzResource
+from virtumancer.http.resources.host_keys import (
     HostKeyResource,
     HostKeyRotationResource,
     HostKeyScanResource,
     HostKeysResource,
     NewHostKeyScanResource,
 )
-from virtumancer.http.hosts import (
+from virtumancer.http.resources.hosts import (
     HostConnectResource,
     HostDisconnectResource,
     HostInfoResource,
@@ -36,19 +39,17 @@ from virtumancer.http.hosts import (
     HostSamplesResource,
     HostsResource,
 )
-from virtumancer.http.metadata import HostMetadataResource, VMMetadataResource
-from virtumancer.http.oidc import OIDCCallbackResource, OIDCStartResource
-from virtumancer.http.openapi import OpenAPIResource
-from virtumancer.http.paths import SegmentConverter
-from virtumancer.http.plugin_routes import plugin_routes
-from virtumancer.http.plugins import PluginResource, PluginsResource
-from virtumancer.http.requests import BodyReader
-from virtumancer.http.running_operations import OperationResource, OperationsResource
-from virtumancer.http.session import LinksResource, SessionResource
-from virtumancer.http.tokens import MeResource, TokenResource, TokensResource
-from virtumancer.http.users import PasswordResource, UserResource, UsersResource
-from virtumancer.http.vm import VMResource
-from virtumancer.http.vms import (
+from virtumancer.http.resources.metadata import HostMetadataResource, VMMetadataResource
+from virtumancer.http.resources.oidc import OIDCCallbackResource, OIDCStartResource
+from virtumancer.http.resources.operations import OperationResource, OperationsResource
+from virtumancer.http.resources.plugin_routes import plugin_routes
+from virtumancer.http.resources.plugins import PluginResource, PluginsResource
+from virtumancer.http.resources.refresh import RefreshSocket
+from virtumancer.http.resources.sign_in import LinksResource, SessionResource
+from virtumancer.http.resources.tokens import MeResource, TokenResource, TokensResource
+from virtumancer.http.resources.users import PasswordResource, UserResource, UsersResource
+from virtumancer.http.resources.vm import VMResource
+from virtumancer.http.resources.vms import (
     VMActionResource,
     VMActionsResource,
     VMHardwareResource,
@@ -56,29 +57,28 @@ from virtumancer.http.vms import (
     VMsResource,
     VMStatsResource,
 )
-from virtumancer.http.web_sessions import WebSessionResource, WebSessionsResource
-from virtumancer.http.ws import RefreshSocket
+from virtumancer.http.resources.web_sessions import WebSessionResource, WebSessionsResource
 from virtumancer.plugins import Plugins
-from virtumancer.services.access import Callers, SignIn
-from virtumancer.services.action_offers import ActionOffers
-from virtumancer.services.actions import ActionsService
-from virtumancer.services.audit import AuditLog
-from virtumancer.services.audit_reading import AuditReader
-from virtumancer.services.bulk import BulkService
-from virtumancer.services.collecting import CollectorRunner
-from virtumancer.services.consoles import ConsolesService
-from virtumancer.services.event_log import EventLog
-from virtumancer.services.host_keys import HostKeysService
-from virtumancer.services.hosts import HostsService
-from virtumancer.services.live_stats import LiveStats
-from virtumancer.services.metadata import MetadataService
-from virtumancer.services.operations import Operations
-from virtumancer.services.plugin_health import PluginHealth
-from virtumancer.services.plugin_hosts import PluginHosts
+from virtumancer.plugins.calls.health import PluginHealth
+from virtumancer.services.actions.bulk import BulkService
+from virtumancer.services.actions.offers import ActionOffers
+from virtumancer.services.actions.service import ActionsService
+from virtumancer.services.audit.log import AuditLog
+from virtumancer.services.audit.queries import AuditReader
+from virtumancer.services.auth import Callers, SignIn
+from virtumancer.services.consoles.service import ConsolesService
+from virtumancer.services.events.log import EventLog
+from virtumancer.services.hosts.host_keys import HostKeysService
+from virtumancer.services.hosts.plugin_api import PluginHosts
+from virtumancer.services.hosts.service import HostsService
+from virtumancer.services.hosts.stats_collection import CollectorRunner
+from virtumancer.services.hosts.stats_stream import LiveStats
+from virtumancer.services.metadata.service import MetadataService
+from virtumancer.services.operations.manager import Operations
 from virtumancer.services.readiness import Readiness
-from virtumancer.services.screenshots import ScreenshotsService
-from virtumancer.services.vm_lists import AllVMs
-from virtumancer.services.vms import VMsService
+from virtumancer.services.vms.listing import AllVMs
+from virtumancer.services.vms.screenshots import ScreenshotsService
+from virtumancer.services.vms.service import VMsService
 
 __all__ = ["Services", "add_routes", "core_endpoints", "mount", "reserved_names"]
 

@@ -17,9 +17,9 @@ from virtumancer.errors import (
     StoreUnavailable,
     TooManyKeys,
 )
-from virtumancer.services.chores import Chore
-from virtumancer.services.clock import wall_clock
-from virtumancer.services.processes import Processes
+from virtumancer.services.runtime.clock import wall_clock
+from virtumancer.services.runtime.cluster import Processes
+from virtumancer.services.runtime.periodic_task import Chore
 from virtumancer.store import IdempotencyRepository, StoredKey
 
 __all__ = ["Idempotency", "KeptAnswer", "KeyedRequest"]

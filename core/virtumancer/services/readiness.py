@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from virtumancer.contracts import HostState, PluginState
 from virtumancer.errors import VirtumancerError
-from virtumancer.services.hosts import HostsService
-from virtumancer.services.plugin_health import PluginHealth
+from virtumancer.plugins.calls.health import PluginHealth
+from virtumancer.services.hosts.service import HostsService
 from virtumancer.store import StoreProbe
 
 __all__ = ["FAILING", "Part", "Readiness"]

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import FieldInfo
 
-from virtumancer.cli.serving import serve
+from virtumancer.cli.serve import serve
 from virtumancer.config import Config
 from virtumancer.config.sources import ENVIRONMENT_PREFIX
 from virtumancer.config.values import expected, unwrap

@@ -11,7 +11,9 @@ from msgspec import Struct
 from virtumancer import contracts
 from virtumancer.config.values import unwrap
 from virtumancer.contracts.access import Grant, Me, NewToken, TokenInfo, UserInfo, WebSessionInfo
-from virtumancer.contracts.answers import (
+from virtumancer.contracts.audit import AuditPage, AuditRecord, RecordKind
+from virtumancer.contracts.listings import ListedVM, StaleHost, VMPage
+from virtumancer.contracts.responses import (
     ActionResult,
     ConsoleSessionInfo,
     ConsoleTicket,
@@ -19,20 +21,18 @@ from virtumancer.contracts.answers import (
     VMConsole,
     VMDetail,
 )
-from virtumancer.contracts.audit import AuditPage, AuditRecord, RecordKind
-from virtumancer.contracts.lists import ListedVM, StaleHost, VMPage
-from virtumancer.http.bulk import BulkRequest
-from virtumancer.http.consoles import ConsoleRequest
-from virtumancer.http.health import Ready
-from virtumancer.http.host_keys import KeyApproval, NewHostScan, Rotation
-from virtumancer.http.hosts import Approval, NewHost
-from virtumancer.http.metadata import MetadataChange, MetadataRequest
-from virtumancer.http.session import Credentials, Session
-from virtumancer.http.tokens import TokenChange, TokenRequest
-from virtumancer.http.users import PasswordChange, UserChange, UserRequest
-from virtumancer.services.access import NewLink
+from virtumancer.http.resources.bulk_actions import BulkRequest
+from virtumancer.http.resources.consoles import ConsoleRequest
+from virtumancer.http.resources.health import Ready
+from virtumancer.http.resources.host_keys import KeyApproval, NewHostScan, Rotation
+from virtumancer.http.resources.hosts import Approval, NewHost
+from virtumancer.http.resources.metadata import MetadataChange, MetadataRequest
+from virtumancer.http.resources.sign_in import Credentials, Session
+from virtumancer.http.resources.tokens import TokenChange, TokenRequest
+from virtumancer.http.resources.users import PasswordChange, UserChange, UserRequest
+from virtumancer.services.auth import NewLink
 from virtumancer.services.readiness import Part
-from virtumancer.services.selecting import Selector
+from virtumancer.services.vms.selector import Selector
 from virtumancer_reference.markdown import docstring, table
 from virtumancer_reference.notes import notes_of
 

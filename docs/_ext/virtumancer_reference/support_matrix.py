@@ -2,7 +2,7 @@
 
 from virtumancer.contracts import ABILITIES, PluginInfo
 from virtumancer.plugins import load_plugins
-from virtumancer_libvirt.connection import LibvirtConnection
+from virtumancer_libvirt.host.connection import LibvirtConnection
 from virtumancer_reference.markdown import table
 
 __all__ = ["BUILT_IN", "SUITES", "support_matrix"]

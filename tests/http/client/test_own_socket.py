@@ -12,7 +12,7 @@ from virtumancer.app import Application
 from virtumancer.client import NEVER, AsyncClient, Client, ServerUnreachable
 from virtumancer.contracts import ConsoleOffer, VMState
 from virtumancer.running import announce, record_of
-from virtumancer.server import Server, server_settings
+from virtumancer.server.runner import Server, server_settings
 from virtumancer.testing import FakeHypervisor
 
 

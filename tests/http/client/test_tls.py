@@ -15,7 +15,7 @@ from virtumancer.config import load_config
 from virtumancer.contracts import ConsoleOffer, VMState
 from virtumancer.errors import UsageError
 from virtumancer.plugins import load_plugins
-from virtumancer.server import Server, listen, server_settings, url_of
+from virtumancer.server.runner import Server, listen, server_settings, url_of
 from virtumancer.testing import FakeHypervisor, fake_plugin
 
 NAMES = "subjectAltName=IP:127.0.0.1,DNS:localhost"

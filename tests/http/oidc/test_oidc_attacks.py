@@ -262,7 +262,7 @@ async def test_what_another_page_makes_a_browser_send_slows_nobody_down(world: O
 def test_without_the_extra_a_configured_provider_is_refused_with_what_to_install(
     tmp_path: Path, provider: OpenIDProvider, monkeypatch: pytest.MonkeyPatch, library: str
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith("virtumancer.services.oidc.")]:
+    for name in [name for name in sys.modules if name.startswith("virtumancer.services.auth.oidc.")]:
         monkeypatch.delitem(sys.modules, name)
     for name in [name for name in sys.modules if name == library or name.startswith(f"{library}.")]:
         monkeypatch.setitem(sys.modules, name, None)

@@ -11,7 +11,7 @@ from tests.http.oidc.kit import OIDCWorld
 from virtumancer.config import LogConfig
 from virtumancer.errors import SignInFailed
 from virtumancer.logs import configure_logging
-from virtumancer.services.oidc.signing_keys import UnknownKey, read_keys
+from virtumancer.services.auth.oidc.signing_keys import UnknownKey, read_keys
 
 Key = dict[str, Any]
 

@@ -10,9 +10,9 @@ from tests.lab.requirements import requires
 from tests.lab.sshd import PrivateSshd
 from virtumancer.contracts import ConnectContext, ConnectSettings, Host, HostKeyPolicy
 from virtumancer_libvirt.config import LibvirtConfig
-from virtumancer_libvirt.connection import LibvirtConnection
+from virtumancer_libvirt.consoles.dialer import Reach
 from virtumancer_libvirt.driver import LibvirtDriver
-from virtumancer_libvirt.reach import Reach
+from virtumancer_libvirt.host.connection import LibvirtConnection
 
 from .nodes import Guest, write_node
 

@@ -9,11 +9,11 @@ from functools import partial
 import pytest
 
 from virtumancer.errors import CallTimeout, HostLost, HypervisorError
-from virtumancer_libvirt.api import start_event_loop
-from virtumancer_libvirt.bulk import BulkCalls, Look
-from virtumancer_libvirt.node import Node
-from virtumancer_libvirt.pool import Pool
-from virtumancer_libvirt.threads import CallThread, Strays
+from virtumancer_libvirt.binding.api import start_event_loop
+from virtumancer_libvirt.binding.connection import Node
+from virtumancer_libvirt.binding.pool import Pool
+from virtumancer_libvirt.binding.thread import CallThread, Strays
+from virtumancer_libvirt.vms.bulk import BulkCalls, Look
 
 
 class Rig:

@@ -6,13 +6,13 @@ from typing import Any, cast
 from msgspec import UNSET, structs
 
 from virtumancer.contracts import VM, DeviceCounters, VMState, VMStats
-from virtumancer_libvirt.bulk import Look
-from virtumancer_libvirt.chunks import Chunk
-from virtumancer_libvirt.definition import Definition
-from virtumancer_libvirt.listing import Snapshot, build_vms
-from virtumancer_libvirt.node import Node, Record
-from virtumancer_libvirt.stats import read_stats
-from virtumancer_libvirt.uptime import Uptimes
+from virtumancer_libvirt.binding.connection import Node, Record
+from virtumancer_libvirt.vms.bulk import Look
+from virtumancer_libvirt.vms.chunks import Chunk
+from virtumancer_libvirt.vms.definition import Definition
+from virtumancer_libvirt.vms.listing import Snapshot, build_vms
+from virtumancer_libvirt.vms.stats import read_stats
+from virtumancer_libvirt.vms.uptime import Uptimes
 
 FULL = {
     "state.state": 1,

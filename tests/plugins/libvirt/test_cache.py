@@ -2,8 +2,8 @@
 
 import pytest
 
-from virtumancer_libvirt.cache import DefinitionCache
-from virtumancer_libvirt.definition import Definition
+from virtumancer_libvirt.vms.definition import Definition
+from virtumancer_libvirt.vms.definition_cache import DefinitionCache
 
 OLD = Definition(description="old")
 

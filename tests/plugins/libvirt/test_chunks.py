@@ -2,8 +2,8 @@
 
 import pytest
 
-from virtumancer_libvirt.chunks import chunks_of
-from virtumancer_libvirt.definition import Definition, parse_definition
+from virtumancer_libvirt.vms.chunks import chunks_of
+from virtumancer_libvirt.vms.definition import Definition, parse_definition
 
 RUNS = "<domain type='qemu' id='3'>{}</domain>"
 

@@ -9,15 +9,15 @@ from typing import TypeVar
 import pytest
 
 from virtumancer.contracts import VM
-from virtumancer_libvirt.api import start_event_loop
-from virtumancer_libvirt.cache import DefinitionCache
-from virtumancer_libvirt.definition import UNREADABLE, Definition
-from virtumancer_libvirt.definitions import Definitions
-from virtumancer_libvirt.listing import Snapshot, build_vms
-from virtumancer_libvirt.node import LISTED, Node, Record
-from virtumancer_libvirt.pool import Pool
-from virtumancer_libvirt.threads import CallThread, Strays
-from virtumancer_libvirt.uptime import Uptimes
+from virtumancer_libvirt.binding.api import start_event_loop
+from virtumancer_libvirt.binding.connection import LISTED, Node, Record
+from virtumancer_libvirt.binding.pool import Pool
+from virtumancer_libvirt.binding.thread import CallThread, Strays
+from virtumancer_libvirt.vms.definition import UNREADABLE, Definition
+from virtumancer_libvirt.vms.definition_cache import DefinitionCache
+from virtumancer_libvirt.vms.definition_reader import Definitions
+from virtumancer_libvirt.vms.listing import Snapshot, build_vms
+from virtumancer_libvirt.vms.uptime import Uptimes
 
 T = TypeVar("T")
 

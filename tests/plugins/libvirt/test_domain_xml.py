@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from virtumancer.contracts import Graphics
 from virtumancer.errors import HypervisorError
-from virtumancer_libvirt.definition import Definition, parse_definition
-from virtumancer_libvirt.domain_xml import parse_xml
-from virtumancer_libvirt.hardware import parse_hardware
+from virtumancer_libvirt.binding.domain_xml import parse_xml
+from virtumancer_libvirt.vms.definition import Definition, parse_definition
+from virtumancer_libvirt.vms.hardware import parse_hardware
 
 BOMB = """<!DOCTYPE domain [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;"><!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;">
 <!ENTITY d "&c;&c;&c;&c;&c;&c;&c;&c;"><!ENTITY e "&d;&d;&d;&d;&d;&d;&d;&d;"><!ENTITY f "&e;&e;&e;&e;&e;&e;&e;&e;">]>

@@ -6,8 +6,8 @@ import threading
 import pytest
 
 from virtumancer.contracts import EventsMissed, VMChange, VMEvent
-from virtumancer_libvirt.api import libvirt
-from virtumancer_libvirt.events import EVENT_KINDS, EventHub, Mailbox, RawEvent, change_of
+from virtumancer_libvirt.binding.api import libvirt
+from virtumancer_libvirt.binding.events import EVENT_KINDS, EventHub, Mailbox, RawEvent, change_of
 
 LIFECYCLE = [
     (libvirt.VIR_DOMAIN_EVENT_DEFINED, libvirt.VIR_DOMAIN_EVENT_DEFINED_ADDED, VMChange.DEFINED),

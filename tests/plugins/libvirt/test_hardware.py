@@ -3,7 +3,7 @@
 import pytest
 
 from virtumancer.contracts import Disk, DiskDriver, DiskTarget, Network, NetworkMAC, NetworkModel, NetworkTarget
-from virtumancer_libvirt.hardware import parse_hardware
+from virtumancer_libvirt.vms.hardware import parse_hardware
 
 
 def disk_of(xml: str) -> Disk:

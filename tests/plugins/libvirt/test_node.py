@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from virtumancer.errors import AbilityMissing, HostUnreachable, HypervisorError, VMNotFound
-from virtumancer_libvirt.api import libvirt, open_raw, start_event_loop, translated
-from virtumancer_libvirt.node import LISTED, Node
+from virtumancer_libvirt.binding.api import libvirt, open_raw, start_event_loop, translated
+from virtumancer_libvirt.binding.connection import LISTED, Node
 
 UNKNOWN_FLAG = 1 << 20
 

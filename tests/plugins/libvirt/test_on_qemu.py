@@ -14,8 +14,8 @@ from tests.lab.guests import firmware_guest, plain_definition
 from tests.lab.libvirtd import PrivateLibvirtd
 from virtumancer.contracts import VM, EventsMissed, Graphics, PowerVerb, VMChange, VMEvent, VMState
 from virtumancer.errors import CallTimeout, HostLost, HostUnreachable, HypervisorError, VMNotFound, WrongPowerState
-from virtumancer_libvirt.connection import LibvirtConnection
 from virtumancer_libvirt.driver import LibvirtDriver
+from virtumancer_libvirt.host.connection import LibvirtConnection
 
 from .conftest import Connect
 from .counting import CountingRelay

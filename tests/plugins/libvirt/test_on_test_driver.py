@@ -10,9 +10,9 @@ import pytest
 
 from virtumancer.contracts import EventsMissed, Graphics, HostInfo, PowerVerb, VMChange, VMEvent, VMState, abilities_of
 from virtumancer.errors import CallTimeout, HostLost, HypervisorError, InvalidValue, VMNotFound, WrongPowerState
-from virtumancer_libvirt.connection import LibvirtConnection
+from virtumancer_libvirt.binding.connection import Node
 from virtumancer_libvirt.driver import LibvirtDriver
-from virtumancer_libvirt.node import Node
+from virtumancer_libvirt.host.connection import LibvirtConnection
 
 from .conftest import Connect
 from .nodes import Guest, write_node

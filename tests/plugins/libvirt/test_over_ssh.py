@@ -16,7 +16,7 @@ from tests.lab.sshd import PrivateSshd
 from virtumancer.contracts import PowerVerb
 from virtumancer.errors import CallTimeout, HostLost
 from virtumancer_libvirt.driver import LibvirtDriver
-from virtumancer_libvirt.lifeline import Lifeline
+from virtumancer_libvirt.host.liveness import Lifeline
 
 from .conftest import Connect, ssh_uri
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from virtumancer.errors import HypervisorError
-from virtumancer_libvirt.api import start_event_loop
-from virtumancer_libvirt.node import Node
-from virtumancer_libvirt.pool import Pool
-from virtumancer_libvirt.threads import CallThread, Strays
+from virtumancer_libvirt.binding.api import start_event_loop
+from virtumancer_libvirt.binding.connection import Node
+from virtumancer_libvirt.binding.pool import Pool
+from virtumancer_libvirt.binding.thread import CallThread, Strays
 
 
 class Rig:

@@ -7,7 +7,7 @@ import pytest
 
 from virtumancer.contracts import VMState, VMStats
 from virtumancer.errors import HostLost, HypervisorError
-from virtumancer_libvirt.sampler import Sampler
+from virtumancer_libvirt.vms.sampler import Sampler
 
 
 class Reader:

@@ -11,9 +11,9 @@ from functools import partial
 import pytest
 
 from virtumancer.errors import CallTimeout, HostLost, HostUnavailable, HypervisorError, VMNotFound
-from virtumancer_libvirt.api import start_event_loop
-from virtumancer_libvirt.node import Node
-from virtumancer_libvirt.threads import CallThread, Strays
+from virtumancer_libvirt.binding.api import start_event_loop
+from virtumancer_libvirt.binding.connection import Node
+from virtumancer_libvirt.binding.thread import CallThread, Strays
 
 
 class Rig:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from virtumancer_libvirt.ages import local_ages, remote_ages
-from virtumancer_libvirt.uptime import Uptimes, age_command, ages_in_folder, ages_in_output
-from virtumancer_libvirt.uri import parse
+from virtumancer_libvirt.uri.uri import parse
+from virtumancer_libvirt.vms.process_age import local_ages, remote_ages
+from virtumancer_libvirt.vms.uptime import Uptimes, age_command, ages_in_folder, ages_in_output
 
 ODD_NAMES = ["web01", "two words", "line\nbreak", "quote'\"$(id)", "-n", "ümlaut", "a.pid"]
 

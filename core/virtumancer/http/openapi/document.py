@@ -5,12 +5,12 @@ from typing import Any
 
 import virtumancer
 from virtumancer.contracts import NoParams
-from virtumancer.http.openapi.answers import HEADERS, Problem, ProblemAnswers
-from virtumancer.http.openapi.components import Components
-from virtumancer.http.openapi.operation_objects import OperationWriter
-from virtumancer.http.openapi.plugin_paths import PluginPaths, add_plugin_types
-from virtumancer.http.openapi.request_headers import REQUEST_HEADERS
-from virtumancer.http.openapi.table_paths import documented, table_paths
+from virtumancer.http.openapi.core_operations import documented, table_paths
+from virtumancer.http.openapi.headers import REQUEST_HEADERS
+from virtumancer.http.openapi.operation import OperationWriter
+from virtumancer.http.openapi.plugin_operations import PluginPaths, add_plugin_types
+from virtumancer.http.openapi.responses import HEADERS, Problem, ProblemAnswers
+from virtumancer.http.openapi.schemas import Components
 from virtumancer.plugins import Plugins
 
 __all__ = ["TAGS", "build_document"]

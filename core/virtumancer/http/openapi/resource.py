@@ -10,14 +10,14 @@ import msgspec
 from falcon.asgi import Request, Response
 from msgspec import Struct
 
-from virtumancer.http.access import access_of
 from virtumancer.http.api_paths import API
 from virtumancer.http.endpoint import SIGNED_IN, endpoint
-from virtumancer.http.etags import is_known
+from virtumancer.http.middleware.authorization import access_of
+from virtumancer.http.middleware.etag import is_known
 from virtumancer.http.openapi.document import build_document
 from virtumancer.http.requests import send_json
 from virtumancer.plugins import Plugins
-from virtumancer.services.access import ANY_RIGHT
+from virtumancer.services.auth import ANY_RIGHT
 
 __all__ = ["OpenAPIResource"]
 

@@ -1,4 +1,4 @@
-"""The suite for host drivers: every promise of `virtumancer.contracts.driver` that can be seen from outside."""
+"""The suite for host drivers: every promise of `virtumancer.contracts.drivers` that can be seen from outside."""
 
 import asyncio
 import time

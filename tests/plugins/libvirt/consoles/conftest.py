@@ -12,7 +12,7 @@ from tests.lab.kernel import LinuxKernel, wait_for_guest
 from tests.lab.libvirtd import PrivateLibvirtd
 from tests.lab.sshd import PrivateSshd
 from tests.plugins.libvirt.conftest import Connect, ssh_uri
-from virtumancer_libvirt.connection import LibvirtConnection
+from virtumancer_libvirt.host.connection import LibvirtConnection
 
 
 @pytest.fixture(params=["ssh", "unix", "tcp"])

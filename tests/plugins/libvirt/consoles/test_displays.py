@@ -23,7 +23,7 @@ from virtumancer.errors import (
     VMNotFound,
     WrongPowerState,
 )
-from virtumancer_libvirt.connection import LibvirtConnection
+from virtumancer_libvirt.host.connection import LibvirtConnection
 
 from .guests import GREETING, SPICE_LINK, guest_with, read_until, vnc
 

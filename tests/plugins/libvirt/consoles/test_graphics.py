@@ -2,7 +2,7 @@
 
 import pytest
 
-from virtumancer_libvirt.graphics import Display, parse_consoles, password_in
+from virtumancer_libvirt.consoles.graphics import Display, parse_consoles, password_in
 
 
 def displays(graphics: str) -> dict[str, Display]:

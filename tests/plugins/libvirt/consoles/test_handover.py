@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from virtumancer_libvirt.handover import Handover
+from virtumancer_libvirt.consoles.fd_handoff import Handover
 
 
 def is_open(descriptor: int) -> bool:

@@ -11,8 +11,8 @@ from tests.lab.sshd import PrivateSshd
 from tests.plugins.libvirt.conftest import Connect, ssh_uri
 from virtumancer.contracts import ByteStream
 from virtumancer.errors import HypervisorError, WrongPowerState
-from virtumancer_libvirt.reach import NetworkReach, Target
-from virtumancer_libvirt.uri import parse
+from virtumancer_libvirt.consoles.dialer import NetworkReach, Target
+from virtumancer_libvirt.uri.uri import parse
 
 from .guests import GREETING, guest_with, vnc
 

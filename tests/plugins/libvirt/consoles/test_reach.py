@@ -2,9 +2,9 @@
 
 import pytest
 
-from virtumancer_libvirt.graphics import Display
-from virtumancer_libvirt.reach import Reach, Target, reach_of
-from virtumancer_libvirt.uri import parse
+from virtumancer_libvirt.consoles.dialer import Reach, Target, reach_of
+from virtumancer_libvirt.consoles.graphics import Display
+from virtumancer_libvirt.uri.uri import parse
 
 
 def reach(uri: str) -> Reach:

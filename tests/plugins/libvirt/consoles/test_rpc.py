@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from virtumancer.contracts import ByteStream
 from virtumancer.errors import ConsoleClosed, HypervisorError, VirtumancerError, VMNotFound, WrongPowerState
-from virtumancer_libvirt.rpc import Kind, Procedure, RPCStream, Status, string
-from virtumancer_libvirt.serial import SerialStream, open_serial
+from virtumancer_libvirt.binding.wire_protocol import Kind, Procedure, RPCStream, Status, string
+from virtumancer_libvirt.consoles.serial import SerialStream, open_serial
 
 UUID = "11111111-2222-3333-4444-555555555555"
 

@@ -11,8 +11,8 @@ from tests.lab.libvirtd import PrivateLibvirtd
 from tests.plugins.libvirt.conftest import Connect
 from virtumancer.contracts import SupportsScreenshot
 from virtumancer.errors import HypervisorError, VMNotFound, WrongPowerState
-from virtumancer_libvirt.connection import LibvirtConnection
-from virtumancer_libvirt.screenshot import as_png
+from virtumancer_libvirt.consoles.screenshot import as_png
+from virtumancer_libvirt.host.connection import LibvirtConnection
 
 
 def size_of(png: bytes) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from tests.lab.sshd import PrivateSshd
 from tests.plugins.libvirt.conftest import Connect, ssh_uri
 from virtumancer.contracts import ByteStream, PowerVerb
 from virtumancer.errors import ConsoleBusy, ConsoleClosed, ConsoleNotFound, HypervisorError
-from virtumancer_libvirt.connection import LibvirtConnection
+from virtumancer_libvirt.host.connection import LibvirtConnection
 
 from .conftest import LinuxGuest
 from .guests import guest_with, read_until

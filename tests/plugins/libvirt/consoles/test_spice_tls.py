@@ -15,8 +15,8 @@ from tests.lab.processes import free_port
 from tests.lab.sshd import PrivateSshd
 from tests.plugins.libvirt.conftest import Connect, ssh_uri
 from virtumancer.errors import HypervisorError
-from virtumancer_libvirt.reach import NetworkReach
-from virtumancer_libvirt.uri import parse
+from virtumancer_libvirt.consoles.dialer import NetworkReach
+from virtumancer_libvirt.uri.uri import parse
 
 from .guests import SPICE_LINK, guest_with, read_until
 

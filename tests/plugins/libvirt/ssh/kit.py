@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from tests.lab.sshd import PrivateSshd
 from virtumancer.contracts import ConnectContext, ConnectSettings, HostKeyPolicy
-from virtumancer_libvirt.ssh import SSHTransport
-from virtumancer_libvirt.uri import LibvirtURI, parse
+from virtumancer_libvirt.ssh.transport import SSHTransport
+from virtumancer_libvirt.uri.uri import LibvirtURI, parse
 
 
 def settings(server: PrivateSshd | None, **changes: Any) -> ConnectSettings:

@@ -11,7 +11,7 @@ from tests.lab.requirements import requires
 from tests.lab.sshd import PrivateSshd
 from tests.plugins.libvirt.ssh.kit import make_key, opened, ssh_keygen, uri_of
 from virtumancer.errors import AuthenticationFailed
-from virtumancer_libvirt.uri import LibvirtURI, parse
+from virtumancer_libvirt.uri.uri import LibvirtURI, parse
 
 pytestmark = pytest.mark.lab
 

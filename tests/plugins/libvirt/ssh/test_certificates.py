@@ -7,7 +7,7 @@ import pytest
 from tests.lab.sshd import PrivateSshd
 from tests.plugins.libvirt.ssh.kit import make_key, opened, ssh_keygen
 from virtumancer.errors import AuthenticationFailed, HostKeyChanged
-from virtumancer_libvirt.uri import LibvirtURI, parse
+from virtumancer_libvirt.uri.uri import LibvirtURI, parse
 
 pytestmark = pytest.mark.lab
 

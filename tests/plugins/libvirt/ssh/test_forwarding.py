@@ -9,7 +9,7 @@ import pytest
 from tests.lab.sshd import PrivateSshd
 from tests.plugins.libvirt.ssh.kit import EchoServer, echoed, opened
 from virtumancer.errors import CallTimeout, ConsoleClosed, HostLost, HypervisorError
-from virtumancer_libvirt.ssh import ChannelRefused, NoSocketAnswers
+from virtumancer_libvirt.ssh.transport import ChannelRefused, NoSocketAnswers
 
 pytestmark = pytest.mark.lab
 

@@ -10,8 +10,8 @@ from tests.lab.sshd import PrivateSshd
 from tests.plugins.libvirt.ssh.kit import make_key, settings, ssh_keygen, uri_of
 from virtumancer.contracts import ConnectContext, HostKey, HostKeyPolicy, HostKeyTrust, ShownHostKey
 from virtumancer.errors import HostUnreachable
-from virtumancer_libvirt.key_scan import scan_host_keys
-from virtumancer_libvirt.uri import parse
+from virtumancer_libvirt.ssh.host_key_scan import scan_host_keys
+from virtumancer_libvirt.uri.uri import parse
 
 pytestmark = pytest.mark.lab
 

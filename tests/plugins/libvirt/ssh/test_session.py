@@ -9,7 +9,7 @@ import pytest
 from tests.lab.sshd import PrivateSshd
 from tests.plugins.libvirt.ssh.kit import EchoServer, echoed, opened, uri_of
 from virtumancer.errors import HypervisorError
-from virtumancer_libvirt.ssh import NoSocketAnswers
+from virtumancer_libvirt.ssh.transport import NoSocketAnswers
 
 pytestmark = pytest.mark.lab
 

@@ -7,8 +7,8 @@ import pytest
 from tests.lab.sshd import PrivateSshd
 from tests.plugins.libvirt.ssh.kit import connect, opened, settings
 from virtumancer.errors import HostKeyUnknown, HostUnreachable
-from virtumancer_libvirt.ssh_config import Hop, resolve
-from virtumancer_libvirt.uri import parse
+from virtumancer_libvirt.ssh.config import Hop, resolve
+from virtumancer_libvirt.uri.uri import parse
 
 
 def hops(folder: Path, uri: str, config: str) -> tuple[Hop, ...]:

@@ -13,8 +13,8 @@ from tests.lab.sshd import PrivateSshd
 from tests.plugins.libvirt.ssh.kit import connect, settings
 from virtumancer.contracts import ConnectContext, HostKeyPolicy
 from virtumancer.errors import HostUnreachable
-from virtumancer_libvirt.ssh import SSHTransport
-from virtumancer_libvirt.uri import parse
+from virtumancer_libvirt.ssh.transport import SSHTransport
+from virtumancer_libvirt.uri.uri import parse
 
 
 async def failure(place: str, timeout: float = 1.0) -> str:

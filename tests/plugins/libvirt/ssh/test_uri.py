@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from virtumancer.errors import InvalidValue
-from virtumancer_libvirt.uri import LibvirtURI, parse
+from virtumancer_libvirt.uri.uri import LibvirtURI, parse
 
 GOOD = {
     "qemu:///system": LibvirtURI("qemu", path="/system"),

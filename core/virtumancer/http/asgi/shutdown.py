@@ -1,0 +1,61 @@
+"""Requests that are cut short because the server stops: answered with a reason instead of broken off."""
+
+import asyncio
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from virtumancer.http.asgi.path_segments import ASGIApp
+from virtumancer.http.problems import MEDIA_TYPE
+from virtumancer.http.security_headers import headers_of_refusal
+
+__all__ = ["StopAnswer"]
+
+DETAIL = "the server stops, and this request was not done in time; whether it had an effect is not known"
+
+
+class StopAnswer:
+    """Wraps an ASGI application. Once `stopping` is set, a request that the server cancels is answered with 503."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.stopping = False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one connection."""
+        started = False
+
+        async def noting_send(event: Any) -> None:
+            nonlocal started
+            started = True
+            await send(event)
+
+        try:
+            await self._app(scope, receive, noting_send)
+        except asyncio.CancelledError:
+            # Passed on, the server would take it for a defect and log a traceback.
+            if not self.stopping or scope["type"] == "lifespan":
+                raise
+            if scope["type"] == "http" and not started:
+                await _answer(send, tls=scope.get("scheme") == "https")
+
+
+async def _answer(send: Any, *, tls: bool) -> None:
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    document = {
+        "type": "urn:virtumancer:problem:stopping",
+        "title": status.phrase,
+        "status": int(status),
+        "code": "stopping",
+        "detail": DETAIL,
+    }
+    headers = {
+        "Content-Type": MEDIA_TYPE,
+        "Retry-After": "5",
+        "Connection": "close",
+        **headers_of_refusal(tls=tls),
+    }
+    encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": int(status), "headers": encoded})
+    await send({"type": "http.response.body", "body": msgspec.json.encode(document)})

@@ -1,0 +1,74 @@
+"""Answers that stay open: what is sent has to be taken in time, and who leaves is noticed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from falcon.asgi import Request
+
+from virtumancer.http.asgi.path_segments import ASGIApp
+
+__all__ = ["OpenAnswer", "open_answer", "with_open_answers"]
+
+KEY = "virtumancer.answer"
+Message = MutableMapping[str, Any]
+
+
+class _NotTaken(Exception):
+    """The client did not take what was sent in time."""
+
+
+class OpenAnswer:
+    """One HTTP answer beneath Falcon, which neither has a deadline for sending nor sees a client leave a stream."""
+
+    def __init__(self, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]) -> None:
+        self._receive = receive
+        self._send = send
+        self._seconds: float | None = None
+        self._last_words = b""
+
+    def limit(self, seconds: float, last_words: bytes) -> None:
+        """Give the client so long for each part from now on; one who is slower gets the last words instead."""
+        self._seconds, self._last_words = seconds, last_words
+
+    async def send(self, message: Message) -> None:
+        """Send what Falcon sends."""
+        if self._seconds is None:
+            await self._send(message)
+            return
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._send(message)
+        except TimeoutError:
+            raise _NotTaken from None
+
+    async def end(self) -> None:
+        """Say the last words, which are taken as soon as the client reads again; the server cuts off who never does."""
+        await self._send({"type": "http.response.body", "body": self._last_words, "more_body": False})
+
+    async def until_gone(self) -> None:
+        """Wait until the client has left."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+def with_open_answers(app: ASGIApp) -> ASGIApp:
+    """Wrap an ASGI application so that `open_answer` finds the answer of a request."""
+
+    async def wrapped(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        answer = OpenAnswer(receive, send)
+        try:
+            await app(scope | {KEY: answer}, receive, answer.send)
+        except _NotTaken:
+            await answer.end()
+
+    return wrapped
+
+
+def open_answer(request: Request) -> OpenAnswer:
+    """Return the answer beneath Falcon's."""
+    answer: OpenAnswer = request.scope[KEY]
+    return answer

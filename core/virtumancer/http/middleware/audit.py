@@ -1,0 +1,53 @@
+"""Puts every request that may change something on record, before it is handled and after it."""
+
+from typing import Any
+
+from falcon.asgi import Request, Response
+
+from virtumancer.http.api_paths import plain_path
+from virtumancer.http.middleware.authorization import caller_of
+from virtumancer.http.middleware.trusted_host import SAFE_METHODS
+from virtumancer.http.problems import request_id
+from virtumancer.services.audit.log import Act, AuditLog, AuditRecord
+
+__all__ = ["Auditing", "act_of", "take_act"]
+
+
+def act_of(req: Request, params: dict[str, str]) -> Act:
+    """Describe what a request asks for: its route, and what stands in the places of its path."""
+    return Act(
+        actor=caller_of(req).actor,
+        address=req.remote_addr,
+        what=f"{req.method} {plain_path(req.uri_template or '')}",
+        target={name: value[:300] for name, value in params.items()},
+        request_id=request_id(req),
+    )
+
+
+def take_act(req: Request) -> AuditRecord | None:
+    """Take over the record of a request: whoever does completes it, since what it is about goes on."""
+    begun: AuditRecord | None = getattr(req.context, "act", None)
+    req.context.act = None
+    return begun
+
+
+class Auditing:
+    """Middleware that writes the begin of an act before its resource is called, and its end with the answer.
+
+    What cannot be written down is not done. A resource with `records_itself` knows more of its acts. A request that
+    names no route changes nothing and is not recorded.
+    """
+
+    def __init__(self, audit: AuditLog) -> None:
+        self._audit = audit
+
+    async def process_resource(self, req: Request, resp: Response, resource: Any, params: dict[str, str]) -> None:
+        """Write that it begins."""
+        if resource is not None and req.method not in SAFE_METHODS and not getattr(resource, "records_itself", False):
+            req.context.act = await self._audit.begin(act_of(req, params))
+
+    async def process_response(self, req: Request, resp: Response, resource: Any, req_succeeded: bool) -> None:
+        """Write what came of it."""
+        begun: AuditRecord | None = getattr(req.context, "act", None)
+        if begun is not None:
+            await self._audit.end(begun, getattr(req.context, "problem_code", "") or "ok")

@@ -1,0 +1,130 @@
+"""The operations that plugins add: actions and consoles of VMs, and routes of their own."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import structlog
+from msgspec import structs
+
+from virtumancer.contracts import CloseCode, ConsoleTransport, PluginState, Route, VMAction
+from virtumancer.http.api_paths import VM_PATH, Path
+from virtumancer.http.endpoint import WEBSOCKET, endpoints_of
+from virtumancer.http.openapi.operation import OperationWriter
+from virtumancer.http.openapi.schemas import Components
+from virtumancer.http.resources.consoles import ConsoleSocket
+from virtumancer.http.resources.plugin_routes import identifier, path_of, route_endpoint
+from virtumancer.http.resources.vms import VMActionResource
+from virtumancer.plugins import Plugins
+from virtumancer.schema.attribute_docs import notes_of
+from virtumancer.services.actions.preconditions import name_of_need
+from virtumancer.services.auth import Right
+
+__all__ = ["PluginPaths", "add_plugin_types"]
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+Paths = dict[str, dict[str, Any]]
+
+
+def add_plugin_types(components: Components, plugins: Plugins) -> None:
+    """Describe what the actions and routes of each plugin take and answer."""
+    for info in (info for info in plugins.infos if info.state is PluginState.ACTIVE):
+        routes = _routes(plugins, info.name)
+        answers = [route.answer for route in routes if route.answer is not None]
+        bodies = [route.body for route in routes if route.body is not None]
+        bodies += [action.params for plugin, action in plugins.actions.values() if plugin == info.name]
+        if answers or bodies:
+            components.add_plugin(info.name, answers, bodies)
+
+
+class PluginPaths:
+    """Writes what the plugins add; what cannot be written of one is left out and logged."""
+
+    def __init__(self, writer: OperationWriter) -> None:
+        self._writer = writer
+
+    def write(self, plugins: Plugins) -> Paths:
+        """Write the operations by path and method."""
+        paths: Paths = {}
+        for plugin, path, method, make in self._all(plugins):
+            try:
+                written = make()
+            except Exception as error:  # noqa: BLE001 - a plugin's descriptor may hold anything
+                log.warning(
+                    "a plugin's operation is not in the OpenAPI document",
+                    plugin=plugin,
+                    path=str(path),
+                    reason=str(error),
+                )
+                continue
+            paths.setdefault(str(path), {})[method] = written
+        return paths
+
+    def _all(self, plugins: Plugins) -> Iterator[tuple[str, Path, str, Any]]:
+        for name, (plugin, action) in plugins.actions.items():
+            yield plugin, VM_PATH / name, "post", lambda p=plugin, a=action: self._action(p, a)
+        for suffix, (plugin, transport) in plugins.consoles.items():
+            yield plugin, VM_PATH / suffix, "get", lambda p=plugin, t=transport: self._console(p, t)
+        for plugin in plugins.routes:
+            for route in _routes(plugins, plugin):
+                path = path_of(plugin, route)
+                yield plugin, path, route.method.lower(), lambda p=plugin, r=route: self._route(p, r)
+
+    def _action(self, plugin: str, action: VMAction) -> dict[str, Any]:
+        known = endpoints_of(VMActionResource)["POST"]
+        return self._writer.write(
+            structs.replace(
+                known,
+                path=VM_PATH / action.name,
+                id=f"{identifier(action.name)}Vm",
+                summary=str(action.title),
+                description=f"{action.description}\n\n{known.description}".strip(),
+                body=action.params,
+                extensions={
+                    "x-plugin": plugin,
+                    "x-permission": action.permission,
+                    "x-destructive": action.destructive,
+                    "x-timeout": action.timeout,
+                    **(
+                        {"x-states": sorted(int(state) for state in action.states)} if action.states is not None else {}
+                    ),
+                    **({"x-needs": name_of_need(action.needs)} if action.needs is not None else {}),
+                },
+            )
+        )
+
+    def _console(self, plugin: str, transport: ConsoleTransport) -> dict[str, Any]:
+        known = endpoints_of(ConsoleSocket)[WEBSOCKET]
+        return self._writer.write(
+            structs.replace(
+                known,
+                path=VM_PATH / transport.suffix,
+                id=f"open{identifier(transport.kind, first=str.title)}Console",
+                summary=f"Open the {transport.kind} console of a VM",
+                extensions={
+                    **known.extensions,
+                    "x-close-codes": _close_codes(),
+                    "x-plugin": plugin,
+                    "x-permission": str(Right.CONSOLE_VIEW),
+                    "x-kind": transport.kind,
+                    "x-subprotocols": list(transport.subprotocols),
+                    "x-shareable": transport.shareable,
+                },
+            )
+        )
+
+    def _route(self, plugin: str, route: Route) -> dict[str, Any]:
+        # Its right is named as `x-permission`, as that of everything of a plugin.
+        texts = {"summary": str(route.summary), "description": str(route.description)}
+        written = self._writer.write(structs.replace(route_endpoint(plugin, route), right=None, **texts))
+        written["responses"]["default"] = self._writer.any_other()
+        return written
+
+
+def _close_codes() -> dict[str, str]:
+    notes = notes_of(CloseCode)
+    return {str(code.value): notes.get(code.name, "") for code in sorted(CloseCode)}
+
+
+def _routes(plugins: Plugins, plugin: str) -> list[Route]:
+    return [route for route in plugins.routes.get(plugin, ()) if isinstance(route, Route)]

@@ -1,0 +1,282 @@
+"""`/hosts/{host}/vms`: the VMs of a host, a closer look at one, and what can be done with it."""
+
+from collections.abc import Mapping
+from typing import Annotated, get_args
+
+import falcon
+import msgspec
+from falcon.asgi import Request, Response, WebSocket
+from msgspec import Meta, Struct, structs
+
+from virtumancer.contracts import VM, ActionOffer, HardwareInfo, OperationInfo, OperationTarget, VMRow, VMStats
+from virtumancer.contracts.responses import ActionResult
+from virtumancer.errors import (
+    AbilityMissing,
+    ConsoleNotFound,
+    HostNotFound,
+    InvalidValue,
+    PluginDegraded,
+    StateNotReached,
+    StoreUnavailable,
+    TooManyOperations,
+    WrongPowerState,
+)
+from virtumancer.http import examples
+from virtumancer.http.api_paths import HOST_PATH, VM_PATH, Parameter
+from virtumancer.http.endpoint import ASKS_HOST, ASKS_VM, Query, endpoint
+from virtumancer.http.list_schemas import rows_shape
+from virtumancer.http.middleware.authorization import access_of, caller_of
+from virtumancer.http.middleware.etag import is_known
+from virtumancer.http.middleware.respond_async import Deferring, prefers_async
+from virtumancer.http.pagination import LINK, LIST_ERRORS, LIST_QUERY, asked_of, list_query, send_list
+from virtumancer.http.requests import BodyReader, send_json
+from virtumancer.query.query import ListQuery
+from virtumancer.services.actions.as_operation import operation_of_action
+from virtumancer.services.actions.offers import ActionOffers
+from virtumancer.services.actions.service import ActionsService
+from virtumancer.services.actions.wait import MAX_TIMEOUT, Awaited, StateName
+from virtumancer.services.auth import Callers, Right
+from virtumancer.services.vms.list_item import vms_shape
+from virtumancer.services.vms.listing import AllVMs
+from virtumancer.services.vms.service import VMsService
+
+__all__ = [
+    "VMActionResource",
+    "VMActionsResource",
+    "VMHardwareResource",
+    "VMRowsResource",
+    "VMStatsResource",
+    "VMsResource",
+]
+
+ACTION = VM_PATH / Parameter("action")
+Timeout = Annotated[float, Meta(gt=0, le=MAX_TIMEOUT)]
+
+
+class VMsResource:
+    """The VMs of a host, live."""
+
+    def __init__(self, vms: VMsService, all_vms: AllVMs) -> None:
+        self._vms = vms
+        self._all_vms = all_vms
+
+    @endpoint(
+        "listVms",
+        "vms",
+        path=HOST_PATH / "vms",
+        right=Right.READ,
+        filters=True,
+        answer=tuple[VM, ...],
+        query=LIST_QUERY,
+        headers=(LINK,),
+        errors=(*ASKS_HOST, *LIST_ERRORS, StoreUnavailable),
+        example=[examples.VM_LISTED],
+    )
+    async def on_get(self, req: Request, resp: Response, host: str) -> None:
+        """Look at a host and list its VMs, active and inactive, as far as the caller may read them.
+
+        The stored rows are in step when the answer leaves. Requests at the same time share one look.
+        """
+        only = access_of(req).vms_with(Right.READ, host)
+        query = list_query(req)
+        asked = vms_shape().understand(query)
+        listing = await self._vms.list(host)
+        if only is not None or query != ListQuery():
+            vms = listing.vms if only is None else [vm for vm in listing.vms if vm.uuid in only]
+            send_list(req, resp, self._all_vms.live(host, vms), asked)
+        elif not is_known(req, resp, f'"{listing.digest}"'):
+            send_json(resp, listing.body)
+
+
+class VMRowsResource:
+    """The VMs of a host as stored."""
+
+    def __init__(self, vms: VMsService) -> None:
+        self._vms = vms
+
+    @endpoint(
+        "listVmRows",
+        "vms",
+        path=HOST_PATH / "vms" / "db",
+        right=Right.READ,
+        filters=True,
+        answer=tuple[VMRow, ...],
+        query=LIST_QUERY,
+        headers=(LINK,),
+        errors=(HostNotFound, *LIST_ERRORS, StoreUnavailable),
+        example=[examples.VM_ROW],
+    )
+    async def on_get(self, req: Request, resp: Response, host: str) -> None:
+        """List the VMs of a host as they are stored, without asking the host.
+
+        It works while the host is not connected. `config_json` holds the VM as it was last seen.
+        """
+        only = access_of(req).vms_with(Right.READ, host)
+        asked = asked_of(req, rows_shape())
+        rows = await self._vms.rows(host)
+        if only is not None:
+            rows = tuple(row for row in rows if _uuid_of(row) in only)
+        send_list(req, resp, rows, asked)
+
+
+class _Named(Struct, frozen=True):
+    """The part of a stored VM that names it."""
+
+    uuid: str
+
+
+def _uuid_of(row: VMRow) -> str:
+    return msgspec.json.decode(row.config_json, type=_Named).uuid
+
+
+class VMStatsResource:
+    """The counters of one VM."""
+
+    def __init__(self, vms: VMsService) -> None:
+        self._vms = vms
+
+    @endpoint(
+        "getVmStats",
+        "vms",
+        path=VM_PATH / "stats",
+        right=Right.READ,
+        answer=VMStats,
+        errors=ASKS_VM,
+        example=examples.VM_STATS,
+    )
+    async def on_get(self, _req: Request, resp: Response, host: str, vm: str) -> None:
+        """Read the counters of a VM: memory, CPU time, and the bytes of its disks and NICs."""
+        send_json(resp, await self._vms.stats(host, vm))
+
+
+class VMHardwareResource:
+    """The hardware of one VM."""
+
+    def __init__(self, vms: VMsService) -> None:
+        self._vms = vms
+
+    @endpoint(
+        "getVmHardware",
+        "vms",
+        path=VM_PATH / "hardware",
+        right=Right.READ,
+        answer=HardwareInfo,
+        errors=ASKS_VM,
+        example=examples.HARDWARE,
+    )
+    async def on_get(self, _req: Request, resp: Response, host: str, vm: str) -> None:
+        """Describe the disks and NICs of a VM: those it has while it runs, else those of its definition."""
+        send_json(resp, await self._vms.hardware(host, vm))
+
+
+class VMActionsResource:
+    """What can be done with a VM just now."""
+
+    def __init__(self, offers: ActionOffers) -> None:
+        self._offers = offers
+
+    @endpoint(
+        "listVmActions",
+        "actions",
+        path=VM_PATH / "actions",
+        right=Right.READ,
+        answer=tuple[ActionOffer, ...],
+        errors=ASKS_VM,
+        example=[examples.ACTION],
+    )
+    async def on_get(self, req: Request, resp: Response, host: str, vm: str) -> None:
+        """List what the caller can do with a VM in its present state, on this host.
+
+        `params` is the JSON Schema of the body that `POST …/vms/{vm}/{name}` takes; a page can draw a form from it.
+        """
+        access = access_of(req)
+        send_json(resp, await self._offers.of(host, vm, lambda right, uuid: access.on_vm(right, host, uuid)))
+
+
+class VMActionResource:
+    """Something that can be done with a VM; a WebSocket at such a path wants a console that nobody carries."""
+
+    def __init__(
+        self, offers: ActionOffers, actions: ActionsService, deferring: Deferring, bodies: BodyReader, callers: Callers
+    ) -> None:
+        self._callers = callers
+        self._offers = offers
+        self._actions = actions
+        self._deferring = deferring
+        self._bodies = bodies
+
+    def right_for(self, _method: str, params: Mapping[str, str]) -> str:
+        """Name the right that this action needs; that there is none may know who reads the VM."""
+        return self._offers.permission(params["action"]) or Right.READ
+
+    @endpoint(
+        "actOnVm",
+        "actions",
+        path=ACTION,
+        status=204,
+        query=(
+            Query("wait_for", StateName, "Answer when the VM is in this state, not when the action was accepted."),
+            Query("timeout", Timeout, f"For how many seconds to wait for the state, {MAX_TIMEOUT:g} at most; else 60."),
+        ),
+        others=((200, ActionResult), (202, OperationInfo)),
+        errors=(
+            *ASKS_VM,
+            AbilityMissing,
+            WrongPowerState,
+            PluginDegraded,
+            StateNotReached,
+            InvalidValue,
+            TooManyOperations,
+        ),
+        expanded=True,
+    )
+    async def on_post(self, req: Request, resp: Response, host: str, vm: str, action: str) -> None:
+        """Do something with a VM.
+
+        The answer comes once the hypervisor accepted it, not when it is done; with `wait_for` it comes when the VM is
+        in that state, or with 504 `state-not-reached`. With `"if_already": "ok"` in the body, a VM that is already as
+        wanted is a success, with 200 and `already`; without it, 409 `wrong-power-state`.
+        """
+        awaited = _awaited(req)
+        prepared = await self._actions.prepare(host, vm, action, await self._bodies.read(req))
+        if prefers_async(req):
+            target = OperationTarget(host, prepared.vm.uuid, prepared.vm.name)
+            work = operation_of_action(self._actions, prepared, awaited)
+            await self._deferring.start(req, resp, action, prepared.action.permission, target, work)
+            return
+        caller, right, uuid = caller_of(req), prepared.action.permission, prepared.vm.uuid
+
+        def require_right() -> None:
+            self._callers.require_still(caller, right, host, uuid)
+
+        require_right()  # the host may have taken its time to say which VM is meant
+        result = await self._actions.run(prepared)
+        if awaited:
+            waited = await self._actions.wait(prepared, awaited, require_right)
+            result = structs.replace(waited, already=result.already)
+        if result.already:
+            send_json(resp, result)
+        else:
+            resp.status = falcon.HTTP_204
+
+    @endpoint(
+        "openConsole", "consoles", path=ACTION, right=Right.READ, status=101, errors=(ConsoleNotFound,), expanded=True
+    )
+    async def on_websocket(self, _req: Request, _ws: WebSocket, host: str, vm: str, action: str) -> None:
+        """Refuse it with a reason."""
+        raise ConsoleNotFound(f"no plugin carries a console {action[:80]!r} of VM {vm[:80]!r} on host {host!r}")
+
+
+def _awaited(req: Request) -> Awaited | None:
+    """Read which state the client wants to wait for."""
+    state = req.get_param("wait_for")
+    timeout = req.get_param_as_float("timeout", default=60.0)
+    if not 0 < timeout <= MAX_TIMEOUT:
+        raise InvalidValue(f"it is more than 0 and {MAX_TIMEOUT:g} at most, in seconds", field="timeout")
+    if state is None:
+        return None
+    try:
+        return Awaited(msgspec.convert(state, StateName), timeout)
+    except msgspec.ValidationError:
+        states = ", ".join(get_args(StateName))
+        raise InvalidValue(f"a VM can be waited for to be one of: {states}", field="wait_for") from None

@@ -1,0 +1,165 @@
+"""Takes one plugin in, up to what it provides: in a thread of its own, since anything in it may hang."""
+
+import threading
+import warnings
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from msgspec import Struct, field
+
+from virtumancer.contracts import (
+    Authenticator,
+    ConsoleTransport,
+    EventListener,
+    HostDriver,
+    PluginConfig,
+    RetirementWarning,
+    Route,
+    StaticFiles,
+    StatsCollector,
+    VMAction,
+)
+from virtumancer.plugins.loading.config import configure
+from virtumancer.plugins.loading.discovery import Candidate
+from virtumancer.plugins.loading.hooks import PluginHooks
+from virtumancer.plugins.loading.importer import import_plugin
+from virtumancer.plugins.loading.refusal import PluginRefused, described
+from virtumancer.plugins.loading.route_validation import check_routes
+from virtumancer.plugins.loading.validation import (
+    check_action,
+    check_authenticator,
+    check_collector,
+    check_contract,
+    check_driver,
+    check_listener,
+    check_transport,
+    checked,
+    instances,
+)
+
+__all__ = ["Provided", "take_in"]
+
+DOING = {
+    "import": "being imported",
+    "validate": "having its hooks looked at",
+    "configure": "having its configuration read",
+    "collect": "answering its hooks",
+    "register": "having its parts looked at",
+}
+
+
+class Provided(Struct):
+    """What one plugin's hooks returned; `warnings` are what it uses that is retired."""
+
+    config: PluginConfig | None = None
+    drivers: list[HostDriver] = field(default_factory=list[HostDriver])
+    actions: list[VMAction] = field(default_factory=list[VMAction])
+    collectors: list[StatsCollector] = field(default_factory=list[StatsCollector])
+    consoles: list[ConsoleTransport] = field(default_factory=list[ConsoleTransport])
+    listeners: list[EventListener] = field(default_factory=list[EventListener])
+    authenticators: list[Authenticator] = field(default_factory=list[Authenticator])
+    routes: list[Route | StaticFiles] = field(default_factory=list[Route | StaticFiles])
+    warnings: tuple[str, ...] = ()
+
+
+def take_in(candidate: Candidate, table: Mapping[str, Any], timeout: float, reserved: Collection[str]) -> Provided:
+    """Import, configure and ask a plugin; nothing of it is in use yet. Raises `PluginRefused`.
+
+    One that takes longer than `timeout` seconds is given up: its thread goes on, and nothing it does counts any more.
+    Names that are `reserved` stand for something else below the path of a VM.
+    """
+    intake = _Intake(candidate, table, reserved)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RetirementWarning)
+        thread = threading.Thread(target=intake.run, name=f"plugin {candidate.name}", daemon=True)
+        thread.start()
+        thread.join(timeout)
+        seen = tuple(caught)
+    retirements = _retirements(seen)
+    if thread.is_alive():
+        doing = DOING.get(intake.phase, intake.phase)
+        raise PluginRefused(intake.phase, f"it did not finish within {timeout:g} s while {doing}")
+    if intake.refusal:
+        raise intake.refusal
+    intake.provided.warnings = retirements
+    return intake.provided
+
+
+class _Intake:
+    """The work of the thread, and where it is."""
+
+    def __init__(self, candidate: Candidate, table: Mapping[str, Any], reserved: Collection[str]) -> None:
+        self._candidate = candidate
+        self._table = table
+        self._reserved = reserved
+        self.phase = "import"
+        self.provided = Provided()
+        self.refusal: PluginRefused | None = None
+
+    def run(self) -> None:
+        try:
+            self._work()
+        except PluginRefused as refusal:
+            self.refusal = refusal
+        except BaseException as error:  # noqa: BLE001 - whatever a plugin raises must stay its own trouble
+            self.refusal = PluginRefused(self.phase, described(error))
+            self.refusal.__cause__ = error
+
+    def _work(self) -> None:
+        plugin = self._candidate.plugin or import_plugin(self._candidate)
+        self.phase = "validate"
+        check_contract(plugin)
+        hooks = PluginHooks(self._candidate.name, plugin)
+        self.phase = "configure"
+        config = configure(self._candidate.name, hooks, self._table)
+        self.phase = "collect"
+        provided = _collected(hooks, config)
+        self.phase = "register"
+        _check(provided, self._reserved)
+        self.provided = provided
+
+
+def _collected(hooks: PluginHooks, config: PluginConfig | None) -> Provided:
+    def items(hook: str) -> Iterable[Any]:
+        return hooks.items(hook, config)
+
+    def made(hook: str, base: type[Any]) -> list[Any]:
+        return instances(hook, base, items(hook))
+
+    return Provided(
+        config=config,
+        drivers=made("virtumancer_host_drivers", HostDriver),
+        actions=checked("virtumancer_vm_actions", VMAction, items("virtumancer_vm_actions")),
+        collectors=made("virtumancer_stats_collectors", StatsCollector),
+        consoles=made("virtumancer_console_transports", ConsoleTransport),
+        listeners=made("virtumancer_event_listeners", EventListener),
+        authenticators=made("virtumancer_authenticators", Authenticator),
+        routes=checked("virtumancer_routes", (Route, StaticFiles), items("virtumancer_routes")),
+    )
+
+
+def _check(provided: Provided, reserved: Collection[str]) -> None:
+    for driver in provided.drivers:
+        check_driver(driver)
+    for action in provided.actions:
+        check_action(action, reserved)
+    for collector in provided.collectors:
+        check_collector(collector)
+    for transport in provided.consoles:
+        check_transport(transport, reserved)
+    for listener in provided.listeners:
+        check_listener(listener)
+    for authenticator in provided.authenticators:
+        check_authenticator(authenticator)
+    check_routes(provided.routes)
+
+
+def _retirements(caught: Iterable[warnings.WarningMessage]) -> tuple[str, ...]:
+    """Return what was said about our contracts; other warnings are shown as they would have been."""
+    ours: dict[str, None] = {}
+    for warning in caught:
+        if issubclass(warning.category, RetirementWarning):
+            ours[str(warning.message)] = None
+        else:
+            warnings.showwarning(warning.message, warning.category, warning.filename, warning.lineno)
+    return tuple(ours)

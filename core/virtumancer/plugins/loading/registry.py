@@ -1,0 +1,285 @@
+"""What the plugins provide together, each thing with its owner, and what became of every plugin."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from types import ModuleType
+from typing import Any
+
+import structlog
+from msgspec import Struct, field, structs
+
+from virtumancer.config import PluginsConfig
+from virtumancer.contracts import (
+    Authenticator,
+    ConsoleTransport,
+    EventListener,
+    HostDriver,
+    PluginConfig,
+    PluginInfo,
+    PluginState,
+    Route,
+    StaticFiles,
+    StatsCollector,
+    VMAction,
+)
+from virtumancer.plugins.loading.discovery import Candidate, doubts, find_candidates
+from virtumancer.plugins.loading.distributions import Distributions
+from virtumancer.plugins.loading.loading import Provided, take_in
+from virtumancer.plugins.loading.lockfile import PluginLock, read_lock
+from virtumancer.plugins.loading.refusal import PluginRefused
+from virtumancer.plugins.loading.route_validation import shown
+from virtumancer.plugins.loading.selection import Rules, judge
+
+__all__ = ["DriverEntry", "Plugins", "load_configured_plugins", "load_plugins"]
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+Routes = tuple[Route | StaticFiles, ...]
+LOAD_TIMEOUT = 10.0
+
+
+class DriverEntry(Struct, frozen=True):
+    """A driver and the plugin it comes from."""
+
+    plugin: str
+    driver: HostDriver
+
+
+class Plugins(Struct, frozen=True):
+    """Everything the plugins provide, each with the name of its owner."""
+
+    infos: tuple[PluginInfo, ...]
+    drivers: Mapping[str, DriverEntry]
+    """By URI scheme."""
+    actions: Mapping[str, tuple[str, VMAction]]
+    collectors: Mapping[str, tuple[str, StatsCollector]]
+    consoles: Mapping[str, tuple[str, ConsoleTransport]]
+    """By route suffix."""
+    listeners: Mapping[str, tuple[str, EventListener]] = field(default_factory=dict[str, tuple[str, EventListener]])
+    authenticators: Mapping[str, tuple[str, Authenticator]] = field(
+        default_factory=dict[str, tuple[str, Authenticator]]
+    )
+    routes: Mapping[str, Routes] = field(default_factory=dict[str, Routes])
+    """By plugin."""
+    configs: Mapping[str, PluginConfig] = field(default_factory=dict[str, PluginConfig])
+    """By plugin; those that declare none are not here."""
+    doubts: tuple[str, ...] = ()
+    """What the configuration says of plugins that are not there: probably a misspelt name."""
+
+    def rights(self) -> frozenset[str]:
+        """Return the rights that actions and routes of the plugins need."""
+        routes = (route for routes in self.routes.values() for route in routes if isinstance(route, Route))
+        return frozenset(action.permission for _, action in self.actions.values()).union(r.permission for r in routes)
+
+
+def load_configured_plugins(config: PluginsConfig, reserved: Collection[str]) -> Plugins:
+    """Load what is installed, as far as the configuration lets it in. Raises `ConfigError` for a bad lock."""
+    return load_plugins(
+        config.disabled,
+        allowed=config.allowed,
+        safe_mode=config.safe_mode,
+        tables=config.tables,
+        lock=read_lock(config.lock) if config.lock else None,
+        load_timeout=config.load_timeout,
+        reserved=reserved,
+    )
+
+
+def load_plugins(
+    disabled: Collection[str] = (),
+    extra: Mapping[str, ModuleType] | None = None,
+    *,
+    allowed: Collection[str] = (),
+    safe_mode: bool = False,
+    tables: Mapping[str, Mapping[str, Any]] | None = None,
+    lock: PluginLock | None = None,
+    load_timeout: float = LOAD_TIMEOUT,
+    reserved: Collection[str] = (),
+) -> Plugins:
+    """Load every installed plugin, and the `extra` ones handed over by name; `tables` are their configurations.
+
+    Not imported are the `disabled` ones, those that are not `allowed` unless that is empty, in `safe_mode` all that are
+    not built in, those that differ from the `lock`, and those whose name is not theirs alone. A plugin that cannot be
+    used stops nobody: it is listed with its state, phase and reason. One that takes longer than `load_timeout` seconds
+    is given up. The `reserved` names below the path of a VM are those of the routes that are there without plugins.
+    """
+    tables = tables or {}
+    installed = Distributions()
+    candidates = find_candidates(extra or {}, installed)
+    loader = _Loader(tables, load_timeout, reserved, doubts(candidates, disabled, allowed, tables))
+    for verdict in judge(candidates, Rules(disabled, allowed, safe_mode, lock), installed):
+        if verdict.loaded:
+            loader.load(verdict.candidate)
+        else:
+            loader.refuse(verdict.candidate, PluginRefused(verdict.phase, verdict.reason, verdict.state))
+    if lock:
+        loader.note_missing(lock, candidates)
+    return loader.result()
+
+
+class _Loader:
+    """Takes plugins in one by one, each in its own guard: all that it provides, or nothing."""
+
+    def __init__(
+        self,
+        tables: Mapping[str, Mapping[str, Any]],
+        timeout: float,
+        reserved: Collection[str],
+        found: tuple[str, ...],
+    ) -> None:
+        self._tables = tables
+        self._timeout = timeout
+        self._reserved = reserved
+        self._doubts = found
+        self._infos: dict[str, PluginInfo] = {}
+        self._drivers: dict[str, DriverEntry] = {}
+        self._actions: dict[str, tuple[str, VMAction]] = {}
+        self._collectors: dict[str, tuple[str, StatsCollector]] = {}
+        self._consoles: dict[str, tuple[str, ConsoleTransport]] = {}
+        self._kinds: dict[str, str] = {}
+        self._listeners: dict[str, tuple[str, EventListener]] = {}
+        self._authenticators: dict[str, tuple[str, Authenticator]] = {}
+        self._routes: dict[str, Routes] = {}
+        self._configs: dict[str, PluginConfig] = {}
+        for doubt in found:
+            log.warning(doubt)
+
+    def load(self, candidate: Candidate) -> None:
+        try:
+            provided = take_in(candidate, self._tables.get(candidate.name, {}), self._timeout, self._reserved)
+            self._adopt(candidate.name, provided)
+        except PluginRefused as refusal:
+            self.refuse(candidate, refusal)
+        else:
+            self.note(candidate, PluginState.ACTIVE, provided=provided)
+
+    def refuse(self, candidate: Candidate, refusal: PluginRefused) -> None:
+        """Note a plugin that is not used, and tell unless that was asked for."""
+        if refusal.state is not PluginState.DISABLED:
+            log.warning("plugin not usable", plugin=candidate.name, phase=refusal.phase, reason=refusal.reason)
+        self.note(candidate, refusal.state, refusal.phase, refusal.reason)
+
+    def note(
+        self,
+        candidate: Candidate,
+        state: PluginState,
+        phase: str = "",
+        reason: str = "",
+        provided: Provided | None = None,
+    ) -> None:
+        info = PluginInfo(
+            name=candidate.name,
+            module=candidate.module,
+            distribution=candidate.distribution,
+            version=candidate.version,
+            state=state,
+            phase=phase,
+            reason=reason,
+        )
+        key = candidate.name
+        while key in self._infos:
+            key += "'"
+        self._infos[key] = _with_provided(info, provided) if provided else info
+
+    def note_missing(self, lock: PluginLock, candidates: Iterable[Candidate]) -> None:
+        for name, locked in lock.missing([candidate.name for candidate in candidates]).items():
+            wanted = f"{locked.distribution} {locked.version}".strip()
+            reason = f"it is in the lock (plugins.lock), but not installed: install {wanted or locked.module}"
+            missing = Candidate(name, locked.module, locked.distribution, locked.version)
+            self.note(missing, PluginState.ABSENT, "resolve", reason)
+
+    def result(self) -> Plugins:
+        return Plugins(
+            _used_first(self._infos.values()),
+            self._drivers,
+            self._actions,
+            self._collectors,
+            self._consoles,
+            self._listeners,
+            self._authenticators,
+            self._routes,
+            self._configs,
+            self._doubts,
+        )
+
+    def _adopt(self, name: str, provided: Provided) -> None:
+        """Take everything over, or nothing when one name is taken already."""
+        drivers = {s: DriverEntry(name, d) for d in provided.drivers for s in d.schemes}
+        actions = {a.name: (name, a) for a in provided.actions}
+        collectors = {c.name: (name, c) for c in provided.collectors}
+        consoles = {t.suffix: (name, t) for t in provided.consoles}
+        listeners = {item.name: (name, item) for item in provided.listeners}
+        authenticators = {item.name: (name, item) for item in provided.authenticators}
+        kinds = {t.kind: name for t in provided.consoles}
+        _refuse_twice(name, provided)
+        _refuse_taken(name, "URI scheme", drivers, {s: e.plugin for s, e in self._drivers.items()})
+        _refuse_taken(name, "action", actions, {n: e[0] for n, e in self._actions.items()})
+        _refuse_taken(name, "stats collector", collectors, {n: e[0] for n, e in self._collectors.items()})
+        _refuse_taken(name, "console suffix", consoles, {n: e[0] for n, e in self._consoles.items()})
+        _refuse_taken(name, "console kind", kinds, self._kinds)
+        # One path below a VM stands for one of them.
+        places = {item: owner for item, (owner, _) in (self._actions | self._consoles).items()}
+        _refuse_taken(name, "action or console suffix", actions | consoles, places)
+        _refuse_taken(name, "event listener", listeners, {n: e[0] for n, e in self._listeners.items()})
+        _refuse_taken(name, "authenticator", authenticators, {n: e[0] for n, e in self._authenticators.items()})
+        self._drivers |= drivers
+        self._actions |= actions
+        self._collectors |= collectors
+        self._consoles |= consoles
+        self._kinds |= kinds
+        self._listeners |= listeners
+        self._authenticators |= authenticators
+        if provided.routes:
+            self._routes[name] = tuple(provided.routes)
+        if provided.config is not None:
+            self._configs[name] = provided.config
+
+
+def _used_first(infos: Iterable[PluginInfo]) -> tuple[PluginInfo, ...]:
+    """Of several plugins with one name, put the one that is used before those that are only named."""
+    places: dict[str, int] = {}
+    for info in infos:
+        places.setdefault(info.name, len(places))
+    return tuple(sorted(infos, key=lambda info: (places[info.name], info.state is not PluginState.ACTIVE)))
+
+
+def _with_provided(info: PluginInfo, provided: Provided) -> PluginInfo:
+    for warning in provided.warnings:
+        log.warning("a plugin uses what is retired", plugin=info.name, reason=warning)
+    return structs.replace(
+        info,
+        drivers=tuple(sorted(s for driver in provided.drivers for s in driver.schemes)),
+        actions=tuple(action.name for action in provided.actions),
+        collectors=tuple(collector.name for collector in provided.collectors),
+        consoles=tuple(transport.suffix for transport in provided.consoles),
+        listeners=tuple(listener.name for listener in provided.listeners),
+        authenticators=tuple(authenticator.name for authenticator in provided.authenticators),
+        routes=tuple(shown(route) for route in provided.routes),
+        warnings=provided.warnings,
+    )
+
+
+def _refuse_twice(name: str, provided: Provided) -> None:
+    """Refuse a plugin that gives two things of its own the same name."""
+    named: dict[str, list[str]] = {
+        "URI scheme": [scheme for driver in provided.drivers for scheme in driver.schemes],
+        "action": [action.name for action in provided.actions],
+        "stats collector": [collector.name for collector in provided.collectors],
+        "console suffix": [transport.suffix for transport in provided.consoles],
+        "action or console suffix": [
+            *(action.name for action in provided.actions),
+            *(transport.suffix for transport in provided.consoles),
+        ],
+        "event listener": [listener.name for listener in provided.listeners],
+        "authenticator": [authenticator.name for authenticator in provided.authenticators],
+    }
+    for what, names in named.items():
+        for item, times in Counter(names).items():
+            if times > 1:
+                raise PluginRefused("register", f"{what} {item!r} is there {times} times in plugin {name!r}")
+
+
+def _refuse_taken(name: str, what: str, new: Iterable[str], owners: Mapping[str, str]) -> None:
+    for item in new:
+        if item in owners:
+            raise PluginRefused("register", f"{what} {item!r} is claimed by both plugins {owners[item]!r} and {name!r}")

@@ -1,0 +1,32 @@
+"""Waiting for the next start of a VM."""
+
+import asyncio
+
+from virtumancer.contracts import HostRemoved, HostStateChanged, VMRef, VMsChanged, VMState
+from virtumancer.services.hosts.session import HostSession
+from virtumancer.services.hosts.vm_lookup import find_by_uuid
+from virtumancer.services.runtime.bus import Change, EventBus
+
+__all__ = ["INACTIVE", "wait_for_start"]
+
+INACTIVE = (VMState.SHUTOFF, VMState.CRASHED)
+
+
+async def wait_for_start(bus: EventBus, host: HostSession, vm: VMRef) -> None:
+    """Return when the VM runs; looks again whenever something happened on its host.
+
+    Raises what looking raises: `VMNotFound`, `HostUnavailable` when the host is lost or removed.
+    """
+    changed = asyncio.Event()
+
+    def note(change: Change) -> None:
+        if change.host_id == host.host.id and isinstance(change, HostStateChanged | HostRemoved | VMsChanged):
+            changed.set()
+
+    unsubscribe = bus.subscribe(note)
+    try:
+        while (await find_by_uuid(host, vm.uuid)).state in INACTIVE:
+            await changed.wait()
+            changed.clear()
+    finally:
+        unsubscribe()

@@ -1,0 +1,61 @@
+"""Which events somebody wants, and which of them somebody may see."""
+
+from collections.abc import Collection
+
+from msgspec import Struct
+
+from virtumancer.contracts import EventType
+from virtumancer.errors import InvalidValue
+from virtumancer.services.auth import Caller, Right
+from virtumancer.store import StoredEvent
+
+__all__ = ["EventFilter", "may_see", "types_of"]
+
+
+class EventFilter(Struct, frozen=True):
+    """What is wanted: of these types, of these hosts, of the VMs of these UUIDs; what is empty does not matter."""
+
+    types: frozenset[str] = frozenset()
+    hosts: frozenset[str] = frozenset()
+    vms: frozenset[str] = frozenset()
+
+    def matches(self, event: StoredEvent) -> bool:
+        """Say whether an event is wanted; a gap is, whatever it is about, unless it is in another host."""
+        if self.hosts and event.host not in self.hosts:
+            return event.type == EventType.GAP and not event.host
+        if event.type == EventType.GAP:
+            return True
+        return (not self.types or event.type in self.types) and (not self.vms or event.vm in self.vms)
+
+
+def types_of(wanted: Collection[str]) -> frozenset[str]:
+    """Return the types that are named, or begin with what is named up to its dot: `vm.` and `vm.*` are all of VMs.
+
+    Raises `InvalidValue` for what is no type.
+    """
+    found: set[str] = set()
+    for name in wanted:
+        prefix = name.removesuffix("*")
+        is_group = prefix.endswith(".")
+        matching = {type_ for type_ in EventType if type_ == name or (is_group and type_.startswith(prefix))}
+        if not matching:
+            raise InvalidValue(
+                f"{name[:80]!r} is no type of event; there are: {', '.join(EventType)}; vm.* stands for all of VMs",
+                field="type",
+            )
+        found |= matching
+    return frozenset(found)
+
+
+def may_see(caller: Caller, event: StoredEvent) -> bool:
+    """Say whether somebody may see an event: it is about what they may read, or it is their own."""
+    access = caller.access
+    if event.caller and event.caller == caller.key:
+        return True
+    if event.type == EventType.AUDIT:
+        return access.everywhere(Right.AUDIT)
+    if event.right:
+        if event.vm:
+            return access.on_vm(event.right, event.host, event.vm)
+        return access.on_host(event.right, event.host) if event.host else access.everywhere(event.right)
+    return not event.host or access.within_host(Right.READ, event.host)

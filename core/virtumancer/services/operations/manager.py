@@ -1,0 +1,292 @@
+"""Operations: work that goes on after its request was answered; each is stored, can be watched, and has an end."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import structlog
+
+from virtumancer.config import OperationsConfig
+from virtumancer.contracts import OperationError, OperationInfo, OperationState
+from virtumancer.errors import (
+    NotCancellable,
+    OperationNotFound,
+    TooManyOperations,
+    VirtumancerError,
+)
+from virtumancer.query.query import Asked
+from virtumancer.query.sort import Position
+from virtumancer.services.audit.log import AuditLog, AuditRecord
+from virtumancer.services.auth import Caller
+from virtumancer.services.operations.operation import Order, RunningOperation, Work, change_of
+from virtumancer.services.runtime.bus import EventBus
+from virtumancer.services.runtime.clock import wall_clock
+from virtumancer.services.runtime.cluster import Processes
+from virtumancer.store import OperationQuery, OperationsRepository, StoredOperation
+
+__all__ = ["MAX_WAIT", "Operations", "interruption", "may_see"]
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+MAX_WAIT = 60.0
+# How long those at work get to end when the server stops, and then to note that they did not.
+GRACE = 2.0
+LAST_WORDS = 3.0
+PAGE = 200
+# How soon one sees the end of an operation that another process carries out.
+POLL = 1.0
+# So often it is looked whether somebody who waits may still see what they wait for.
+ASK_AGAIN = 1.0
+
+
+class Operations:
+    """Carries operations out, so many at once as the configuration says; the others wait in their order."""
+
+    def __init__(
+        self,
+        store: OperationsRepository,
+        processes: Processes,
+        audit: AuditLog,
+        bus: EventBus,
+        config: OperationsConfig,
+        stamp: Callable[[], datetime] = wall_clock,
+    ) -> None:
+        self._store = store
+        self._processes = processes
+        self._audit = audit
+        self._bus = bus
+        self._stamp = stamp
+        self._limit = config.max_running + config.max_queued
+        self._turn = asyncio.Semaphore(config.max_running)
+        self._running: dict[str, tuple[RunningOperation, asyncio.Task[None]]] = {}
+        self._stopping = asyncio.Event()
+
+    async def start(self, order: Order, work: Work) -> OperationInfo:
+        """Store an operation and carry it out when its turn comes; returns once it is stored.
+
+        From then on it belongs to nobody's request: it goes on when that is cancelled. Raises `TooManyOperations`,
+        `StoreUnavailable`.
+        """
+        if len(self._running) >= self._limit or self._stopping.is_set():
+            raise TooManyOperations(f"{len(self._running)} operations are not done yet; try again when some are")
+        running = RunningOperation(self._new(order), order, self._store, self._bus, self._stamp)
+        accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        act = order.take_act()
+        task = asyncio.create_task(self._carry_out(running, work, act, accepted), name=f"operation {running.info.id}")
+        self._running[running.info.id] = (running, task)
+        await asyncio.shield(accepted)
+        return running.info
+
+    async def find(self, operation_id: str, caller: Caller) -> OperationInfo:
+        """Return an operation with its outcomes. Raises `OperationNotFound`, also for one that is not to be seen."""
+        return (await self._seen(operation_id, caller)).info
+
+    async def wait(self, operation_id: str, caller: Callable[[], Caller], seconds: float) -> OperationInfo:
+        """Return an operation when it has ended, or after so many seconds, or when the server stops.
+
+        `caller` says who asks, and is asked again for as long as they wait.
+        """
+        until = time.monotonic() + min(seconds, MAX_WAIT)
+        while True:
+            running = self.running(operation_id)
+            changed = running.changed if running else None  # taken before looking: what comes between is not missed
+            info = await self.find(operation_id, caller())
+            left = until - time.monotonic()
+            if info.ended_at is not None or left <= 0 or self._stopping.is_set():
+                return info
+            waiting = {asyncio.create_task(self._stopping.wait())}
+            if changed is not None:
+                waiting.add(asyncio.create_task(changed.wait()))
+            try:
+                seconds = min(left, ASK_AGAIN if changed is not None else POLL)
+                await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in waiting:
+                    task.cancel()
+
+    async def list(
+        self, wanted: OperationQuery, caller: Caller, asked: Asked
+    ) -> tuple[Sequence[OperationInfo], str | None]:
+        """Return what was asked for of the operations that the caller may see, and the cursor of the next page.
+
+        They are without their outcomes.
+        """
+        if not asked.in_key_order:
+            return asked.page([info async for info in self._visible(wanted, caller, None)])
+        found: list[OperationInfo] = []
+        async for info in self._visible(wanted, caller, asked.after):
+            if asked.fits is None or asked.fits(info):
+                found.append(info)
+            if asked.limit is not None and len(found) > asked.limit:
+                break
+        return asked.cut(found)
+
+    async def _visible(
+        self, wanted: OperationQuery, caller: Caller, after: Position | None
+    ) -> AsyncIterator[OperationInfo]:
+        """Go through the operations that the caller may see, newest first."""
+        behind = None if after is None else (after[0][0], after[1][0])
+        while page := await self._store.page(wanted, PAGE, behind):
+            behind = (page[-1].info.created_at, page[-1].info.id)
+            for stored in page:
+                if may_see(caller, stored):
+                    yield self._freshest(stored)
+
+    async def cancel(self, operation_id: str, caller: Caller) -> OperationInfo:
+        """Ask an operation to end. Raises `OperationNotFound`, `NotCancellable`."""
+        stored = await self._seen(operation_id, caller)
+        running = self.running(operation_id)
+        if running is None and stored.info.ended_at is None:
+            stored = await self._seen(operation_id, caller)  # it may have ended while it was looked for
+        if stored.info.ended_at is not None:
+            raise NotCancellable(f"this operation has ended: it is {stored.info.state}")
+        if running is None:
+            raise NotCancellable(await self._why_elsewhere(stored))
+        if ending := running.ending:
+            raise NotCancellable(f"this operation has come to its end, which is being written down: it is {ending}")
+        if not running.cancel():
+            raise NotCancellable(
+                f"what this operation does just now cannot be taken back: {running.info.step!r}; wait for its end"
+            )
+        return running.info
+
+    async def _why_elsewhere(self, stored: StoredOperation) -> str:
+        if stored.owner in await self._processes.living():
+            return "another process of this server carries this operation out; ask that one"
+        return "the process that carried this operation out is gone: it goes no further, and will be marked interrupted"
+
+    def running(self, operation_id: str) -> RunningOperation | None:
+        """Return an operation that this process carries out, as it is now; None for all others."""
+        found = self._running.get(operation_id)
+        return found[0] if found else None
+
+    def is_at_work(self, operation_id: str) -> bool:
+        """Say whether this process carries an operation out."""
+        return operation_id in self._running
+
+    def note_stopping(self) -> None:
+        """Answer whoever waits: the server stops."""
+        self._stopping.set()
+
+    async def aclose(self) -> None:
+        """Let those at work end for a moment, then interrupt them; each says so."""
+        self._stopping.set()
+        tasks = {task for _, task in self._running.values()}
+        for running, task in self._running.values():
+            if running.info.state is OperationState.QUEUED:
+                task.cancel()
+        if tasks:
+            _, left = await asyncio.wait(tasks, timeout=GRACE)
+            for task in left:
+                task.cancel()
+            if left:
+                _, left = await asyncio.wait(left, timeout=LAST_WORDS)
+            for task in left:
+                task.cancel()  # the store does not take its end; the next start says that it was interrupted
+            if left:
+                await asyncio.wait(left, timeout=LAST_WORDS)
+
+    def _new(self, order: Order) -> StoredOperation:
+        info = OperationInfo(
+            id=secrets.token_hex(8),
+            action=order.action,
+            target=order.target,
+            state=OperationState.QUEUED,
+            step="waiting for its turn",
+            actor=order.actor,
+            request_id=order.request_id,
+            cancellable=False,
+            created_at=self._stamp(),
+        )
+        return StoredOperation(owner=self._processes.own, caller=order.caller, right=order.right, info=info)
+
+    async def _carry_out(
+        self, running: RunningOperation, work: Work, act: AuditRecord | None, accepted: "asyncio.Future[None]"
+    ) -> None:
+        outcome = "broken-off"
+        try:
+            try:
+                await self._store.add(running.stored)
+            except VirtumancerError as error:
+                outcome = error.code
+                accepted.set_exception(error)
+                accepted.exception()  # whoever asked may be gone
+                return  # it may be stored all the same: who keeps the operations finds that nobody is at it
+            accepted.set_result(None)
+            self._bus.publish(change_of(running.stored))
+            state, why = await self._attempt(running, work)
+            outcome = why.code if why else "ok"
+            await running.end(state, why)
+        finally:
+            if not accepted.done():
+                accepted.cancel()
+            if act is not None:
+                await self._audit.end(act, outcome)
+            del self._running[running.info.id]
+
+    async def _attempt(self, running: RunningOperation, work: Work) -> tuple[OperationState, OperationError | None]:
+        """Do the work; whatever comes of it is an end."""
+        try:
+            with running.interruptible():
+                await self._turn.acquire()
+            try:
+                running.require_right()
+                await running.begin()
+                await work(running)
+            finally:
+                self._turn.release()
+        except asyncio.CancelledError:
+            if task := asyncio.current_task():
+                task.uncancel()  # what is left to do is to say so
+            if running.cancelled:
+                return OperationState.CANCELLED, OperationError("cancelled", f"cancelled at: {running.info.step}")
+            return OperationState.INTERRUPTED, interruption(running.info, "the server stopped")
+        except VirtumancerError as error:
+            return OperationState.FAILED, OperationError(error.code, error.message, _facts(error))
+        except Exception:  # a plugin's action may raise anything; the operation has to come to an end
+            log.exception("an operation failed", operation=running.info.id, action=running.info.action)
+            detail = f"an unexpected error happened; the log has it under {running.info.request_id}"
+            return OperationState.FAILED, OperationError("internal-error", detail)
+        if running.cancelled:
+            return OperationState.CANCELLED, OperationError("cancelled", f"cancelled at: {running.info.step}")
+        return OperationState.SUCCEEDED, None
+
+    async def _seen(self, operation_id: str, caller: Caller) -> StoredOperation:
+        running = self.running(operation_id)
+        # One that is at work here is known, whether or not the store answers.
+        stored = running.described() if running else await self._store.find(operation_id)
+        if stored is None or not may_see(caller, stored):
+            raise OperationNotFound(f"there is no operation {operation_id[:80]!r}")
+        return stored
+
+    def _freshest(self, stored: StoredOperation) -> OperationInfo:
+        """Prefer what is in memory: of what a work reports, not all is stored at once."""
+        running = self.running(stored.info.id)
+        return running.info if running and stored.info.ended_at is None else stored.info
+
+
+def may_see(caller: Caller, stored: StoredOperation) -> bool:
+    """Say whether somebody may see and cancel an operation: who started it, and who could have."""
+    if caller.key and caller.key == stored.caller:
+        return True
+    target, access = stored.info.target, caller.access
+    if target.vm:
+        return access.on_vm(stored.right, target.host, target.vm)
+    return access.on_host(stored.right, target.host) if target.host else access.everywhere(stored.right)
+
+
+def interruption(info: OperationInfo, why: str) -> OperationError:
+    """Say what is known of an operation that was interrupted."""
+    if info.started_at is None:
+        return OperationError("interrupted", f"{why} before the operation had its turn: nothing was done")
+    known = "its outcomes say what was done" if info.progress else "whether that had an effect is not known"
+    return OperationError("interrupted", f"{why} during the step {info.step!r}; {known}")
+
+
+def _facts(error: VirtumancerError) -> dict[str, Any]:
+    facts: dict[str, Any] = msgspec.to_builtins(error.extra)
+    return facts

@@ -1,0 +1,219 @@
+"""The consoles of one host's VMs: which there are, and the way to each, always to the right VM."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Protocol, TypeVar
+
+from virtumancer.contracts import ByteStream, ConsoleConnection, ConsoleOffer
+from virtumancer.errors import (
+    AbilityMissing,
+    CallTimeout,
+    ConsoleClosed,
+    ConsoleNotFound,
+    HypervisorError,
+    VirtumancerError,
+    WrongPowerState,
+)
+from virtumancer.streams import SocketStream, TLSStream
+from virtumancer_libvirt.binding.api import libvirt
+from virtumancer_libvirt.binding.connection import Node
+from virtumancer_libvirt.consoles.dialer import Reach, tls_context
+from virtumancer_libvirt.consoles.fd_handoff import Handover
+from virtumancer_libvirt.consoles.graphics import ConsoleDevices, Display, parse_consoles, password_in
+from virtumancer_libvirt.consoles.serial import open_serial
+from virtumancer_libvirt.uri.uri import LibvirtURI
+
+__all__ = ["Ask", "Consoles"]
+
+log = logging.getLogger(__name__)
+
+R = TypeVar("R")
+
+_NOT_RUNNING = "the VM does not run; start it first"
+
+
+class Ask(Protocol):
+    """Runs a function on one of the host's connections; `doing` completes "Host kvm1 did not …"."""
+
+    def __call__(self, function: Callable[[Node], R], doing: str) -> Awaitable[R]:
+        """Run it, within the deadline."""
+        ...
+
+
+class Consoles:
+    """Finds and opens consoles; `ask_vm` is for calls that make libvirt talk to a VM, which may hang."""
+
+    def __init__(self, uri: LibvirtURI, reach: Reach, ask: Ask, ask_vm: Ask, timeout: float) -> None:
+        self._uri = uri
+        self._reach = reach
+        self._ask = ask
+        self._ask_vm = ask_vm
+        self._timeout = timeout
+
+    async def offers(self, uuid: str) -> Sequence[ConsoleOffer]:
+        """Name the consoles of a VM."""
+        devices = await self._devices(uuid)
+        found = [(kind, self._why_not(display)) for kind, display in devices.displays.items()]
+        if devices.serial:
+            found.append(("serial", self._why_no_serial(devices)))
+        if devices.run is None:
+            found = [(kind, _NOT_RUNNING) for kind, _ in found]
+        return [ConsoleOffer(kind, not reason, reason) for kind, reason in found]
+
+    async def open(self, uuid: str, kind: str) -> ConsoleConnection:
+        """Connect to one of them. A VM that restarts meanwhile is tried once more."""
+        if kind == "serial":
+            return await self._open_serial(uuid)
+        for _attempt in range(2):
+            if console := await self._open_display(uuid, kind):
+                return console
+        raise WrongPowerState(f"VM {uuid} restarts again and again; open its {kind} console when it has settled.")
+
+    async def _open_serial(self, uuid: str) -> ConsoleConnection:
+        devices = await self._running(uuid)
+        if not devices.serial:
+            raise _no_such(devices, "serial")
+        if reason := self._why_no_serial(devices):
+            raise HypervisorError(f"The serial console of VM {devices.name} cannot be opened: {reason}.")
+        stream, name = await self._reach.dial_daemon(), self._uri.at_the_daemon
+        try:
+            async with asyncio.timeout(self._timeout):
+                return ConsoleConnection(await open_serial(stream, name, uuid, safe=self._uri.driver == "qemu"))
+        except TimeoutError as error:
+            message = f"The serial console of VM {devices.name} was not opened within {self._timeout:g} s; try again."
+            raise CallTimeout(message) from error
+
+    async def _open_display(self, uuid: str, kind: str) -> ConsoleConnection | None:
+        """Connect, and look again: only what did not change meanwhile is known to be this VM's. None when it did."""
+        devices, password = await self._look_with_secrets(uuid, kind)
+        display = self._reachable(devices, kind)
+        if password is not None:
+            _check_not_expired(devices, display)
+        try:
+            stream = await self._connect(uuid, display)
+        except HypervisorError as error:
+            if await self._changed(uuid, devices, display):
+                return None
+            raise HypervisorError(
+                f"The {kind} console of VM {devices.name} cannot be reached: {error.message}."
+            ) from error
+        try:
+            changed = await self._changed(uuid, devices, display)
+        except BaseException:
+            await stream.close()
+            raise
+        if changed:
+            await stream.close()
+            return None
+        return ConsoleConnection(stream, password)
+
+    async def _connect(self, uuid: str, display: Display) -> ByteStream:
+        stream = await self._from_hypervisor(uuid, display) if self._reach.takes_descriptors else None
+        if stream is not None:
+            return stream
+        stream = await self._reach.dial(self._reach.target(display))
+        if not display.needs_tls:
+            return stream
+        try:
+            return await self._with_tls(stream)
+        except BaseException:
+            await stream.close()
+            raise
+
+    async def _with_tls(self, stream: ByteStream) -> ByteStream:
+        name = self._reach.tls_name()
+        context = await asyncio.to_thread(tls_context, name)
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await TLSStream.connect(stream, context, name)
+        except TimeoutError as error:
+            raise HypervisorError(f"its TLS port did not shake hands within {self._timeout:g} s") from error
+        except (ssl.SSLError, ConsoleClosed) as error:
+            raise HypervisorError(f"TLS with it failed: {error}") from error
+
+    async def _from_hypervisor(self, uuid: str, display: Display) -> ByteStream | None:
+        """Ask the hypervisor for a connected socket; None where it has none to give and the display listens."""
+        handover = Handover()
+        doing = f"open the {display.kind} console of VM {uuid}"
+
+        def fetch(node: Node) -> None:
+            handover.put(
+                lambda: node.on_domain(uuid, doing, lambda domain: int(domain.openGraphicsFD(display.index, 0)))
+            )
+
+        try:
+            await self._ask_vm(fetch, doing)
+            return await SocketStream.adopt(handover.take(), f"the {display.kind} console of VM {uuid}")
+        except (HypervisorError, AbilityMissing, CallTimeout) as error:
+            if not display.listens:
+                raise
+            log.debug("VM %s hands out no socket for %s, so it is dialled: %s", uuid, display.kind, error)
+            return None
+        finally:
+            handover.abandon()
+
+    async def _look_with_secrets(self, uuid: str, kind: str) -> tuple[ConsoleDevices, str | None]:
+        """Describe a VM that runs, and read the password of a display, which only XML with secrets has, if any."""
+
+        def look(node: Node) -> tuple[ConsoleDevices, str | None]:
+            document = node.xml(uuid, libvirt.VIR_DOMAIN_XML_SECURE)
+            return parse_consoles(document), password_in(document, kind)
+
+        try:
+            devices, password = await self._ask(look, f"describe VM {uuid}")
+        except HypervisorError as error:  # an account that may look but not see secrets
+            log.debug("VM %s is described without its secrets: %s", uuid, error)
+            return await self._running(uuid), None
+        return _if_running(devices), password
+
+    async def _changed(self, uuid: str, devices: ConsoleDevices, display: Display) -> bool:
+        now = await self._running(uuid)
+        return now.run != devices.run or now.displays.get(display.kind) != display
+
+    async def _running(self, uuid: str) -> ConsoleDevices:
+        return _if_running(await self._devices(uuid))
+
+    async def _devices(self, uuid: str) -> ConsoleDevices:
+        return await self._ask(lambda node: parse_consoles(node.xml(uuid)), f"describe VM {uuid}")
+
+    def _reachable(self, devices: ConsoleDevices, kind: str) -> Display:
+        display = devices.displays.get(kind)
+        if display is None:
+            raise _no_such(devices, kind)
+        if reason := self._why_not(display):
+            raise HypervisorError(f"The {kind} console of VM {devices.name} cannot be reached: {reason}.")
+        return display
+
+    def _why_not(self, display: Display) -> str:
+        return self._reach.why_not(display)
+
+    def _why_no_serial(self, devices: ConsoleDevices) -> str:
+        if devices.serial != "pty":
+            return f"it is connected to a {devices.serial}; libvirt opens one of type pty only"
+        return self._reach.why_no_serial()
+
+
+def _if_running(devices: ConsoleDevices) -> ConsoleDevices:
+    if devices.run is None:
+        raise WrongPowerState(f"VM {devices.name} does not run; start it to open its console.")
+    return devices
+
+
+def _check_not_expired(devices: ConsoleDevices, display: Display) -> None:
+    if not display.password_ends:
+        return
+    try:
+        end = datetime.fromisoformat(display.password_ends).replace(tzinfo=UTC)
+    except ValueError:  # a form that we do not know: let the hypervisor judge
+        return
+    if end <= datetime.now(UTC):
+        what = f"The {display.kind} password of VM {devices.name}"
+        raise HypervisorError(f"{what} expired at {display.password_ends} UTC; set a new one.")
+
+
+def _no_such(devices: ConsoleDevices, kind: str) -> VirtumancerError:
+    present = [*devices.displays, *(["serial"] if devices.serial else [])]
+    return ConsoleNotFound(f"VM {devices.name} has no {kind} console; it has {', '.join(present) or 'none'}.")

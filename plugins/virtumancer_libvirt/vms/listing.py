@@ -1,0 +1,113 @@
+"""All VMs of a host as the API shows them, put together from bulk calls and what is known about each."""
+
+from collections.abc import Mapping
+
+from msgspec import UNSET, Struct, UnsetType
+
+from virtumancer.contracts import VM, VMState
+from virtumancer_libvirt.binding.connection import LISTED, Node, Record, as_state
+from virtumancer_libvirt.vms.bulk import Look
+from virtumancer_libvirt.vms.chunks import Chunk
+from virtumancer_libvirt.vms.definition import UNREADABLE, Definition
+from virtumancer_libvirt.vms.looking import look_at
+from virtumancer_libvirt.vms.uptime import Uptimes
+
+__all__ = ["Overview", "Snapshot", "build_vms", "read_records", "take_overview"]
+
+
+_KEYS = {
+    "state": "state.state",
+    "max_mem": "balloon.maximum",
+    "memory": "balloon.current",
+    "vcpu": "vcpu.current",
+    "cpu_time": "cpu.time",
+}
+
+
+class Overview(Struct, frozen=True):
+    """Which VMs a host has, which of them are transient, and which start with it."""
+
+    uuids: list[str]
+    transient: frozenset[str]
+    autostart: frozenset[str]
+
+
+class Snapshot(Struct, frozen=True):
+    """What the host's bulk calls told."""
+
+    records: list[Record]
+    transient: frozenset[str]
+    autostart: frozenset[str]
+
+
+def take_overview(node: Node) -> Overview:
+    """Make the three round trips of a listing that tell which VMs there are."""
+    uuids = node.uuids()
+    transient, autostart = node.transient_and_autostart()
+    return Overview(uuids=uuids, transient=transient, autostart=autostart)
+
+
+def read_records(node: Node, look: Look, chunk: Chunk) -> list[Record]:
+    """Read a chunk in one round trip."""
+    return look_at(node, look, chunk, LISTED)
+
+
+def build_vms(
+    snapshot: Snapshot, definitions: Mapping[str, Definition | None], uptimes: Uptimes, last: Mapping[str, VM]
+) -> list[VM]:
+    """Put the listing together; only a VM of which the host said meanwhile that it is gone is left out."""
+    return [
+        _vm(record, definition, snapshot, uptimes, last.get(record.uuid))
+        for record in snapshot.records
+        if (definition := definitions.get(record.uuid, UNREADABLE)) is not None
+    ]
+
+
+def _vm(record: Record, definition: Definition, snapshot: Snapshot, uptimes: Uptimes, last: VM | None) -> VM:
+    """A value that a busy VM did not tell is the last known one, or else the configured one."""
+    values, uuid, active = record.values, record.uuid, record.active
+    max_mem: int = values.get("balloon.maximum") or (last.max_mem if last else definition.max_mem)
+    configured = last.vcpu if last and not definition.vcpus_fixed else definition.vcpu
+    vcpu: int = values.get("vcpu.current") or configured
+    # The CPU time of a VM that does not run may be nonsense where the host has no cgroups.
+    cpu_time: int = values.get("cpu.time", last.cpu_time if last else 0) if active else 0
+    described = last if last and not definition.readable else definition
+    return VM(
+        id=max(0, record.id),
+        name=record.name,
+        state=_state(values, last),
+        max_mem=max_mem,
+        memory=values.get("balloon.current") or (last.memory if last else definition.memory),
+        vcpu=vcpu,
+        cpu_time=cpu_time,
+        uptime=uptimes.of(uuid, record.name) if active else -1,
+        persistent=uuid not in snapshot.transient,
+        autostart=uuid in snapshot.autostart,
+        graphics=described.graphics,
+        uuid=uuid,
+        description=described.description,
+        vcpu_count=vcpu,
+        memory_bytes=max_mem * 1024,
+        cpu_model=described.cpu_model,
+        cpu_topology_json=described.cpu_topology_json,
+        last_known=_last_known(record, definition),
+    )
+
+
+def _last_known(record: Record, definition: Definition) -> tuple[str, ...] | UnsetType:
+    """Name what the VM did not tell just now."""
+    missing = {name for name, key in _KEYS.items() if key not in record.values}
+    if record.unanswered:  # libvirt gives what it was told last of the guest's balloon
+        missing.add("memory")
+    if definition.vcpus_fixed:
+        missing.discard("vcpu")
+    if not record.active:
+        missing.discard("cpu_time")
+    return tuple(sorted(missing)) or UNSET
+
+
+def _state(values: Mapping[str, int], last: VM | None) -> VMState:
+    number = values.get("state.state")
+    if number is None:
+        return last.state if last else VMState.NOSTATE
+    return as_state(number)
