@@ -3,7 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from virtumancer.services.signals import Signal
+from virtumancer.services.runtime.signals import Signal
 
 
 def test_listeners_are_told_in_the_order_in_which_they_came() -> None:

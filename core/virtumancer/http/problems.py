@@ -15,6 +15,7 @@ from virtumancer import errors
 from virtumancer.contracts import CloseCode
 from virtumancer.errors import VirtumancerError
 from virtumancer.http.asgi.websocket import RawSocket, raw_socket
+from virtumancer.http.problem_document import MEDIA_TYPE, problem_document
 from virtumancer.http.security_headers import headers_of_refusal
 
 __all__ = ["STATUS", "install", "problem", "request_id"]
@@ -67,7 +68,6 @@ WITH_RETRY_AFTER = (
     errors.RequestInProgress,
     errors.StoreUnavailable,
 )
-MEDIA_TYPE = "application/problem+json"
 # msgspec ends its messages with the place: "Expected `int`, got `str` - at `$.port`".
 PLACE = re.compile(r" - at `\$\.?(?P<path>.*)`$")
 FIELD = re.compile(r"field `(?P<name>[^`]+)`")
@@ -80,13 +80,7 @@ def request_id(request: Request) -> str:
 
 def problem(request: Request, status: HTTPStatus, code: str, detail: str, **extra: Any) -> dict[str, Any]:
     """Build a problem document."""
-    document: dict[str, Any] = {
-        "type": f"urn:virtumancer:problem:{code}",
-        "title": status.phrase,
-        "status": int(status),
-        "code": code,
-        "detail": detail,
-    }
+    document = problem_document(status, code, detail)
     if request_id(request):
         document["instance"] = f"urn:request:{request_id(request)}"
     return document | extra

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The language of lists: filters, orders, pages and fields, of whatever rows."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""JSON Schemas of our types, with what their docstrings say."""

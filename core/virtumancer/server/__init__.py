@@ -1,1 +1,1 @@
-"""TODO."""
+"""The program that listens: uvicorn's protocols with limits and deadlines, TLS, and who a proxy speaks for."""

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from virtumancer.http.problems import MEDIA_TYPE
+from virtumancer.http.problem_document import MEDIA_TYPE, problem_document
 from virtumancer.http.security_headers import headers_of_refusal
 from virtumancer.server.forwarded import as_known_by
 from virtumancer.server.request_head import Heads
@@ -128,14 +128,7 @@ class BoundedProtocol(H11Protocol):
         self.transport.close()
 
     def _answer(self, status: HTTPStatus, code: str, detail: str) -> bytes:
-        document = {
-            "type": f"urn:virtumancer:problem:{code}",
-            "title": status.phrase,
-            "status": int(status),
-            "code": code,
-            "detail": detail,
-        }
-        body = msgspec.json.encode(document)
+        body = msgspec.json.encode(problem_document(status, code, detail))
         headers = {
             "Content-Type": MEDIA_TYPE,
             "Content-Length": str(len(body)),

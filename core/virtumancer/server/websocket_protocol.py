@@ -9,13 +9,11 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request
 from websockets.protocol import State
 
+from virtumancer.http.asgi.websocket import EXTENSION
 from virtumancer.server.forwarded import as_known_by
 from virtumancer.server.timeouts import Drain
 
-__all__ = ["EXTENSION", "DirectProtocol"]
-
-EXTENSION = "virtumancer.direct"
-"""Where an ASGI scope's extensions hold the protocol."""
+__all__ = ["DirectProtocol"]
 
 
 class DirectProtocol(WebSocketsSansIOProtocol):

@@ -1,1 +1,1 @@
-"""TODO."""
+"""How a console or a screenshot of a VM is reached."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The connection to one host, and whether it is alive."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What lies beneath Falcon: the ASGI applications around it, and the sockets and streams under its own."""

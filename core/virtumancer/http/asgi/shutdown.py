@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from virtumancer.http.asgi.path_segments import ASGIApp
-from virtumancer.http.problems import MEDIA_TYPE
+from virtumancer.http.problem_document import MEDIA_TYPE, problem_document
 from virtumancer.http.security_headers import headers_of_refusal
 
 __all__ = ["StopAnswer"]
@@ -43,13 +43,7 @@ class StopAnswer:
 
 async def _answer(send: Any, *, tls: bool) -> None:
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    document = {
-        "type": "urn:virtumancer:problem:stopping",
-        "title": status.phrase,
-        "status": int(status),
-        "code": "stopping",
-        "detail": DETAIL,
-    }
+    document = problem_document(status, "stopping", DETAIL)
     headers = {
         "Content-Type": MEDIA_TYPE,
         "Retry-After": "5",

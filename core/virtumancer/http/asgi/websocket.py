@@ -2,20 +2,33 @@
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from falcon.asgi import Request
 
 from virtumancer.errors import ConsoleClosed
 from virtumancer.http.asgi.path_segments import ASGIApp
-from virtumancer.server.websocket_protocol import EXTENSION, DirectProtocol
 
-__all__ = ["RawSocket", "raw_socket", "with_raw_sockets"]
+__all__ = ["EXTENSION", "FastPath", "RawSocket", "raw_socket", "with_raw_sockets"]
 
+EXTENSION = "virtumancer.direct"
+"""Where the extensions of an ASGI scope hold the `FastPath`, when the server has one."""
 KEY = "virtumancer.socket"
 # A close frame holds 125 bytes, two of them for the code.
 REASON_BYTES = 123
 Message = MutableMapping[str, Any]
+
+
+class FastPath(Protocol):
+    """What a server offers for messages that need no turn of the event loop."""
+
+    def send_now(self, data: bytes) -> bool:
+        """Send a binary message without waiting; False, and nothing is sent, when that is not possible now."""
+        ...
+
+    def hand_over(self, taker: Callable[[bytes], bool] | None) -> None:
+        """Offer binary messages to `taker` while `receive` waits; what it returns False for is received."""
+        ...
 
 
 class RawSocket:
@@ -27,7 +40,7 @@ class RawSocket:
         extensions: Mapping[str, Any] = scope.get("extensions") or {}
         self.tls = scope.get("scheme") == "wss"
         self._can_answer = "websocket.http.response" in extensions
-        self._direct: DirectProtocol | None = extensions.get(EXTENSION)
+        self._direct: FastPath | None = extensions.get(EXTENSION)
         self._receive = receive
         self._send = send
         self._accepted = False

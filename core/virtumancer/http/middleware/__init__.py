@@ -1,1 +1,1 @@
-"""TODO."""
+"""What every request passes before and after its resource."""

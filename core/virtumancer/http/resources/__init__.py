@@ -1,1 +1,1 @@
-"""TODO."""
+"""The resources: one file for each thing of the API, which translates and decides nothing."""

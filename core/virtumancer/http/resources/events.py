@@ -19,6 +19,7 @@ from virtumancer.http.asgi.streaming import OpenAnswer, open_answer
 from virtumancer.http.endpoint import SIGNED_IN, Query, endpoint
 from virtumancer.http.middleware.authorization import caller_of
 from virtumancer.http.negotiation import asks_for
+from virtumancer.http.problem_document import problem_type
 from virtumancer.http.requests import send_json
 from virtumancer.services.auth import Caller, Callers
 from virtumancer.services.events.filter import EventFilter, types_of
@@ -232,7 +233,7 @@ async def _note_leaving(ws: WebSocket, reader: EventReader) -> None:
 
 
 def _last_words(end: StreamEnd) -> bytes:
-    document: dict[str, Any] = {"type": f"urn:virtumancer:problem:{end.code}", "code": end.code, "detail": end.detail}
+    document: dict[str, Any] = {"type": problem_type(end.code), "code": end.code, "detail": end.detail}
     return b"event: error\ndata: %s\n\n" % msgspec.json.encode(document)
 
 

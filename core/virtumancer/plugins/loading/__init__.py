@@ -1,1 +1,1 @@
-"""TODO."""
+"""Finds plugins, judges them, imports those that may be, and checks what they provide."""

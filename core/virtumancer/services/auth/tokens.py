@@ -16,7 +16,7 @@ from virtumancer.errors import Conflict, Forbidden, InvalidValue, NotFound, Unau
 from virtumancer.services.auth.permissions import Grant, check, rights_of
 from virtumancer.services.auth.principals import Access
 from virtumancer.services.auth.tag_index import Tags
-from virtumancer.services.signals import Signal
+from virtumancer.services.runtime.signals import Signal
 from virtumancer.store import StoredToken, TokensRepository
 
 __all__ = ["PREFIX", "Caller", "NewToken", "TokenInfo", "Tokens", "check_given", "digest_of"]

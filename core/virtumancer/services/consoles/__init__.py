@@ -1,1 +1,1 @@
-"""TODO."""
+"""Consoles: tickets, sessions with their limits, and the bytes between a viewer and a VM."""

@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
-from virtumancer.services.signals import Signal
+from virtumancer.services.runtime.signals import Signal
 from virtumancer.store import StoredEvent
 
 __all__ = ["EventFeed"]

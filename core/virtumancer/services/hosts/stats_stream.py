@@ -11,7 +11,7 @@ from virtumancer.errors import HostNotFound, VirtumancerError, VMNotFound
 from virtumancer.services.hosts.service import HostsService
 from virtumancer.services.hosts.session import HostSession
 from virtumancer.services.hosts.vm_lookup import find_vm, last_seen
-from virtumancer.services.signals import Signal
+from virtumancer.services.runtime.signals import Signal
 
 __all__ = ["LiveStats", "Subject"]
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What people wrote down about hosts and VMs."""

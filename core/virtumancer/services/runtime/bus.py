@@ -6,7 +6,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from virtumancer.contracts.events import HostAdded, HostRemoved, Occurrence
-from virtumancer.services.signals import Signal
+from virtumancer.services.runtime.signals import Signal
 
 __all__ = ["ActEnded", "Change", "EventBus", "HostAddedElsewhere", "HostRemovedElsewhere", "LocalEventBus"]
 

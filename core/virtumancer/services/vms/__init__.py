@@ -1,1 +1,1 @@
-"""TODO."""
+"""VMs: listing, describing, choosing and photographing them."""
