@@ -13,17 +13,17 @@ from virtumancer.contracts import Host
 from virtumancer.http import problems
 from virtumancer.http.asgi.head import with_head
 from virtumancer.http.asgi.path_segments import keep_segments
-from virtumancer.http.asgi.shutdown import StopAnswer
+from virtumancer.http.asgi.shutdown import ShutdownResponder
 from virtumancer.http.asgi.streaming import with_open_answers
 from virtumancer.http.asgi.websocket import with_raw_sockets
-from virtumancer.http.middleware.audit import Auditing
-from virtumancer.http.middleware.authorization import Gate
+from virtumancer.http.middleware.audit import AuditMiddleware
+from virtumancer.http.middleware.authorization import Authorization
 from virtumancer.http.middleware.compression import Compression
 from virtumancer.http.middleware.etag import ETags
 from virtumancer.http.middleware.idempotency import Idempotent
-from virtumancer.http.middleware.respond_async import Deferring
+from virtumancer.http.middleware.respond_async import RespondAsync
 from virtumancer.http.middleware.starting import Starting
-from virtumancer.http.middleware.trusted_host import Borders
+from virtumancer.http.middleware.trusted_host import TrustedHostAndOrigin
 from virtumancer.http.requests import BodyReader, RequestLog
 from virtumancer.http.resources.pages import own_pages
 from virtumancer.http.routes import Services, add_routes, mount, reserved_names
@@ -33,35 +33,35 @@ from virtumancer.plugins.calls.health import PluginHealth
 from virtumancer.services.actions.bulk import BulkService
 from virtumancer.services.actions.offers import ActionOffers
 from virtumancer.services.actions.service import ActionsService
-from virtumancer.services.audit.log import Act, AuditLog
+from virtumancer.services.audit.log import AuditedAction, AuditLog
 from virtumancer.services.audit.queries import AuditReader
-from virtumancer.services.audit.retention import AuditEnds, AuditKeeper
-from virtumancer.services.auth import AccessKeeper, Callers, Right, SignIn
+from virtumancer.services.audit.retention import AuditEnds, AuditRetention
+from virtumancer.services.auth import AuthMaintenance, PrincipalDirectory, Right, SignIn
 from virtumancer.services.auth.oidc import oidc_login
 from virtumancer.services.consoles.service import ConsolesService
 from virtumancer.services.consoles.sessions import ConsoleLimits, LiveSession
 from virtumancer.services.consoles.tickets import ConsoleTickets
-from virtumancer.services.events.dispatcher import Listening
+from virtumancer.services.events.dispatcher import ListenerDispatcher
 from virtumancer.services.events.log import EventLog
-from virtumancer.services.events.retention import EventsKeeper
-from virtumancer.services.hosts.backoff import SessionTiming
-from virtumancer.services.hosts.connector import Dialler
+from virtumancer.services.events.retention import EventsRetention
+from virtumancer.services.hosts.backoff import RetryTiming
+from virtumancer.services.hosts.connector import HostConnector
 from virtumancer.services.hosts.host_keys import HostKeysService
-from virtumancer.services.hosts.key_change_alert import KeyAlarm
+from virtumancer.services.hosts.key_change_alert import HostKeyChangeAlert
 from virtumancer.services.hosts.service import HostsService
-from virtumancer.services.hosts.stats_collection import CollectorRunner
-from virtumancer.services.hosts.stats_stream import LiveStats
+from virtumancer.services.hosts.stats_collection import StatsCollection
+from virtumancer.services.hosts.stats_stream import StatsStream
 from virtumancer.services.hosts.sync import HostsKeeper
 from virtumancer.services.idempotency import Idempotency
 from virtumancer.services.metadata.service import MetadataService
-from virtumancer.services.metadata.sync import MetadataKeeper
+from virtumancer.services.metadata.sync import MetadataSync
 from virtumancer.services.operations.manager import Operations
-from virtumancer.services.operations.recovery import OperationsKeeper
+from virtumancer.services.operations.recovery import OperationsRecovery
 from virtumancer.services.readiness import Readiness
 from virtumancer.services.runtime.bus import LocalEventBus
 from virtumancer.services.runtime.clock import Clock
-from virtumancer.services.runtime.cluster import Processes
-from virtumancer.services.vms.listing import AllVMs
+from virtumancer.services.runtime.cluster import ClusterMembers
+from virtumancer.services.vms.listing import VMListingService
 from virtumancer.services.vms.screenshots import ScreenshotsService
 from virtumancer.services.vms.service import VMsService
 from virtumancer.store import (
@@ -114,11 +114,11 @@ class Application:
         self._audit = AuditLog(self._audit_store, bus.publish)
         self._health = PluginHealth(plugins.infos, tell=bus.publish)
         self._callers = self._build_callers()
-        self._keeper: AccessKeeper | None = None
+        self._keeper: AuthMaintenance | None = None
         # In a SQLite file there is one process at a time, in PostgreSQL there may be others.
         self._shared = self.database.dialect != "sqlite"
         self._processes_store = ProcessesRepository(self.database)
-        self.processes = Processes(self._processes_store, shared=self._shared)
+        self.processes = ClusterMembers(self._processes_store, shared=self._shared)
         self._events_store = EventsRepository(self.database)
         self._events = EventLog(self._events_store, bus, shared=self._shared)
         self._operations_store = OperationsRepository(self.database)
@@ -130,7 +130,7 @@ class Application:
         self.services = services = self._build_services()
         self._callers.on_change(services.consoles.withdraw)
         self._starting = Starting()
-        self._asgi = StopAnswer(
+        self._asgi = ShutdownResponder(
             with_head(keep_segments(with_open_answers(with_raw_sockets(self._build_http(services)))))
         )
         self._opened = AsyncExitStack()
@@ -161,26 +161,26 @@ class Application:
             await stack.enter_async_context(self._clock)
             await stack.enter_async_context(self.processes)
             await stack.enter_async_context(self._events)
-            await stack.enter_async_context(EventsKeeper(self._events_store, self.config.events, now=now))
+            await stack.enter_async_context(EventsRetention(self._events_store, self.config.events, now=now))
             await stack.enter_async_context(self._idempotency)
-            await stack.enter_async_context(AuditKeeper(self._audit, self.config.audit, shared=shared, now=now))
+            await stack.enter_async_context(AuditRetention(self._audit, self.config.audit, shared=shared, now=now))
             await stack.enter_async_context(AuditEnds(self._audit))
             services = self.services
             await stack.enter_async_context(services.sign_in.refused)
-            await stack.enter_async_context(MetadataKeeper(services.metadata, shared=shared))
+            await stack.enter_async_context(MetadataSync(services.metadata, shared=shared))
             if self.config.server.auth == "off":
                 log.warning("nobody is asked who they are (server.auth = off): everybody on this machine may do all")
             else:
                 file = admin_token_file(self.config)
-                self._keeper = AccessKeeper(self._callers, file, self._audit, shared=shared)
+                self._keeper = AuthMaintenance(self._callers, file, self._audit, shared=shared)
                 await stack.enter_async_context(self._keeper)
                 await stack.enter_async_context(self._callers.outsiders)
             if self._oidc:
                 stack.push_async_callback(self._oidc.aclose)
             operations = self._operations_store, self.processes, self.bus, self.config.operations
-            keeper = OperationsKeeper(*operations, at_work=services.operations.is_at_work, now=now)
+            keeper = OperationsRecovery(*operations, at_work=services.operations.is_at_work, now=now)
             await stack.enter_async_context(keeper)
-            await stack.enter_async_context(Listening(self.plugins.listeners, self.bus, services.plugins))
+            await stack.enter_async_context(ListenerDispatcher(self.plugins.listeners, self.bus, services.plugins))
             stack.push_async_callback(services.hosts.aclose)
             stack.push_async_callback(services.live_stats.aclose)
             stack.push_async_callback(services.screenshots.aclose)
@@ -199,7 +199,9 @@ class Application:
         async with AsyncExitStack() as recorded:
             if declared:
                 hosts = ", ".join(host.id for host in declared)[:300]
-                act = Act(actor="the server", address="", what="take in the declared hosts", target={"hosts": hosts})
+                act = AuditedAction(
+                    actor="the server", address="", what="take in the declared hosts", target={"hosts": hosts}
+                )
                 await recorded.enter_async_context(self._audit.recorded(act))
             await self.services.hosts.start(declared)
 
@@ -213,34 +215,38 @@ class Application:
         """Make a link, as a path, that signs a browser in once as the administrator; empty when nobody has to."""
         return await self._keeper.sign_in_link() if self._keeper else ""
 
-    def _build_callers(self) -> Callers:
+    def _build_callers(self) -> PrincipalDirectory:
         tokens, users = TokensRepository(self.database), UsersRepository(self.database)
         sessions = WebSessionsRepository(self.database)
         rights, now = self.plugins.rights(), self._clock.trusted
-        return Callers(tokens, users, sessions, self.config, self.plugins.authenticators, self._health, rights, now)
+        return PrincipalDirectory(
+            tokens, users, sessions, self.config, self.plugins.authenticators, self._health, rights, now
+        )
 
     def _build_services(self) -> Services:
         config, plugins = self.config, self.plugins
         hosts_store, vms_store = HostsRepository(self.database), VMsRepository(self.database)
         bus = self.bus
         health = self._health
-        collectors = CollectorRunner(plugins.collectors, health)
-        alarm = KeyAlarm(self._audit, bus)
-        dialler = Dialler(plugins, hosts_store, connect_settings(config), config.ssh.unknown_host_keys, health, alarm)
+        collectors = StatsCollection(plugins.collectors, health)
+        alarm = HostKeyChangeAlert(self._audit, bus)
+        dialler = HostConnector(
+            plugins, hosts_store, connect_settings(config), config.ssh.unknown_host_keys, health, alarm
+        )
         sessions = config.sessions
-        timing = SessionTiming(
+        timing = RetryTiming(
             sessions.retry_min, sessions.retry_max, sessions.refused_retry, sessions.reconcile_interval
         )
         metadata = MetadataService(MetadataRepository(self.database), self._callers, bus)
         watchers = [collectors.watch]
         hosts = HostsService(hosts_store, vms_store, dialler, bus, metadata, timing, watchers, shared=self._shared)
         vms = VMsService(hosts, vms_store)
-        all_vms = AllVMs(hosts, vms_store, metadata)
+        all_vms = VMListingService(hosts, vms_store, metadata)
         actions = ActionsService(hosts, plugins.actions, health, bus)
         operations = Operations(
             self._operations_store, self.processes, self._audit, bus, config.operations, self._clock.stamp
         )
-        live_stats = LiveStats(hosts, sessions.stats_interval)
+        live_stats = StatsStream(hosts, sessions.stats_interval)
         tickets = ConsoleTickets(ConsoleTicketsRepository(self.database), self._clock.trusted)
         consoles = ConsolesService(hosts, vms, plugins.consoles, tickets, self._limits(), bus, health, self._may_have)
         screenshots = ScreenshotsService(hosts, vms, config.consoles.screenshot_interval)
@@ -267,7 +273,7 @@ class Application:
             metadata=metadata,
             readiness=Readiness(StoreProbe(self.database, self._processes_store, self.processes.own), hosts, health),
             bodies=BodyReader(config.server.max_body),
-            deferring=Deferring(operations, self._callers),
+            deferring=RespondAsync(operations, self._callers),
             asked=config.server.auth == "token",
         )
 
@@ -287,9 +293,9 @@ class Application:
 
     def _build_http(self, services: Services) -> falcon.asgi.App[Any, Any]:
         server = self.config.server
-        borders = Borders(server.bind, server.allowed_hosts, server.allowed_origins)
+        borders = TrustedHostAndOrigin(server.bind, server.allowed_hosts, server.allowed_origins)
         headers = SecurityHeaders(tls=server.tls_cert is not None)
-        gate = Gate(self._callers if services.asked else None, services.vms)
+        gate = Authorization(self._callers if services.asked else None, services.vms)
         app: falcon.asgi.App[Any, Any] = falcon.asgi.App(
             middleware=[
                 RequestLog(),
@@ -300,7 +306,7 @@ class Application:
                 self._starting,
                 gate,
                 Idempotent(self._idempotency, services.bodies),
-                Auditing(self._audit),
+                AuditMiddleware(self._audit),
                 _Lifespan(self),
             ]
         )

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from virtumancer.contracts import ConnectContext, Host, HostConnection, HostDriver, ShownHostKey, SupportsHostKeyScan
 from virtumancer.errors import CallTimeout, HostLost, HostUnreachable, InvalidValue
 from virtumancer_libvirt.binding.api import start_event_loop
-from virtumancer_libvirt.binding.connection import Node
+from virtumancer_libvirt.binding.connection import VirConnect
 from virtumancer_libvirt.binding.events import EventHub
 from virtumancer_libvirt.binding.pool import Pool
-from virtumancer_libvirt.binding.thread import CallThread, Strays
+from virtumancer_libvirt.binding.thread import AbandonedThreads, CallThread
 from virtumancer_libvirt.config import LibvirtConfig
 from virtumancer_libvirt.consoles.dialer import ChooseReach, reach_of
 from virtumancer_libvirt.host.connection import LibvirtConnection
-from virtumancer_libvirt.host.liveness import Lifeline
+from virtumancer_libvirt.host.liveness import Liveness
 from virtumancer_libvirt.uri.hypervisors import DAEMON_PATHS, WEB_SERVICES
 from virtumancer_libvirt.uri.uri import LibvirtURI, parse
 from virtumancer_libvirt.vms.process_age import local_ages, remote_ages
@@ -37,7 +37,7 @@ class LibvirtDriver(HostDriver, SupportsHostKeyScan):
     def __init__(self, config: LibvirtConfig | None = None, *, reach: ChooseReach = reach_of) -> None:
         self._config = config or LibvirtConfig()
         self._reach = reach
-        self._strays = Strays()
+        self._strays = AbandonedThreads()
 
     @property
     def stray_threads(self) -> int:
@@ -93,9 +93,9 @@ class LibvirtDriver(HostDriver, SupportsHostKeyScan):
     ) -> LibvirtConnection:
         """Open libvirt's side; from here on the connection owns the tunnel."""
         settings, hub, is_test = context.settings, EventHub(), uri.driver == "test"
-        lifeline = Lifeline(host.id, tunnel, hub.close)
+        lifeline = Liveness(host.id, tunnel, hub.close)
         # Where the transport is ours, its own keepalive finds a dead host; libvirt's is for connections it dials.
-        connect = partial(Node, address, host.id, keepalive=tunnel is None and not is_test)
+        connect = partial(VirConnect, address, host.id, keepalive=tunnel is None and not is_test)
 
         def make(name: str, on_stuck: Callable[[str], None]) -> CallThread:
             full_name = f"Host {host.id} ({name})" if name else f"Host {host.id}"

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from virtumancer.errors import StoreUnavailable
-from virtumancer.services.runtime.periodic_task import Chore
+from virtumancer.services.runtime.periodic_task import PeriodicTask
 
 
 class Work:
@@ -26,7 +26,7 @@ class Work:
 
 async def test_what_fails_is_logged_and_tried_again() -> None:
     work = Work(StoreUnavailable("the disk is full"), KeyError("a defect"))
-    chore = Chore("sweep", work.do, 0.001, failing="it could not be swept", at_once=True)
+    chore = PeriodicTask("sweep", work.do, 0.001, failing="it could not be swept", at_once=True)
 
     with capture_logs() as logs:
         async with chore:
@@ -43,7 +43,7 @@ async def test_what_fails_is_logged_and_tried_again() -> None:
 @pytest.mark.parametrize(("at_once", "times"), [(True, 1), (False, 0)])
 async def test_it_begins_at_once_or_after_a_pause(at_once: bool, times: int) -> None:
     work = Work()
-    chore = Chore("sweep", work.do, 60, failing="it could not be swept", at_once=at_once)
+    chore = PeriodicTask("sweep", work.do, 60, failing="it could not be swept", at_once=at_once)
 
     async with chore:
         for _ in range(5):
@@ -56,14 +56,14 @@ async def test_it_begins_at_once_or_after_a_pause(at_once: bool, times: int) -> 
 async def test_one_that_is_not_needed_does_no_work() -> None:
     work = Work()
 
-    async with Chore("sweep", work.do, 0, failing="it could not be swept", at_once=True, needed=False):
+    async with PeriodicTask("sweep", work.do, 0, failing="it could not be swept", at_once=True, needed=False):
         for _ in range(5):
             await asyncio.sleep(0)
 
     assert work.times == 0
 
 
-class Sweep(Chore):
+class Sweep(PeriodicTask):
     """Writes down what happens around the work."""
 
     def __init__(self, *, needed: bool = True, failing: bool = False) -> None:

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from virtumancer.errors import InvalidValue
 from virtumancer.query.fields import fields_of
-from virtumancer.query.query import MAX_LIMIT, ListQuery, ListShape
+from virtumancer.query.query import MAX_LIMIT, ListQuery, ListSchema
 from virtumancer.query.sort import SortKey
 
 NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -32,7 +32,7 @@ class Row(Struct, frozen=True):
 
 
 FIELDS = fields_of(Row)
-SHAPE = ListShape(FIELDS, [SortKey(FIELDS["id"])])
+SHAPE = ListSchema(FIELDS, [SortKey(FIELDS["id"])])
 ROWS = st.lists(
     st.builds(
         Row,
@@ -47,7 +47,7 @@ ROWS = st.lists(
 SORTS = st.lists(st.sampled_from(["name", "-name", "size", "-at", "at", "part.on", "-id"]), max_size=3).map(",".join)
 
 
-def pages(shape: ListShape, rows: list[Row], sort: str, limit: int) -> list[list[Row]]:
+def pages(shape: ListSchema, rows: list[Row], sort: str, limit: int) -> list[list[Row]]:
     found, cursor = [], ""
     while cursor is not None:
         asked = shape.understand(ListQuery(limit=str(limit), cursor=cursor, sort=sort))

@@ -30,7 +30,7 @@ from virtumancer.http.routes import reserved_names
 from virtumancer.plugins import load_plugins
 from virtumancer.plugins.calls.health import PluginHealth
 from virtumancer.server.runner import Server, listen, server_settings, url_of
-from virtumancer.services.auth import Callers
+from virtumancer.services.auth import PrincipalDirectory
 from virtumancer.store import Database, TokensRepository, UsersRepository, WebSessionsRepository
 from virtumancer.testing import FakeHypervisor, fake_plugin
 
@@ -145,10 +145,10 @@ class World:
         return SimpleNamespace(id=made["info"]["id"], token=made["token"], client=self.client(made["token"]))
 
 
-def callers_of(database: Database) -> Callers:
+def callers_of(database: Database) -> PrincipalDirectory:
     """Everybody who may call, as one of several processes on a database knows them."""
     tokens, users, sessions = TokensRepository(database), UsersRepository(database), WebSessionsRepository(database)
-    return Callers(tokens, users, sessions, load_config(None, {"HOME": "/none"}, {}), {}, PluginHealth(()))
+    return PrincipalDirectory(tokens, users, sessions, load_config(None, {"HOME": "/none"}, {}), {}, PluginHealth(()))
 
 
 def bearing(token: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ from websockets.exceptions import InvalidStatus
 from tests.http.access_kit import DB, WEB, World, bearing, callers_of, end_of, within_a_second
 from virtumancer.config import admin_token_file, load_config
 from virtumancer.services.audit.log import AuditLog
-from virtumancer.services.auth import EVERYTHING, AccessKeeper, Caller, Grant
+from virtumancer.services.auth import EVERYTHING, AuthMaintenance, Grant, Principal
 from virtumancer.store import AuditRepository, Database
 
 
@@ -101,7 +101,7 @@ async def test_a_token_of_another_database_is_told_about(tmp_path: Path) -> None
         async with Database(f"sqlite://{tmp_path}/v.db") as database:
             callers = callers_of(database)
             known = callers.tokens
-            async with AccessKeeper(callers, tmp_path / "admin-token", audit_of(database), shared=False):
+            async with AuthMaintenance(callers, tmp_path / "admin-token", audit_of(database), shared=False):
                 tokens = list(known.infos())
 
     assert tokens == []
@@ -350,8 +350,8 @@ async def test_a_right_withdrawn_by_another_process_is_gone_within_a_second(tmp_
     async with Database(f"sqlite://{tmp_path}/v.db") as database:
         callers = callers_of(database)
         here, there = callers_of(database).tokens, callers.tokens
-        admin = Caller("admin", EVERYTHING)
-        async with AccessKeeper(callers, tmp_path / "admin-token", audit_of(database), shared=True):
+        admin = Principal("admin", EVERYTHING)
+        async with AuthMaintenance(callers, tmp_path / "admin-token", audit_of(database), shared=True):
             await here.load()
             made = await here.create("x", (Grant(role="viewer"),), None, admin)
             changed = asyncio.Event()

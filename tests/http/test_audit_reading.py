@@ -11,7 +11,7 @@ import pytest
 
 from tests.http.access_kit import World
 from virtumancer.server.runner import Server, listen, server_settings
-from virtumancer.services.audit.log import Act
+from virtumancer.services.audit.log import AuditedAction
 from virtumancer.store import AuditRepository
 
 LINES = {"Accept": "application/x-ndjson"}
@@ -33,7 +33,7 @@ async def fill(world: World, acts: int) -> None:
     """Write acts as if requests had."""
     for number in range(acts):
         target = {"host": f"h{number % 2}"}
-        act = Act(actor="filler", address="192.0.2.1", what="POST /x", target=target)
+        act = AuditedAction(actor="filler", address="192.0.2.1", what="POST /x", target=target)
         await world.application.services.audit.begin(act)
 
 
@@ -125,7 +125,9 @@ async def test_the_stream_ends_when_the_right_is_withdrawn(world: World) -> None
     """The reader takes nothing for a while, so that most of the log is still to come."""
     long = {"host": "x" * 300, "vm": "y" * 300, "action": "z" * 300} | {f"more{n}": "w" * 1000 for n in range(20)}
     for _ in range(1600):  # more than the buffers of a connection hold
-        await world.application.services.audit.begin(Act(actor="filler", address="", what="POST /x", target=long))
+        await world.application.services.audit.begin(
+            AuditedAction(actor="filler", address="", what="POST /x", target=long)
+        )
     made = await world.make({"rights": ["audit"]}, name="auditor")
     listener = listen("127.0.0.1", 0)
     started = asyncio.Event()

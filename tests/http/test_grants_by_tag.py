@@ -10,9 +10,9 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.http.access_kit import DB, OTHER, WEB, World, bearing, callers_of, end_of, within_a_second
-from virtumancer.services.auth import EVERYTHING, Access, Caller, Callers, Grant, Tags
+from virtumancer.services.auth import EVERYTHING, Grant, Permissions, Principal, PrincipalDirectory, TagIndex
 from virtumancer.services.metadata.service import MetadataService, MetadataWish
-from virtumancer.services.metadata.sync import MetadataKeeper
+from virtumancer.services.metadata.sync import MetadataSync
 from virtumancer.services.runtime.bus import LocalEventBus
 from virtumancer.store import Database, MetadataRepository
 
@@ -213,19 +213,19 @@ async def test_vms_are_chosen_by_tag_while_their_host_is_away(world: World) -> N
 async def test_a_tag_that_another_process_removes_ends_what_lived_by_it_within_a_second(tmp_path: Path) -> None:
     async with Database(f"sqlite://{tmp_path}/v.db") as database:
 
-        def process() -> tuple[Callers, MetadataService, LocalEventBus]:
+        def process() -> tuple[PrincipalDirectory, MetadataService, LocalEventBus]:
             callers = callers_of(database)
             bus = LocalEventBus()
             return callers, MetadataService(MetadataRepository(database), callers, bus), bus
 
         (here_callers, here, here_bus), (there_callers, there, there_bus) = process(), process()
-        admin, told = Caller("admin", EVERYTHING), list[Any]()
+        admin, told = Principal("admin", EVERYTHING), list[Any]()
         made = await there_callers.tokens.create("x", (Grant(role="viewer", tag="night"),), None, admin)
         await here_callers.load()
         await here.change("a", WEB, MetadataWish(tags=("night",)), admin)
         for bus in (here_bus, there_bus):
             bus.subscribe(told.append)
-        async with MetadataKeeper(there, shared=True):
+        async with MetadataSync(there, shared=True):
             caller = there_callers.tokens.authenticate(made.token)
             assert caller.access.on_vm("read", "a", WEB)
             assert there.of_vm("a", WEB).tags == ("night",)
@@ -241,8 +241,8 @@ async def test_a_tag_that_another_process_removes_ends_what_lived_by_it_within_a
 
 
 def test_tags_count_for_a_host_while_a_vm_there_has_them() -> None:
-    tags = Tags()
-    access = Access([Grant(role="viewer", tag="night"), Grant(role="viewer", tag="day", host="b")], tags)
+    tags = TagIndex()
+    access = Permissions([Grant(role="viewer", tag="night"), Grant(role="viewer", tag="day", host="b")], tags)
     tags.set("a", WEB, frozenset({"night"}))
     tags.set("a", DB, frozenset({"night", "day"}))
     tags.set("b", OTHER, frozenset({"day"}))

@@ -16,7 +16,7 @@ from virtumancer.app import create_app
 from virtumancer.config import load_config
 from virtumancer.errors import TooManyAttempts
 from virtumancer.plugins import load_plugins
-from virtumancer.services.auth.throttle import Attempts
+from virtumancer.services.auth.throttle import LoginThrottle
 
 PASSWORD = CANARIES.plant("password")
 PAGE = {"Origin": "http://localhost"}
@@ -308,7 +308,7 @@ async def test_who_guesses_has_to_wait(world: World) -> None:
 
 def test_pauses_double_up_to_a_minute_and_many_at_once_are_no_way_round() -> None:
     now = [0.0]
-    attempts = Attempts(lambda: now[0])
+    attempts = LoginThrottle(lambda: now[0])
     pauses = []
     for _ in range(14):
         attempts.begin("alice", "192.0.2.1")
@@ -322,7 +322,7 @@ def test_pauses_double_up_to_a_minute_and_many_at_once_are_no_way_round() -> Non
 
 
 def test_nobody_keeps_an_account_locked_from_elsewhere() -> None:
-    attempts = Attempts(lambda: 0.0)
+    attempts = LoginThrottle(lambda: 0.0)
     for _ in range(5):
         attempts.begin("alice", "198.51.100.7")
     with pytest.raises(TooManyAttempts):
@@ -335,7 +335,7 @@ def test_nobody_keeps_an_account_locked_from_elsewhere() -> None:
 
 @pytest.mark.parametrize("prefix", ["::ffff:", "64:ff9b::"])
 def test_ipv4_clients_of_a_socket_that_takes_both_are_no_one_network(prefix: str) -> None:
-    attempts = Attempts(lambda: 0.0)
+    attempts = LoginThrottle(lambda: 0.0)
     for _ in range(5):
         attempts.begin("alice", f"{prefix}198.51.100.7")
     with pytest.raises(TooManyAttempts):
@@ -364,7 +364,7 @@ async def _refused_attempts(world: World) -> list[int]:
 
 
 def test_an_address_cannot_try_one_password_on_every_account() -> None:
-    attempts = Attempts(lambda: 0.0)
+    attempts = LoginThrottle(lambda: 0.0)
     # One customer has a whole /64 of these.
     for number in range(20):
         attempts.begin(f"user{number}", f"2001:db8::{number:x}")

@@ -18,7 +18,7 @@ from virtumancer.app import Application
 from virtumancer.contracts import OperationState, VMState
 from virtumancer.services.audit.log import verify
 from virtumancer.services.operations.operation import RunningOperation
-from virtumancer.services.operations.recovery import OperationsKeeper
+from virtumancer.services.operations.recovery import OperationsRecovery
 from virtumancer.store import AuditRepository, OperationsRepository
 from virtumancer.testing import FakeHypervisor
 
@@ -188,7 +188,7 @@ async def test_an_operation_that_was_stored_and_refused_is_not_queued_for_ever(
     await store.add(left_over)
 
     wanted = application.config.operations
-    keeper = OperationsKeeper(store, application.processes, application.bus, wanted, at_work=operations.is_at_work)
+    keeper = OperationsRecovery(store, application.processes, application.bus, wanted, at_work=operations.is_at_work)
     assert await keeper.mark_interrupted() == 1
 
     found = (await client.get(f"/operations/{left_over.info.id}")).json()

@@ -10,7 +10,7 @@ import pytest
 from tests.http.access_kit import World, callers_of
 from virtumancer.config import load_config
 from virtumancer.errors import Unauthenticated
-from virtumancer.services.auth import EVERYTHING, Caller, Grant, GroupGrants
+from virtumancer.services.auth import EVERYTHING, Grant, GroupGrants, Principal
 from virtumancer.store import Database
 
 VIEWER = [{"role": "viewer"}]
@@ -92,7 +92,7 @@ async def test_a_new_token_of_the_administrator_keeps_those_made_with_the_old_on
 async def test_no_token_is_made_with_one_that_another_process_has_just_withdrawn(tmp_path: Path) -> None:
     async with Database(f"sqlite://{tmp_path}/v.db") as database:
         here, there = callers_of(database).tokens, callers_of(database).tokens
-        admin = Caller("admin", EVERYTHING)
+        admin = Principal("admin", EVERYTHING)
         parent = await here.create("x", (Grant(role="admin"),), None, admin)
         await there.load()
         caller = there.authenticate(parent.token)
@@ -125,7 +125,7 @@ async def test_rights_of_plugins_can_be_granted_and_kept_while_the_plugin_is_awa
         await tokens.load()
         kept = (Grant(role="viewer", rights=("count",)),)
 
-        changed = await tokens.change(made.id, kept, Caller("admin", EVERYTHING))
+        changed = await tokens.change(made.id, kept, Principal("admin", EVERYTHING))
 
     assert changed.grants == kept
 

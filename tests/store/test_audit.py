@@ -6,13 +6,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from virtumancer.services.audit.log import Act, AuditLog, RecordKind, verify
+from virtumancer.services.audit.log import AuditedAction, AuditLog, RecordKind, verify
 from virtumancer.store import AuditRepository, Database
 from virtumancer.store.models import AuditChainModel, AuditRecordModel
 
 pytest_plugins = ["tests.lab.fixtures"]
 
-START = Act(actor="anna", address="192.0.2.7", what="start", target={"host": "kvm1", "vm": "web01"}, request_id="r1")
+START = AuditedAction(
+    actor="anna", address="192.0.2.7", what="start", target={"host": "kvm1", "vm": "web01"}, request_id="r1"
+)
 
 
 @pytest.fixture

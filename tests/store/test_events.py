@@ -9,16 +9,16 @@ import pytest
 
 from virtumancer.contracts import HostRemoved, VMsChanged
 from virtumancer.errors import StoreUnavailable
-from virtumancer.services.auth import EVERYTHING, Caller
+from virtumancer.services.auth import EVERYTHING, Principal
 from virtumancer.services.events.filter import EventFilter
 from virtumancer.services.events.log import EventLog
-from virtumancer.services.events.subscription import EventReader
+from virtumancer.services.events.subscription import EventSubscription
 from virtumancer.services.runtime.bus import LocalEventBus
 from virtumancer.store import Database, EventsRepository, NewEvent, StoredEvent
 
 pytest_plugins = ["tests.lab.fixtures"]
 
-ANYBODY = Caller("anonymous", EVERYTHING)
+ANYBODY = Principal("anonymous", EVERYTHING)
 
 
 def event(name: str, at: int = 1000) -> NewEvent:
@@ -82,7 +82,7 @@ async def test_a_place_is_known_or_it_is_said_what_is_before_it(events: EventsRe
     assert [(await events.place(n)).before for n in (0, 50, 100, 101)] == [100, 100, 100, 101]
 
 
-async def followed(reader: EventReader, count: int) -> list[StoredEvent]:
+async def followed(reader: EventSubscription, count: int) -> list[StoredEvent]:
     found: list[StoredEvent] = []
     async with asyncio.timeout(20):
         while len(found) < count:

@@ -10,9 +10,9 @@ from msgspec import structs
 
 from virtumancer.config import OperationsConfig
 from virtumancer.contracts import OperationInfo, OperationOutcome, OperationState, OperationTarget
-from virtumancer.services.operations.recovery import OperationsKeeper
+from virtumancer.services.operations.recovery import OperationsRecovery
 from virtumancer.services.runtime.bus import LocalEventBus
-from virtumancer.services.runtime.cluster import Processes
+from virtumancer.services.runtime.cluster import ClusterMembers
 from virtumancer.store import (
     Database,
     IdempotencyRepository,
@@ -114,11 +114,11 @@ async def test_a_start_leaves_the_operations_of_other_processes_alone_until_they
 ) -> None:
     async with Database(postgresql_url) as first, Database(postgresql_url) as second:
         store, living = OperationsRepository(first), ProcessesRepository(second)
-        async with Processes(ProcessesRepository(first), shared=True) as one:
+        async with ClusterMembers(ProcessesRepository(first), shared=True) as one:
             await store.add(operation("of one", owner=one.own))
             await store.add(operation("of nobody", owner="gone"))
-            async with Processes(living, shared=True) as two:
-                keeper = OperationsKeeper(OperationsRepository(second), two, LocalEventBus(), OperationsConfig())
+            async with ClusterMembers(living, shared=True) as two:
+                keeper = OperationsRecovery(OperationsRepository(second), two, LocalEventBus(), OperationsConfig())
                 assert await two.living() == {one.own, two.own}
                 assert await keeper.mark_interrupted() == 1
                 states = {found.info.id: found.info.state for found in await store.page(OperationQuery(), 9)}
@@ -148,12 +148,12 @@ async def test_a_process_that_begins_while_others_look_who_lives_keeps_its_opera
         store, processes = OperationsRepository(database), _Overtaken(database)
 
         async def begin() -> None:
-            one = await stack.enter_async_context(Processes(ProcessesRepository(database), shared=True))
+            one = await stack.enter_async_context(ClusterMembers(ProcessesRepository(database), shared=True))
             await store.add(operation(f"of {one.own}"[:16], owner=one.own))
 
         processes.happens = begin
-        two = Processes(processes, shared=True)
-        keeper = OperationsKeeper(store, two, LocalEventBus(), OperationsConfig())
+        two = ClusterMembers(processes, shared=True)
+        keeper = OperationsRecovery(store, two, LocalEventBus(), OperationsConfig())
         assert await keeper.mark_interrupted() == 0
         assert [found.info.state for found in await store.page(OperationQuery(), 9)] == ["running"]
 

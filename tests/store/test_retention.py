@@ -12,15 +12,15 @@ from virtumancer.config import AuditConfig, EventsConfig, IdempotencyConfig, Ope
 from virtumancer.contracts import OperationTarget
 from virtumancer.contracts.audit import AuditRecord, RecordKind
 from virtumancer.services.audit.log import AuditLog, beginning, verify
-from virtumancer.services.audit.retention import AuditKeeper
-from virtumancer.services.events.retention import EventsKeeper
+from virtumancer.services.audit.retention import AuditRetention
+from virtumancer.services.events.retention import EventsRetention
 from virtumancer.services.idempotency import Idempotency, KeptAnswer, KeyedRequest
 from virtumancer.services.operations.manager import Operations
-from virtumancer.services.operations.operation import Order, RunningOperation
-from virtumancer.services.operations.recovery import OperationsKeeper
+from virtumancer.services.operations.operation import OperationRequest, RunningOperation
+from virtumancer.services.operations.recovery import OperationsRecovery
 from virtumancer.services.runtime.bus import LocalEventBus
 from virtumancer.services.runtime.clock import CONFIRMED, Clock
-from virtumancer.services.runtime.cluster import Processes
+from virtumancer.services.runtime.cluster import ClusterMembers
 from virtumancer.store import (
     AuditRepository,
     ClockRepository,
@@ -248,7 +248,7 @@ async def test_no_keeper_removes_anything_when_the_clock_is_ahead_for_one_start(
     at = int(NOW.timestamp() * 1000)
     await events.append("batch", [event("x", at)], 1, again=False)
     keys = IdempotencyRepository(database)
-    processes = Processes(ProcessesRepository(database), shared=False)
+    processes = ClusterMembers(ProcessesRepository(database), shared=False)
     idempotency = Idempotency(
         keys, processes, IdempotencyConfig(), now=starts.clock.trusted, latest=starts.clock.latest
     )
@@ -266,9 +266,9 @@ async def test_no_keeper_removes_anything_when_the_clock_is_ahead_for_one_start(
 
     times.wall = AHEAD
     clock = await starts.start()
-    assert await AuditKeeper(AuditLog(audit), AuditConfig(), shared=False, now=clock.trusted).forget() == 0
-    assert await EventsKeeper(events, EventsConfig(), now=clock.trusted).forget() == 0
-    keeper = OperationsKeeper(store, processes, bus, OperationsConfig(), now=clock.trusted)
+    assert await AuditRetention(AuditLog(audit), AuditConfig(), shared=False, now=clock.trusted).forget() == 0
+    assert await EventsRetention(events, EventsConfig(), now=clock.trusted).forget() == 0
+    keeper = OperationsRecovery(store, processes, bus, OperationsConfig(), now=clock.trusted)
     await keeper.look_after()
     again = Idempotency(keys, processes, IdempotencyConfig(), now=clock.trusted, latest=clock.latest)
     await again.forget()
@@ -285,7 +285,7 @@ async def test_what_was_stored_while_the_clock_was_behind_is_there_after_the_nex
 ) -> None:
     times.wall = BEHIND
     clock = await starts.start()
-    keys, processes = IdempotencyRepository(database), Processes(ProcessesRepository(database), shared=False)
+    keys, processes = IdempotencyRepository(database), ClusterMembers(ProcessesRepository(database), shared=False)
     idempotency = Idempotency(keys, processes, IdempotencyConfig(), now=clock.trusted, latest=clock.latest)
     request = KeyedRequest(caller="me", key="k", content=b"", request_id="first", look_at="")
     first = await idempotency.begin(request)
@@ -296,7 +296,7 @@ async def test_what_was_stored_while_the_clock_was_behind_is_there_after_the_nex
 
     times.wall = NOW + timedelta(hours=1)
     clock = await starts.start()
-    await OperationsKeeper(store, processes, bus, OperationsConfig(), now=clock.trusted).look_after()
+    await OperationsRecovery(store, processes, bus, OperationsConfig(), now=clock.trusted).look_after()
     again = Idempotency(keys, processes, IdempotencyConfig(), now=clock.trusted, latest=clock.latest)
     await again.forget()
 
@@ -305,12 +305,12 @@ async def test_what_was_stored_while_the_clock_was_behind_is_there_after_the_nex
 
 
 async def _ended_operation(
-    store: OperationsRepository, processes: Processes, audit: AuditRepository, bus: LocalEventBus, clock: Clock
+    store: OperationsRepository, processes: ClusterMembers, audit: AuditRepository, bus: LocalEventBus, clock: Clock
 ) -> None:
     operations = Operations(store, processes, AuditLog(audit), bus, OperationsConfig(), clock.stamp)
-    order = Order(
+    order = OperationRequest(
         action="start", target=OperationTarget("a", "", ""), right="*", caller="", actor="anna", request_id="r",
-        still_allowed=lambda: True, take_act=lambda: None,
+        still_allowed=lambda: True, take_audit_record=lambda: None,
     )  # fmt: skip
 
     async def work(_running: RunningOperation) -> None:

@@ -12,10 +12,10 @@ from tests.http.access_kit import callers_of
 from tests.store.test_operations import NOON, operation
 from virtumancer.contracts import Host, OperationState
 from virtumancer.errors import Conflict, Forbidden, NotFound, Unauthenticated
-from virtumancer.services.auth import BUILT_IN, EVERYTHING, Caller, Callers, Grant, Users
+from virtumancer.services.auth import BUILT_IN, EVERYTHING, Grant, Principal, PrincipalDirectory, Users
 from virtumancer.services.auth.passwords import Passwords
-from virtumancer.services.auth.principals import Access
-from virtumancer.services.auth.tag_index import Tags
+from virtumancer.services.auth.principals import Permissions
+from virtumancer.services.auth.tag_index import TagIndex
 from virtumancer.services.auth.tokens import Tokens
 from virtumancer.services.auth.users import proof_of
 from virtumancer.services.auth.web_sessions import WebSessions
@@ -35,7 +35,7 @@ from virtumancer.store import (
 
 pytest_plugins = ["tests.lab.fixtures"]
 
-ADMIN = Caller("the test", EVERYTHING)
+ADMIN = Principal("the test", EVERYTHING)
 ALL, LITTLE = (Grant(role="admin"),), (Grant(role="viewer", host="kvm1"),)
 OLD, NEW = CANARIES.plant("old password"), CANARIES.plant("new password")
 PASSWORDS = Passwords()
@@ -49,11 +49,11 @@ def url(request: pytest.FixtureRequest, sqlite_url: str) -> str:
     return url
 
 
-def helper(*grants: Grant) -> Caller:
-    return Caller("a helper", Access(grants, Tags()), grants=grants)
+def helper(*grants: Grant) -> Principal:
+    return Principal("a helper", Permissions(grants, TagIndex()), grants=grants)
 
 
-async def two_processes(database: Database) -> tuple[Callers, Callers]:
+async def two_processes(database: Database) -> tuple[PrincipalDirectory, PrincipalDirectory]:
     """Two processes on one database; the second does not know yet what the first one does from now on."""
     one, other = callers_of(database), callers_of(database)
     await one.users.create("x", OLD, ALL, ADMIN)
@@ -62,7 +62,7 @@ async def two_processes(database: Database) -> tuple[Callers, Callers]:
     return one, other
 
 
-async def proved(callers: Callers, password: str = OLD) -> StoredUser:
+async def proved(callers: PrincipalDirectory, password: str = OLD) -> StoredUser:
     found = await callers.users.fit("x", password)
     assert found is not None
     return found
@@ -231,8 +231,8 @@ async def _meanwhile(slow: _Reads, load: Callable[[], Awaitable[None]], change: 
 
 async def test_a_load_that_has_read_before_a_change_does_not_undo_it_in_memory(database: Database) -> None:
     slow_users, slow_tokens, slow_sessions = SlowUsers(database), SlowTokens(database), SlowSessions(database)
-    users = Users(slow_users, PASSWORDS, Tags(), lambda: None, BUILT_IN, now=lambda by: by, asked=True)
-    tokens = Tokens(slow_tokens, Tags(), BUILT_IN, now=lambda by: by, asked=True)
+    users = Users(slow_users, PASSWORDS, TagIndex(), lambda: None, BUILT_IN, now=lambda by: by, asked=True)
+    tokens = Tokens(slow_tokens, TagIndex(), BUILT_IN, now=lambda by: by, asked=True)
     sessions = WebSessions(slow_sessions, lambda _: ADMIN, lambda: None)
     await users.create("x", OLD, ALL, ADMIN)
     token = await tokens.create("mine", ALL, None, ADMIN)

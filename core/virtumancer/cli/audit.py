@@ -14,7 +14,7 @@ from virtumancer.config import Config, load_config
 from virtumancer.running import database_of
 
 if TYPE_CHECKING:
-    from virtumancer.services.audit.log import Damage
+    from virtumancer.services.audit.log import ChainBreak
     from virtumancer.store import ChainEnds
 
 __all__ = ["app"]
@@ -53,7 +53,7 @@ def _settings(config: ConfigFile) -> Config:
     return settings
 
 
-async def _verified(settings: Config) -> "tuple[ChainEnds, Damage | None, str]":
+async def _verified(settings: Config) -> "tuple[ChainEnds, ChainBreak | None, str]":
     from virtumancer.services.audit.log import beginning  # noqa: PLC0415 - `--help` should not wait for it
     from virtumancer.services.audit.log import verify as verify_log  # noqa: PLC0415 - `--help` should not wait for it
     from virtumancer.store import AuditRepository, Database  # noqa: PLC0415

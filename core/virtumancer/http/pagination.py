@@ -11,7 +11,7 @@ from msgspec import Meta
 from virtumancer.errors import InvalidFilter, InvalidValue
 from virtumancer.http.endpoint import Errors, Header, Query
 from virtumancer.http.requests import send_json
-from virtumancer.query.query import MAX_LIMIT, Asked, ListQuery, ListShape
+from virtumancer.query.query import MAX_LIMIT, ListQuery, ListSchema, ParsedQuery
 
 __all__ = ["LINK", "LIST_ERRORS", "LIST_QUERY", "Limit", "asked_of", "list_query", "send_list", "send_page"]
 
@@ -37,18 +37,18 @@ def list_query(req: Request) -> ListQuery:
     return msgspec.convert({name: value for name, value in given.items() if value is not None}, ListQuery)
 
 
-def asked_of(req: Request, shape: ListShape) -> Asked:
+def asked_of(req: Request, shape: ListSchema) -> ParsedQuery:
     """Read what is asked of a list. Raises `InvalidValue` and `InvalidFilter`."""
     return shape.understand(list_query(req))
 
 
-def send_list(req: Request, resp: Response, rows: Sequence[Any], asked: Asked) -> None:
+def send_list(req: Request, resp: Response, rows: Sequence[Any], asked: ParsedQuery) -> None:
     """Answer with what was asked for of these rows, in the order they have unless there is another one."""
     found, cursor = asked.page(rows) if asked.reorders else (asked.fitting(rows), None)
     send_page(req, resp, found, cursor, asked)
 
 
-def send_page(req: Request, resp: Response, rows: Sequence[Any], cursor: str | None, asked: Asked) -> None:
+def send_page(req: Request, resp: Response, rows: Sequence[Any], cursor: str | None, asked: ParsedQuery) -> None:
     """Answer with the rows of a page, and with a link to the next one if there is a cursor."""
     if cursor is not None:
         query = [pair for pair in parse_qsl(req.query_string, keep_blank_values=True) if pair[0] != "cursor"]

@@ -9,7 +9,7 @@ from msgspec import Struct
 from virtumancer.http.api_paths import VM_PATH, Path
 from virtumancer.http.asgi.path_segments import SegmentConverter
 from virtumancer.http.endpoint import Endpoint, endpoints_of
-from virtumancer.http.middleware.respond_async import Deferring
+from virtumancer.http.middleware.respond_async import RespondAsync
 from virtumancer.http.openapi import OpenAPIResource
 from virtumancer.http.requests import BodyReader
 from virtumancer.http.resources.all_vms import AllVMsResource
@@ -65,18 +65,18 @@ from virtumancer.services.actions.offers import ActionOffers
 from virtumancer.services.actions.service import ActionsService
 from virtumancer.services.audit.log import AuditLog
 from virtumancer.services.audit.queries import AuditReader
-from virtumancer.services.auth import Callers, SignIn
+from virtumancer.services.auth import PrincipalDirectory, SignIn
 from virtumancer.services.consoles.service import ConsolesService
 from virtumancer.services.events.log import EventLog
 from virtumancer.services.hosts.host_keys import HostKeysService
 from virtumancer.services.hosts.plugin_api import PluginHosts
 from virtumancer.services.hosts.service import HostsService
-from virtumancer.services.hosts.stats_collection import CollectorRunner
-from virtumancer.services.hosts.stats_stream import LiveStats
+from virtumancer.services.hosts.stats_collection import StatsCollection
+from virtumancer.services.hosts.stats_stream import StatsStream
 from virtumancer.services.metadata.service import MetadataService
 from virtumancer.services.operations.manager import Operations
 from virtumancer.services.readiness import Readiness
-from virtumancer.services.vms.listing import AllVMs
+from virtumancer.services.vms.listing import VMListingService
 from virtumancer.services.vms.screenshots import ScreenshotsService
 from virtumancer.services.vms.service import VMsService
 
@@ -89,9 +89,9 @@ class Services(Struct, frozen=True, kw_only=True):
     hosts: HostsService
     host_keys: HostKeysService
     vms: VMsService
-    all_vms: AllVMs
-    live_stats: LiveStats
-    collectors: CollectorRunner
+    all_vms: VMListingService
+    live_stats: StatsStream
+    collectors: StatsCollection
     consoles: ConsolesService
     screenshots: ScreenshotsService
     events: EventLog
@@ -100,7 +100,7 @@ class Services(Struct, frozen=True, kw_only=True):
     """What the plugins add: routes, and what the document describes."""
     audit: AuditLog
     audit_reader: AuditReader
-    callers: Callers
+    callers: PrincipalDirectory
     sign_in: SignIn
     actions: ActionsService
     offers: ActionOffers
@@ -109,7 +109,7 @@ class Services(Struct, frozen=True, kw_only=True):
     metadata: MetadataService
     readiness: Readiness
     bodies: BodyReader
-    deferring: Deferring
+    deferring: RespondAsync
     asked: bool
     """Whether callers have to say who they are."""
 

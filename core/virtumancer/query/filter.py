@@ -7,7 +7,7 @@ from typing import Any
 
 from virtumancer.errors import InvalidFilter
 from virtumancer.query.fields import Field, Kind, as_time
-from virtumancer.query.lexer import Word, words_of
+from virtumancer.query.lexer import Token, tokenize
 
 __all__ = ["MAX_DEPTH", "Predicate", "compile_filter"]
 
@@ -24,7 +24,7 @@ JOINS = frozenset({"and", "or", "not", "in", "prefix"})
 def compile_filter(text: str, fields: Mapping[str, Field], parameter: str = "filter") -> Predicate:
     """Return what says whether a row fits. Raises `InvalidFilter` about this parameter, with the place in the text."""
     try:
-        return _Parser(list(words_of(text)), fields).whole()
+        return _Parser(list(tokenize(text)), fields).whole()
     except InvalidFilter as error:
         error.field = parameter
         raise
@@ -33,7 +33,7 @@ def compile_filter(text: str, fields: Mapping[str, Field], parameter: str = "fil
 class _Parser:
     """Reads words by recursive descent: `or` binds least, then `and`, then `not`."""
 
-    def __init__(self, words: Sequence[Word], fields: Mapping[str, Field]) -> None:
+    def __init__(self, words: Sequence[Token], fields: Mapping[str, Field]) -> None:
         self._words = words
         self._fields = fields
         self._next = 0
@@ -90,7 +90,7 @@ class _Parser:
             raise InvalidFilter(
                 f"here is {sign}, but a comparison is wanted: = != < <= > >= in prefix", position=sign.at
             )
-        return _compares(field, Word("sign", "=", word.at), True)
+        return _compares(field, Token("sign", "=", word.at), True)
 
     def _values(self, field: Field) -> list[Value]:
         self._expect("sign", "(", "(")
@@ -103,7 +103,7 @@ class _Parser:
                 return values
             self._expect("sign", ",", ", or )")
 
-    def _field(self, word: Word) -> Field:
+    def _field(self, word: Token) -> Field:
         field = self._fields.get(word.value)
         if field is None:
             names = ", ".join(sorted(name for name, one in self._fields.items() if one.kind is not Kind.OBJECT))
@@ -123,7 +123,7 @@ class _Parser:
         word = self._words[self._next]
         return (word.kind, word.value) == (kind, value)
 
-    def _expect(self, kind: str, value: str | None, wanted: str) -> Word:
+    def _expect(self, kind: str, value: str | None, wanted: str) -> Token:
         word = self._words[self._next]
         joins = kind == "name" and word.value.lower() in JOINS
         if word.kind != kind or joins or value not in {None, word.value}:
@@ -132,7 +132,7 @@ class _Parser:
         return word
 
 
-def _value(field: Field, word: Word) -> Value:
+def _value(field: Field, word: Token) -> Value:
     """Return what a word stands for beside this field."""
     if word.kind == "text":
         return _text_value(field, word)
@@ -152,7 +152,7 @@ def _value(field: Field, word: Word) -> Value:
     return value
 
 
-def _text_value(field: Field, word: Word) -> Value:
+def _text_value(field: Field, word: Token) -> Value:
     if field.choices is not None:
         if word.value in field.choices:
             return field.choices[word.value]
@@ -167,11 +167,11 @@ def _text_value(field: Field, word: Word) -> Value:
     return word.value
 
 
-def _other_kind(field: Field, word: Word) -> InvalidFilter:
+def _other_kind(field: Field, word: Token) -> InvalidFilter:
     return InvalidFilter(f"{field.name} is {field.kind}, and {word} is not comparable with that", position=word.at)
 
 
-def _compares(field: Field, sign: Word, value: Value) -> Predicate:
+def _compares(field: Field, sign: Token, value: Value) -> Predicate:
     get, compare = field.get, SIGNS[sign.value]
     if sign.value in ORDERS and (value is None or field.kind in {Kind.BOOLEAN, Kind.TEXTS}):
         raise InvalidFilter("only strings, numbers and times are more or less than another", position=sign.at)
@@ -191,7 +191,7 @@ def _one_of(field: Field, values: Sequence[Value]) -> Predicate:
     return lambda row: get(row) in wanted
 
 
-def _begins(field: Field, word: Word, beginning: Word) -> Predicate:
+def _begins(field: Field, word: Token, beginning: Token) -> Predicate:
     get, start = field.get, beginning.value
     if field.kind is Kind.TEXTS:
         return lambda row: any(text.startswith(start) for text in get(row) or ())

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from virtumancer.errors import InvalidFilter
 
-__all__ = ["MAX_LENGTH", "Word", "words_of"]
+__all__ = ["MAX_LENGTH", "Token", "tokenize"]
 
 MAX_LENGTH = 2048
 # One alternative for each kind, told apart by its first character: no input is read twice.
@@ -22,7 +22,7 @@ WORD = re.compile(
 ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
-class Word(Struct, frozen=True):
+class Token(Struct, frozen=True):
     """One word: `kind` is text, number, name, sign or end; `at` counts characters from 1."""
 
     kind: str
@@ -33,7 +33,7 @@ class Word(Struct, frozen=True):
         return "the end" if self.kind == "end" else f"{self.value[:80]!r}"
 
 
-def words_of(text: str) -> Iterator[Word]:
+def tokenize(text: str) -> Iterator[Token]:
     """Split a filter into its words, of which the last is the end. Raises `InvalidFilter`."""
     if len(text) > MAX_LENGTH:
         raise InvalidFilter(f"a filter has {MAX_LENGTH} characters at most", position=MAX_LENGTH + 1)
@@ -46,9 +46,9 @@ def words_of(text: str) -> Iterator[Word]:
         if kind == "text":
             value = ESCAPED.sub(r"\1", value[1:-1])
         if kind != "space":
-            yield Word(kind, value, at + 1)
+            yield Token(kind, value, at + 1)
         at = found.end()
-    yield Word("end", "", len(text) + 1)
+    yield Token("end", "", len(text) + 1)
 
 
 def _unreadable(character: str) -> str:

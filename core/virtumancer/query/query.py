@@ -8,9 +8,9 @@ from msgspec import Struct
 from virtumancer.errors import InvalidValue
 from virtumancer.query.fields import Field, Projection, find_field
 from virtumancer.query.filter import Predicate, compile_filter
-from virtumancer.query.sort import SORTABLE, Order, Position, SortKey
+from virtumancer.query.sort import SORTABLE, CursorPosition, SortKey, SortOrder
 
-__all__ = ["MAX_LIMIT", "Asked", "ListQuery", "ListShape"]
+__all__ = ["MAX_LIMIT", "ListQuery", "ListSchema", "ParsedQuery"]
 
 T = TypeVar("T")
 
@@ -29,14 +29,14 @@ class ListQuery(Struct, frozen=True):
     fields: str = ""
 
 
-class Asked(Struct, frozen=True):
+class ParsedQuery(Struct, frozen=True):
     """The same, understood."""
 
-    order: Order
+    order: SortOrder
     in_key_order: bool
     """The order is that of the list's key."""
     limit: int | None = None
-    after: Position | None = None
+    after: CursorPosition | None = None
     fits: Predicate | None = None
     show: Callable[[Any], Any] | None = None
     """What is shown of a row; None shows it as it is."""
@@ -68,7 +68,7 @@ class Asked(Struct, frozen=True):
         return rows[: self.limit], self.order.cursor_of(rows[self.limit - 1])
 
 
-class ListShape:
+class ListSchema:
     """What can be asked of a list: the fields of its rows, and its key, which tells any two rows apart and stays.
 
     `show` makes of a row what clients get, if they get something else.
@@ -81,12 +81,12 @@ class ListShape:
         self._key = tuple(key)
         self._show = show
 
-    def understand(self, query: ListQuery) -> Asked:
+    def understand(self, query: ListQuery) -> ParsedQuery:
         """Read a query. Raises `InvalidValue` and `InvalidFilter`, which name the parameter."""
         keys = [self._sort_key(name) for name in _names(query.sort, "sort", MAX_SORT_KEYS)]
-        order = Order([*keys, *self._key])
+        order = SortOrder([*keys, *self._key])
         shown = [find_field(self.fields, name, "fields") for name in _names(query.fields, "fields", MAX_FIELDS)]
-        return Asked(
+        return ParsedQuery(
             order=order,
             in_key_order=not keys,
             limit=_limit(query.limit),

@@ -12,12 +12,12 @@ from msgspec import Struct
 from virtumancer.errors import InvalidValue
 from virtumancer.query.fields import Field, Kind
 
-__all__ = ["SORTABLE", "Order", "Position", "SortKey"]
+__all__ = ["SORTABLE", "CursorPosition", "SortKey", "SortOrder"]
 
 T = TypeVar("T")
 # What is nested is refused at its first bracket, however deep it is.
 Scalar = str | int | float | bool | None
-Position = tuple[Any, ...]
+CursorPosition = tuple[Any, ...]
 """The values of the sort keys of a row."""
 
 MAX_CURSOR = 8192
@@ -39,7 +39,7 @@ class SortKey(Struct, frozen=True):
         return () if value is None else (value[:COMPARED] if self.field.kind is Kind.TEXT else value,)
 
 
-class Order:
+class SortOrder:
     """Sorts rows by some keys, of which the last ones are those that tell any two rows apart."""
 
     def __init__(self, keys: Sequence[SortKey]) -> None:
@@ -53,7 +53,7 @@ class Order:
             ordered.sort(key=key.of, reverse=key.descending)
         return ordered
 
-    def is_after(self, row: Any, position: Position) -> bool:
+    def is_after(self, row: Any, position: CursorPosition) -> bool:
         """Say whether a row comes after this position."""
         for key, value in zip(self._keys, position, strict=True):
             here = key.of(row)
@@ -66,7 +66,7 @@ class Order:
         values = [None if value == () else value[0] for value in (key.of(row) for key in self._keys)]
         return base64.urlsafe_b64encode(msgspec.json.encode([self._name, *values])).decode().rstrip("=")
 
-    def position_of(self, cursor: str) -> Position:
+    def position_of(self, cursor: str) -> CursorPosition:
         """Read a cursor. Raises `InvalidValue` for what is none, or one of another order."""
         if len(cursor) > MAX_CURSOR:
             raise _no_cursor()

@@ -14,8 +14,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from virtumancer.http.problem_document import MEDIA_TYPE, problem_document
 from virtumancer.http.security_headers import headers_of_refusal
 from virtumancer.server.forwarded import as_known_by
-from virtumancer.server.request_head import Heads
-from virtumancer.server.timeouts import NEVER, Drain, Patience
+from virtumancer.server.request_head import StrictH11Connection
+from virtumancer.server.timeouts import NEVER, ReadDeadline, WriteStall
 
 __all__ = ["BoundedProtocol", "ConnectionLimits"]
 
@@ -53,10 +53,10 @@ class BoundedProtocol(H11Protocol):
 
     def __init__(self, *args: Any, limits: ConnectionLimits, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.conn = self._heads = Heads()
+        self.conn = self._heads = StrictH11Connection()
         self._limits = limits
-        self._reading = Patience(limits.request_timeout)
-        self._drain = Drain(limits.response_timeout)
+        self._reading = ReadDeadline(limits.request_timeout)
+        self._drain = WriteStall(limits.response_timeout)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, unless there are too many; its first request has to come soon."""

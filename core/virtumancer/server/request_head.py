@@ -5,7 +5,7 @@ from typing import Any
 
 import h11
 
-__all__ = ["Heads"]
+__all__ = ["StrictH11Connection"]
 
 MAX_HEAD = 16384
 # What reads the heads of WebSockets takes lines of 8,192 bytes.
@@ -15,7 +15,7 @@ VERSIONS = frozenset({b"1.0", b"1.1"})
 FRAMINGS = frozenset({b"content-length", b"transfer-encoding"})
 
 
-class Heads(h11.Connection):
+class StrictH11Connection(h11.Connection):
     """h11's connection of a server, which refuses some requests more; `complaint` and `reason` say why the last one."""
 
     def __init__(self) -> None:

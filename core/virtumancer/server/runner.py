@@ -21,7 +21,7 @@ from virtumancer.errors import StoreUnavailable, UsageError
 from virtumancer.server.forwarded import ForwardedClient
 from virtumancer.server.http_protocol import BoundedProtocol, ConnectionLimits
 from virtumancer.server.tls import tls_context
-from virtumancer.server.websocket_protocol import DirectProtocol
+from virtumancer.server.websocket_protocol import WebSocketProtocol
 
 __all__ = ["Server", "listen", "run", "server_settings", "url_of"]
 
@@ -237,7 +237,7 @@ def server_settings(application: Application) -> uvicorn.Config:
     )
     cert, key = server.tls_cert, server.tls_key
     http: Any = functools.partial(BoundedProtocol, limits=limits)
-    ws: Any = functools.partial(DirectProtocol, response_timeout=connections.response_timeout)
+    ws: Any = functools.partial(WebSocketProtocol, response_timeout=connections.response_timeout)
     settings = uvicorn.Config(
         ForwardedClient(application, server.trusted_proxies, proxies) if proxies else application,
         lifespan="off",  # the context of the application is entered before, where its errors can be told apart

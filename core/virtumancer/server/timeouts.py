@@ -1,13 +1,13 @@
 """How long a client may keep us waiting: some time, and more with every byte that moves."""
 
-__all__ = ["NEVER", "Drain", "Patience"]
+__all__ = ["NEVER", "ReadDeadline", "WriteStall"]
 
 NEVER = float("inf")
 MIN_RATE = 500.0
 """Bytes a second: less than any network has, and enough that a trickle ends."""
 
 
-class Patience:
+class ReadDeadline:
     """When what comes from a client has to be complete: bytes put it off, but never further than the allowance."""
 
     __slots__ = ("_allowance", "until")
@@ -34,13 +34,13 @@ class Patience:
             self.begin(now)
 
 
-class Drain:
+class WriteStall:
     """Whether what was written leaves: while nothing more is written, the buffer has to shrink."""
 
     __slots__ = ("_patience", "_size")
 
     def __init__(self, allowance: float) -> None:
-        self._patience = Patience(allowance)
+        self._patience = ReadDeadline(allowance)
         self._size = 0
 
     def note_progress(self) -> None:

@@ -11,17 +11,17 @@ from websockets.protocol import State
 
 from virtumancer.http.asgi.websocket import EXTENSION
 from virtumancer.server.forwarded import as_known_by
-from virtumancer.server.timeouts import Drain
+from virtumancer.server.timeouts import WriteStall
 
-__all__ = ["DirectProtocol"]
+__all__ = ["WebSocketProtocol"]
 
 
-class DirectProtocol(WebSocketsSansIOProtocol):
+class WebSocketProtocol(WebSocketsSansIOProtocol):
     """Offers messages to a taker while the application waits for one; all else goes the way of ASGI."""
 
     def __init__(self, *args: Any, response_timeout: float = 60.0, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._drain = Drain(response_timeout)
+        self._drain = WriteStall(response_timeout)
         self._seen = False
         self._taker: Callable[[bytes], bool] | None = None
         self._awaited = False

@@ -18,8 +18,8 @@ from virtumancer.errors import (
     TooManyKeys,
 )
 from virtumancer.services.runtime.clock import wall_clock
-from virtumancer.services.runtime.cluster import Processes
-from virtumancer.services.runtime.periodic_task import Chore
+from virtumancer.services.runtime.cluster import ClusterMembers
+from virtumancer.services.runtime.periodic_task import PeriodicTask
 from virtumancer.store import IdempotencyRepository, StoredKey
 
 __all__ = ["Idempotency", "KeptAnswer", "KeyedRequest"]
@@ -47,13 +47,13 @@ class KeptAnswer(Struct, frozen=True):
     body: bytes
 
 
-class Idempotency(Chore):
+class Idempotency(PeriodicTask):
     """Remembers keys and answers, for as long as the configuration says; runs while the application is open."""
 
     def __init__(
         self,
         store: IdempotencyRepository,
-        processes: Processes,
+        processes: ClusterMembers,
         config: IdempotencyConfig,
         *,
         now: Callable[[], datetime] = wall_clock,

@@ -17,7 +17,7 @@ from virtumancer.contracts import HostInfo, PowerVerb, VMRef, VMState
 from virtumancer.errors import HypervisorError, VMNotFound, WrongPowerState
 from virtumancer_libvirt.binding.api import libvirt, open_raw, reason_of, translated
 
-__all__ = ["ASKED", "LISTED", "SAMPLED", "VCPUS", "Node", "Record", "as_state"]
+__all__ = ["ASKED", "LISTED", "SAMPLED", "VCPUS", "Record", "VirConnect", "as_state"]
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def _is_name(name: str) -> bool:
     return bool(name) and "\0" not in name and not re.search("[\ud800-\udfff]", name)
 
 
-class Node:
+class VirConnect:
     """One virConnect of one host.
 
     `has_bulk_facts` says whether the hypervisor's bulk statistics hold more than the state, as known so far. `connect`

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from virtumancer.errors import CallTimeout, HostLost
-from virtumancer_libvirt.binding.connection import Node
+from virtumancer_libvirt.binding.connection import VirConnect
 from virtumancer_libvirt.binding.thread import CallThread
 
 __all__ = ["MakeThread", "Pool"]
@@ -51,7 +51,7 @@ class Pool:
         """How many virConnects are in use or waiting for use just now."""
         return 1 + len(self._idle) + len(self._lent)
 
-    async def slow(self, function: Callable[[Node], R], *, timeout: float, doing: str) -> R:
+    async def slow(self, function: Callable[[VirConnect], R], *, timeout: float, doing: str) -> R:
         """Run a call that may take long, without holding up the quick ones."""
         if self.shared:
             return await self.quick.call(function, timeout=timeout, doing=doing)
@@ -59,7 +59,7 @@ class Pool:
         async with self._borrowed(timeout, doing) as thread:
             return await thread.call(function, timeout=max(0.0, deadline - time.monotonic()), doing=doing)
 
-    async def spread(self, functions: Sequence[Callable[[Node], R]], *, timeout: float, doing: str) -> list[R]:
+    async def spread(self, functions: Sequence[Callable[[VirConnect], R]], *, timeout: float, doing: str) -> list[R]:
         """Run many calls over several connections at once; `timeout` is for each of them."""
         if len(functions) <= 1:
             return [await self.quick.call(function, timeout=timeout, doing=doing) for function in functions]

@@ -15,16 +15,16 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from virtumancer.errors import CallTimeout, HostLost, HostUnavailable
-from virtumancer_libvirt.binding.connection import Node
+from virtumancer_libvirt.binding.connection import VirConnect
 
-__all__ = ["CallThread", "Strays"]
+__all__ = ["AbandonedThreads", "CallThread"]
 
 log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
 
-class Strays:
+class AbandonedThreads:
     """Counts the threads that were given up because a call did not come back."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Strays:
 class _Call:
     """One call on its way to the thread."""
 
-    def __init__(self, function: Callable[[Node], Any], future: asyncio.Future[Any], deadline: float) -> None:
+    def __init__(self, function: Callable[[VirConnect], Any], future: asyncio.Future[Any], deadline: float) -> None:
         self.function = function
         self.future = future
         self.deadline = deadline
@@ -58,9 +58,9 @@ class CallThread:
     def __init__(
         self,
         name: str,
-        connect: Callable[[], Node],
+        connect: Callable[[], VirConnect],
         *,
-        strays: Strays,
+        strays: AbandonedThreads,
         on_stuck: Callable[[str], None] | None = None,
         limit: int = 256,
     ) -> None:
@@ -103,7 +103,7 @@ class CallThread:
             self.abandon()
             raise
 
-    async def call(self, function: Callable[[Node], R], *, timeout: float, doing: str) -> R:
+    async def call(self, function: Callable[[VirConnect], R], *, timeout: float, doing: str) -> R:
         """Run `function` on the thread; the time it waits for its turn counts.
 
         It must return plain data. Cancelled before its turn, it never runs.
@@ -134,7 +134,7 @@ class CallThread:
         self.retire()
         self._strays.add(self._thread)
 
-    def _enqueue(self, function: Callable[[Node], R], timeout: float) -> _Call:
+    def _enqueue(self, function: Callable[[VirConnect], R], timeout: float) -> _Call:
         if self._closing:
             raise HostLost(f"{self._thread.name} is closed.")
         call = _Call(function, self._loop.create_future(), time.monotonic() + timeout)
@@ -164,12 +164,12 @@ class CallThread:
         finally:
             self._settle(self._ended)
 
-    def _serve(self, node: Node) -> None:
+    def _serve(self, node: VirConnect) -> None:
         while not self._closing:
             self._make(self._calls.get(), node)
         self._refuse_the_rest()
 
-    def _make(self, call: _Call | None, node: Node) -> None:
+    def _make(self, call: _Call | None, node: VirConnect) -> None:
         # Busy before the look at the future: whoever cancels a call and finds the thread free knows that it never runs.
         self._current = call
         if call is None or call.future.done():

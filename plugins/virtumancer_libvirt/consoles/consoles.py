@@ -19,8 +19,8 @@ from virtumancer.errors import (
 )
 from virtumancer.streams import SocketStream, TLSStream
 from virtumancer_libvirt.binding.api import libvirt
-from virtumancer_libvirt.binding.connection import Node
-from virtumancer_libvirt.consoles.dialer import Reach, tls_context
+from virtumancer_libvirt.binding.connection import VirConnect
+from virtumancer_libvirt.consoles.dialer import ConsoleDialer, tls_context
 from virtumancer_libvirt.consoles.fd_handoff import Handover
 from virtumancer_libvirt.consoles.graphics import ConsoleDevices, Display, parse_consoles, password_in
 from virtumancer_libvirt.consoles.serial import open_serial
@@ -38,7 +38,7 @@ _NOT_RUNNING = "the VM does not run; start it first"
 class Ask(Protocol):
     """Runs a function on one of the host's connections; `doing` completes "Host kvm1 did not …"."""
 
-    def __call__(self, function: Callable[[Node], R], doing: str) -> Awaitable[R]:
+    def __call__(self, function: Callable[[VirConnect], R], doing: str) -> Awaitable[R]:
         """Run it, within the deadline."""
         ...
 
@@ -46,7 +46,7 @@ class Ask(Protocol):
 class Consoles:
     """Finds and opens consoles; `ask_vm` is for calls that make libvirt talk to a VM, which may hang."""
 
-    def __init__(self, uri: LibvirtURI, reach: Reach, ask: Ask, ask_vm: Ask, timeout: float) -> None:
+    def __init__(self, uri: LibvirtURI, reach: ConsoleDialer, ask: Ask, ask_vm: Ask, timeout: float) -> None:
         self._uri = uri
         self._reach = reach
         self._ask = ask
@@ -139,7 +139,7 @@ class Consoles:
         handover = Handover()
         doing = f"open the {display.kind} console of VM {uuid}"
 
-        def fetch(node: Node) -> None:
+        def fetch(node: VirConnect) -> None:
             handover.put(
                 lambda: node.on_domain(uuid, doing, lambda domain: int(domain.openGraphicsFD(display.index, 0)))
             )
@@ -158,7 +158,7 @@ class Consoles:
     async def _look_with_secrets(self, uuid: str, kind: str) -> tuple[ConsoleDevices, str | None]:
         """Describe a VM that runs, and read the password of a display, which only XML with secrets has, if any."""
 
-        def look(node: Node) -> tuple[ConsoleDevices, str | None]:
+        def look(node: VirConnect) -> tuple[ConsoleDevices, str | None]:
             document = node.xml(uuid, libvirt.VIR_DOMAIN_XML_SECURE)
             return parse_consoles(document), password_in(document, kind)
 

@@ -19,7 +19,7 @@ from virtumancer_libvirt.uri.uri import LibvirtURI
 if TYPE_CHECKING:
     from virtumancer_libvirt.ssh.transport import SSHTransport
 
-__all__ = ["ChooseReach", "Reach", "Target", "reach_of", "tls_context"]
+__all__ = ["ChooseReach", "ConsoleDialer", "Target", "reach_of", "tls_context"]
 
 Target = str | tuple[str, int]
 """A unix socket's path, or a TCP address and port."""
@@ -28,7 +28,7 @@ _USE_SSH = "reach the host by qemu+ssh instead"
 _LIBVIRT_TCP_PORT = 16509
 
 
-class Reach(ABC):
+class ConsoleDialer(ABC):
     """The way to one host; everything here answers or fails within the driver's deadline for calls."""
 
     takes_descriptors: bool = False
@@ -61,7 +61,7 @@ class Reach(ABC):
         return None
 
 
-class SSHReach(Reach):
+class SSHReach(ConsoleDialer):
     """Everything is a channel of the host's one SSH connection."""
 
     def __init__(self, tunnel: "SSHTransport") -> None:
@@ -76,7 +76,7 @@ class SSHReach(Reach):
         return await self._tunnel.open_daemon()
 
 
-class LocalReach(Reach):
+class LocalReach(ConsoleDialer):
     """This machine's own hypervisor."""
 
     def __init__(self, uri: LibvirtURI, timeout: float) -> None:
@@ -101,7 +101,7 @@ class LocalReach(Reach):
         raise HypervisorError(f"No libvirt daemon answers at {', '.join(candidates)}; check that it runs.")
 
 
-class NetworkReach(Reach):
+class NetworkReach(ConsoleDialer):
     """A host whose daemon listens on the network: its consoles must do that too."""
 
     def __init__(self, uri: LibvirtURI, timeout: float) -> None:
@@ -144,7 +144,7 @@ class NetworkReach(Reach):
         return None if self._is_here else self._uri.host
 
 
-class NoReach(Reach):
+class NoReach(ConsoleDialer):
     """A pretended hypervisor: the ports in its XML are nobody's, or somebody else's."""
 
     def why_not(self, display: Display) -> str:
@@ -164,11 +164,11 @@ class NoReach(Reach):
         raise AbilityMissing(self.why_no_serial(), ability="consoles")
 
 
-ChooseReach = Callable[[LibvirtURI, "SSHTransport | None", float], Reach]
+ChooseReach = Callable[[LibvirtURI, "SSHTransport | None", float], ConsoleDialer]
 """Chooses the way for a URI, with the host's SSH connection if it has one, and the deadline for calls in seconds."""
 
 
-def reach_of(uri: LibvirtURI, tunnel: "SSHTransport | None", timeout: float) -> Reach:
+def reach_of(uri: LibvirtURI, tunnel: "SSHTransport | None", timeout: float) -> ConsoleDialer:
     """Choose the way that fits a host's URI."""
     if tunnel is not None:
         return SSHReach(tunnel)

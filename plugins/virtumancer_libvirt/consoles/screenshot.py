@@ -5,7 +5,7 @@ import io
 from typing import Any
 
 from virtumancer.errors import HypervisorError, WrongPowerState
-from virtumancer_libvirt.binding.connection import Node
+from virtumancer_libvirt.binding.connection import VirConnect
 
 __all__ = ["as_png", "take_picture"]
 
@@ -16,7 +16,7 @@ _FORMATS = ("PPM", "BMP", "JPEG")
 """What hypervisors paint beside PNG; no other decoder ever sees what a host sends."""
 
 
-def take_picture(node: Node, uuid: str) -> bytes:
+def take_picture(node: VirConnect, uuid: str) -> bytes:
     """Take a picture of the first screen, in the hypervisor's own format."""
     return node.on_domain(uuid, f"take a screenshot of VM {uuid}", _download)
 

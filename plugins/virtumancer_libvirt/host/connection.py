@@ -27,13 +27,13 @@ from virtumancer.contracts import (
     VMStats,
 )
 from virtumancer.errors import CallTimeout, HostLost, HostUnreachable, HypervisorError, VirtumancerError, VMNotFound
-from virtumancer_libvirt.binding.connection import Node
+from virtumancer_libvirt.binding.connection import VirConnect
 from virtumancer_libvirt.binding.events import EVENT_KINDS, EventHub, Mailbox, RawEvent, change_of
 from virtumancer_libvirt.binding.pool import Pool
 from virtumancer_libvirt.consoles.consoles import Consoles
-from virtumancer_libvirt.consoles.dialer import Reach
+from virtumancer_libvirt.consoles.dialer import ConsoleDialer
 from virtumancer_libvirt.consoles.screenshot import as_png, take_picture
-from virtumancer_libvirt.host.liveness import Lifeline
+from virtumancer_libvirt.host.liveness import Liveness
 from virtumancer_libvirt.uri.uri import LibvirtURI
 from virtumancer_libvirt.vms.bulk import BulkCalls, Look
 from virtumancer_libvirt.vms.chunks import chunks_of
@@ -69,10 +69,10 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
         uri: LibvirtURI,
         pool: Pool,
         hub: EventHub,
-        lifeline: Lifeline,
+        lifeline: Liveness,
         settings: ConnectSettings,
         read_ages: AgeReader | None,
-        reach: Reach,
+        reach: ConsoleDialer,
     ) -> None:
         self._label = label
         self._pool = pool
@@ -103,7 +103,7 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
 
     async def info(self) -> HostInfo:
         """Describe the host."""
-        return await self._quick(Node.host_info, "describe itself")
+        return await self._quick(VirConnect.host_info, "describe itself")
 
     async def list_vms(self) -> Sequence[VM]:
         """List all VMs in three round trips, one for each hundred, and one for each definition that changed."""
@@ -132,11 +132,11 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
 
     async def find_by_uuid(self, uuid: str) -> VMRef:
         """Look up the VM that has this UUID, whatever others are named."""
-        return await self._look_up(partial(Node.find, as_uuid=True), uuid)
+        return await self._look_up(partial(VirConnect.find, as_uuid=True), uuid)
 
     async def find_by_name(self, name: str) -> VMRef:
         """Look up the VM that has this name, whatever UUIDs others have."""
-        return await self._look_up(partial(Node.find, as_uuid=False), name)
+        return await self._look_up(partial(VirConnect.find, as_uuid=False), name)
 
     async def hardware(self, uuid: str) -> HardwareInfo:
         """Describe the disks and NICs of one VM: the live ones while it runs."""
@@ -200,28 +200,28 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
         finally:
             await self._lifeline.aclose()
 
-    async def _look_up(self, find: Callable[[Node, str], VMRef | None], said: str) -> VMRef:
+    async def _look_up(self, find: Callable[[VirConnect, str], VMRef | None], said: str) -> VMRef:
         found = await self._quick(lambda node: find(node, said), f"look up VM {said}")
         if found is None:
             raise VMNotFound(f"Host {self._label} has no VM {said}; list its VMs to see what is there.")
         return found
 
-    async def _bulk_read(self, read: Callable[[Node, Look], R], doing: str) -> R:
+    async def _bulk_read(self, read: Callable[[VirConnect, Look], R], doing: str) -> R:
         self._lifeline.check()
         return await self._watched(self._bulk.read(read, doing))
 
     async def _is_there(self, timeout: float) -> None:
         """Ask whether it is one VM or the whole host that hangs; when this is not answered either, the host is lost."""
-        await self._quick(Node.ping, "answer", timeout)
+        await self._quick(VirConnect.ping, "answer", timeout)
 
-    async def _quick(self, function: Callable[[Node], R], doing: str, timeout: float | None = None) -> R:
+    async def _quick(self, function: Callable[[VirConnect], R], doing: str, timeout: float | None = None) -> R:
         if self._healing is not None:
             await asyncio.wait({self._healing})
         self._lifeline.check()
         timeout = self._settings.call_timeout if timeout is None else timeout
         return await self._watched(self._pool.quick.call(function, timeout=timeout, doing=doing))
 
-    async def _slow(self, function: Callable[[Node], R], doing: str, timeout: float | None = None) -> R:
+    async def _slow(self, function: Callable[[VirConnect], R], doing: str, timeout: float | None = None) -> R:
         self._lifeline.check()
         timeout = self._settings.slow_call_timeout if timeout is None else timeout
         try:
@@ -230,7 +230,7 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
             await self._is_there(self._settings.call_timeout)
             raise
 
-    async def _brief(self, function: Callable[[Node], R], doing: str) -> R:
+    async def _brief(self, function: Callable[[VirConnect], R], doing: str) -> R:
         """Make a call that hangs with its VM and that we can do without."""
         return await self._slow(function, doing, min(_BRIEF_TIMEOUT, self._settings.call_timeout))
 
@@ -249,7 +249,7 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
         overflow = f"host {self._label} sent more events than could be taken"
         return Mailbox(self._heard, partial(self._missed, overflow))
 
-    def _listen(self, node: Node) -> bool:
+    def _listen(self, node: VirConnect) -> bool:
         node.on_close(self._lifeline.closed_by_libvirt)
         return node.listen(EVENT_KINDS, self._mailbox.post)
 
@@ -311,6 +311,6 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
         self._hub.publish(EventsMissed(reason=reason))
 
 
-def _find(node: Node, name_or_uuid: str) -> VMRef | None:
+def _find(node: VirConnect, name_or_uuid: str) -> VMRef | None:
     """Look for the name first: a VM may be named like another one's UUID."""
     return node.find(name_or_uuid, as_uuid=False) or node.find(name_or_uuid, as_uuid=True)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from virtumancer.errors import HostLost
 
-__all__ = ["Lifeline", "Tunnel"]
+__all__ = ["Liveness", "Tunnel"]
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Tunnel(Protocol):
         ...
 
 
-class Lifeline:
+class Liveness:
     """The life of one connection. `on_lost` is called once, on the event loop, when it ends unasked."""
 
     def __init__(self, label: str, tunnel: Tunnel | None, on_lost: Callable[[], None]) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct
 
 from virtumancer.errors import CallTimeout
-from virtumancer_libvirt.binding.connection import Node
+from virtumancer_libvirt.binding.connection import VirConnect
 from virtumancer_libvirt.binding.pool import Pool
 
 __all__ = ["BulkCalls", "Look"]
@@ -46,13 +46,13 @@ class Look(Struct, frozen=True):
 class _Attempt(Generic[R]):
     """One attempt on its way to a thread, and whether it came back from there."""
 
-    def __init__(self, read: Callable[[Node, Look], R], look: Look) -> None:
+    def __init__(self, read: Callable[[VirConnect, Look], R], look: Look) -> None:
         self.look = look
         self._read = read
         self._began: float | None = None
         self._ended: float | None = None
 
-    def __call__(self, node: Node) -> R:
+    def __call__(self, node: VirConnect) -> R:
         self._began = time.monotonic()
         try:
             return self._read(node, self.look)
@@ -101,7 +101,7 @@ class BulkCalls:
         self._took: dict[str, deque[float]] = {}
         self._left: list[_Attempt[Any]] = []
 
-    async def read(self, read: Callable[[Node, Look], R], doing: str) -> R:
+    async def read(self, read: Callable[[VirConnect, Look], R], doing: str) -> R:
         """Run `read` on a thread of the host, and again on another one when it does not come back in time."""
         if self._pool.shared:
             return await self._pool.quick.call(lambda node: read(node, Look()), timeout=self._timeout, doing=doing)
@@ -109,7 +109,7 @@ class BulkCalls:
             self._count_left()
             return await self._race(read, doing)
 
-    async def _race(self, read: Callable[[Node, Look], R], doing: str) -> R:
+    async def _race(self, read: Callable[[VirConnect, Look], R], doing: str) -> R:
         deadline, patience = time.monotonic() + self._timeout, self._patience(doing)
         running: dict[asyncio.Task[R], _Attempt[R]] = {}
         attempt: _Attempt[R] | None = None

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from virtumancer.errors import HypervisorError
-from virtumancer_libvirt.binding.connection import Node
+from virtumancer_libvirt.binding.connection import VirConnect
 from virtumancer_libvirt.binding.pool import Pool
 from virtumancer_libvirt.vms.definition import UNREADABLE, Definition, parse_definition
 from virtumancer_libvirt.vms.definition_cache import DefinitionCache
@@ -47,7 +47,7 @@ class Definitions:
         return known | fresh
 
 
-def _read(node: Node, uuids: Sequence[str]) -> dict[str, Definition | None]:
+def _read(node: VirConnect, uuids: Sequence[str]) -> dict[str, Definition | None]:
     """Read and parse on the connection's thread: parsing costs more than the call."""
     return {uuid: None if document is None else _parsed(uuid, document) for uuid, document in node.xmls(uuids).items()}
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from msgspec import UNSET, Struct, UnsetType
 
 from virtumancer.contracts import VM, VMState
-from virtumancer_libvirt.binding.connection import LISTED, Node, Record, as_state
+from virtumancer_libvirt.binding.connection import LISTED, Record, VirConnect, as_state
 from virtumancer_libvirt.vms.bulk import Look
 from virtumancer_libvirt.vms.chunks import Chunk
 from virtumancer_libvirt.vms.definition import UNREADABLE, Definition
@@ -40,14 +40,14 @@ class Snapshot(Struct, frozen=True):
     autostart: frozenset[str]
 
 
-def take_overview(node: Node) -> Overview:
+def take_overview(node: VirConnect) -> Overview:
     """Make the three round trips of a listing that tell which VMs there are."""
     uuids = node.uuids()
     transient, autostart = node.transient_and_autostart()
     return Overview(uuids=uuids, transient=transient, autostart=autostart)
 
 
-def read_records(node: Node, look: Look, chunk: Chunk) -> list[Record]:
+def read_records(node: VirConnect, look: Look, chunk: Chunk) -> list[Record]:
     """Read a chunk in one round trip."""
     return look_at(node, look, chunk, LISTED)
 

@@ -1,13 +1,13 @@
 """One bulk call for one chunk of VMs, with as much in it as may be asked for just now."""
 
-from virtumancer_libvirt.binding.connection import ASKED, VCPUS, Node, Record
+from virtumancer_libvirt.binding.connection import ASKED, VCPUS, Record, VirConnect
 from virtumancer_libvirt.vms.bulk import Look
 from virtumancer_libvirt.vms.chunks import Chunk
 
 __all__ = ["look_at"]
 
 
-def look_at(node: Node, look: Look, chunk: Chunk, groups: int) -> list[Record]:
+def look_at(node: VirConnect, look: Look, chunk: Chunk, groups: int) -> list[Record]:
     """Read these groups of statistics, and mark the VMs that could not be asked because of a call that hangs."""
     if chunk.counts_vcpus:
         groups |= VCPUS

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from msgspec import UNSET
 
 from virtumancer.contracts import DeviceCounters, VMState, VMStats
-from virtumancer_libvirt.binding.connection import SAMPLED, Node, Record, as_state
+from virtumancer_libvirt.binding.connection import SAMPLED, Record, VirConnect, as_state
 from virtumancer_libvirt.vms.bulk import Look
 from virtumancer_libvirt.vms.chunks import Chunk
 from virtumancer_libvirt.vms.hardware import parse_hardware
@@ -27,7 +27,7 @@ class _Devices(NamedTuple):
     fresh: bool = True
 
 
-def read_stats(node: Node, look: Look, chunk: Chunk, last: Mapping[str, VMStats]) -> dict[str, VMStats]:
+def read_stats(node: VirConnect, look: Look, chunk: Chunk, last: Mapping[str, VMStats]) -> dict[str, VMStats]:
     """Sample these VMs in one bulk call, plus one per device where the hypervisor's bulk call knows no devices."""
     return {
         record.uuid: _stats(node, record, chunk.vcpus.get(record.uuid), last.get(record.uuid, _NOTHING))
@@ -35,7 +35,7 @@ def read_stats(node: Node, look: Look, chunk: Chunk, last: Mapping[str, VMStats]
     }
 
 
-def _stats(node: Node, record: Record, vcpus: int | None, last: VMStats) -> VMStats:
+def _stats(node: VirConnect, record: Record, vcpus: int | None, last: VMStats) -> VMStats:
     values, unknown = record.values, set[str]()
 
     def told(name: str, key: str, before: Any) -> Any:
@@ -68,7 +68,7 @@ def _stats(node: Node, record: Record, vcpus: int | None, last: VMStats) -> VMSt
     )
 
 
-def _devices(node: Node, record: Record, last: VMStats) -> tuple[_Devices, _Devices]:
+def _devices(node: VirConnect, record: Record, last: VMStats) -> tuple[_Devices, _Devices]:
     if "block.count" in record.values or "net.count" in record.values or node.has_bulk_facts:
         disks = _counters(record, "block", ("rd.bytes", "wr.bytes"), last.disk_stats)
         return disks, _counters(record, "net", ("rx.bytes", "tx.bytes"), last.net_stats)
@@ -100,7 +100,7 @@ def _counters(record: Record, group: str, parts: tuple[str, str], known: _Counte
     return _Devices(tuple(found), fresh)
 
 
-def _device_by_device(node: Node, uuid: str) -> tuple[_Devices, _Devices]:
+def _device_by_device(node: VirConnect, uuid: str) -> tuple[_Devices, _Devices]:
     hardware = parse_hardware(node.xml(uuid))
     disks = [(disk.target.dev, node.device_bytes(uuid, disk.target.dev, nic=False)) for disk in hardware.disks]
     nics = [(nic.target.dev, node.device_bytes(uuid, nic.target.dev, nic=True)) for nic in hardware.networks]

@@ -10,7 +10,7 @@ from tests.lab.requirements import requires
 from tests.lab.sshd import PrivateSshd
 from virtumancer.contracts import ConnectContext, ConnectSettings, Host, HostKeyPolicy
 from virtumancer_libvirt.config import LibvirtConfig
-from virtumancer_libvirt.consoles.dialer import Reach
+from virtumancer_libvirt.consoles.dialer import ConsoleDialer
 from virtumancer_libvirt.driver import LibvirtDriver
 from virtumancer_libvirt.host.connection import LibvirtConnection
 
@@ -30,7 +30,7 @@ async def connect(driver: LibvirtDriver) -> AsyncIterator[Connect]:
     """Connect to a URI; whatever was connected is closed at the end."""
     opened: list[LibvirtConnection] = []
 
-    async def open_one(uri: str, *, reach: Reach | None = None, **settings: object) -> LibvirtConnection:
+    async def open_one(uri: str, *, reach: ConsoleDialer | None = None, **settings: object) -> LibvirtConnection:
         context = ConnectContext(ConnectSettings(**settings), HostKeyPolicy())
         chosen = driver if reach is None else LibvirtDriver(reach=lambda *_: reach)
         connection = await chosen.connect(Host("kvm1", uri), context)

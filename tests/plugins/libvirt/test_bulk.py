@@ -10,9 +10,9 @@ import pytest
 
 from virtumancer.errors import CallTimeout, HostLost, HypervisorError
 from virtumancer_libvirt.binding.api import start_event_loop
-from virtumancer_libvirt.binding.connection import Node
+from virtumancer_libvirt.binding.connection import VirConnect
 from virtumancer_libvirt.binding.pool import Pool
-from virtumancer_libvirt.binding.thread import CallThread, Strays
+from virtumancer_libvirt.binding.thread import AbandonedThreads, CallThread
 from virtumancer_libvirt.vms.bulk import BulkCalls, Look
 
 
@@ -21,7 +21,7 @@ class Rig:
 
     def __init__(self, timeout: float, limit: int = 8) -> None:
         start_event_loop()
-        self.strays = Strays()
+        self.strays = AbandonedThreads()
         self.gate = threading.Event()
         self.looks: list[Look] = []
         self.opening = 0.0
@@ -29,11 +29,11 @@ class Rig:
         self.pool = Pool(self._make, shared=False)
         self.bulk = BulkCalls("kvm1", self.pool, timeout, self._is_there, limit=limit)
 
-    def hanging(self, first: int) -> Callable[[Node, Look], str]:
+    def hanging(self, first: int) -> Callable[[VirConnect, Look], str]:
         """A call that hangs so many times, and whenever it asks VMs after that it does not."""
         left = iter(range(first))
 
-        def read(_node: Node, look: Look) -> str:
+        def read(_node: VirConnect, look: Look) -> str:
             self.looks.append(look)
             if look.asking and next(left, None) is not None:
                 self.gate.wait(30)
@@ -48,9 +48,9 @@ class Rig:
                 await asyncio.sleep(0.01)
 
     def _make(self, name: str, on_stuck: Callable[[str], None]) -> CallThread:
-        def connect() -> Node:
+        def connect() -> VirConnect:
             time.sleep(self.opening)
-            return Node("test:///default", "kvm1", keepalive=False)
+            return VirConnect("test:///default", "kvm1", keepalive=False)
 
         return CallThread(f"Host kvm1 {name}", connect, strays=self.strays, on_stuck=on_stuck)
 
@@ -100,7 +100,7 @@ async def test_no_vm_is_asked_while_too_many_calls_hang(rig: Rig) -> None:
 async def test_calls_are_made_one_after_another(rig: Rig) -> None:
     running = threading.Semaphore(1)
 
-    def read(_node: Node, _look: Look) -> bool:
+    def read(_node: VirConnect, _look: Look) -> bool:
         alone = running.acquire(blocking=False)
         time.sleep(0.05)
         running.release()
@@ -111,7 +111,7 @@ async def test_calls_are_made_one_after_another(rig: Rig) -> None:
 
 @pytest.mark.parametrize("rig", [(15.0,)], indirect=True)
 async def test_a_slow_host_gets_the_time_that_it_usually_takes(rig: Rig) -> None:
-    def take(seconds: float, _node: Node, look: Look) -> None:
+    def take(seconds: float, _node: VirConnect, look: Look) -> None:
         rig.looks.append(look)
         time.sleep(seconds)
 
@@ -128,7 +128,7 @@ async def test_a_host_that_does_not_answer_at_all_is_told_as_such(rig: Rig) -> N
 
 
 async def test_an_error_is_an_answer(rig: Rig) -> None:
-    def fail(_node: Node, _look: Look) -> None:
+    def fail(_node: VirConnect, _look: Look) -> None:
         raise HypervisorError("no")
 
     with pytest.raises(HypervisorError, match="no"):
@@ -149,7 +149,7 @@ async def test_a_caller_that_leaves_leaves_its_call_counted(rig: Rig) -> None:
 
 @pytest.mark.parametrize("rig", [(1.5,)], indirect=True)
 async def test_a_call_that_never_comes_back_ends_with_the_deadline(rig: Rig) -> None:
-    def hang(_node: Node, _look: Look) -> None:
+    def hang(_node: VirConnect, _look: Look) -> None:
         rig.gate.wait(30)
 
     began = time.monotonic()

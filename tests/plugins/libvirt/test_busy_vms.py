@@ -6,7 +6,7 @@ from typing import Any, cast
 from msgspec import UNSET, structs
 
 from virtumancer.contracts import VM, DeviceCounters, VMState, VMStats
-from virtumancer_libvirt.binding.connection import Node, Record
+from virtumancer_libvirt.binding.connection import Record, VirConnect
 from virtumancer_libvirt.vms.bulk import Look
 from virtumancer_libvirt.vms.chunks import Chunk
 from virtumancer_libvirt.vms.definition import Definition
@@ -46,7 +46,7 @@ class Wire:
     """Answers a sample with what libvirt would have said."""
 
     has_bulk_facts = True
-    unanswered = Node.unanswered
+    unanswered = VirConnect.unanswered
 
     def __init__(self, values: dict[str, Any]) -> None:
         self._values = values
@@ -56,7 +56,7 @@ class Wire:
 
 
 def sampled(values: dict[str, Any], last: VMStats | None = None, look: Look = ASKING) -> VMStats:
-    return read_stats(cast("Node", Wire(values)), look, Chunk(("u",)), {} if last is None else {"u": last})["u"]
+    return read_stats(cast("VirConnect", Wire(values)), look, Chunk(("u",)), {} if last is None else {"u": last})["u"]
 
 
 def same(stats: VMStats) -> VMStats:

@@ -10,9 +10,9 @@ import pytest
 
 from virtumancer.contracts import VM
 from virtumancer_libvirt.binding.api import start_event_loop
-from virtumancer_libvirt.binding.connection import LISTED, Node, Record
+from virtumancer_libvirt.binding.connection import LISTED, Record, VirConnect
 from virtumancer_libvirt.binding.pool import Pool
-from virtumancer_libvirt.binding.thread import CallThread, Strays
+from virtumancer_libvirt.binding.thread import AbandonedThreads, CallThread
 from virtumancer_libvirt.vms.definition import UNREADABLE, Definition
 from virtumancer_libvirt.vms.definition_cache import DefinitionCache
 from virtumancer_libvirt.vms.definition_reader import Definitions
@@ -30,17 +30,17 @@ class Look:
     def __init__(self, uri: str) -> None:
         start_event_loop()
         self._uri = uri
-        self._strays = Strays()
+        self._strays = AbandonedThreads()
         self.pool = Pool(self._make, shared=True)
         self.cache = DefinitionCache()
         self.cache.trust()
         self.definitions = Definitions(self.pool, self.cache, 5.0)
 
     def _make(self, name: str, on_stuck: Callable[[str], None]) -> CallThread:
-        node = partial(Node, self._uri, "kvm1", keepalive=False)
+        node = partial(VirConnect, self._uri, "kvm1", keepalive=False)
         return CallThread(f"Host kvm1 {name}".strip(), node, strays=self._strays, on_stuck=on_stuck)
 
-    async def ask(self, function: Callable[[Node], T]) -> T:
+    async def ask(self, function: Callable[[VirConnect], T]) -> T:
         return await self.pool.quick.call(function, timeout=20, doing="answer")
 
 
@@ -63,14 +63,14 @@ def events_are_missed(cache: DefinitionCache, _uuids: list[str]) -> None:
 
 @pytest.mark.parametrize("happen", [one_changes, events_are_missed])
 async def test_a_vm_that_changes_while_another_is_read_is_still_listed(look: Look, happen: Happen) -> None:
-    uuids = await look.ask(Node.uuids)
+    uuids = await look.ask(VirConnect.uuids)
     before = await look.definitions.of(uuids)
     assert look.cache.missing(uuids) == []
     look.cache.invalidate(uuids[1])  # what the look has to read
     gate, entered = threading.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def hold(_node: Node) -> None:
+    def hold(_node: VirConnect) -> None:
         loop.call_soon_threadsafe(entered.set)
         gate.wait(20)
 
@@ -91,7 +91,7 @@ async def test_a_vm_that_changes_while_another_is_read_is_still_listed(look: Loo
 
 
 async def test_a_vm_that_the_host_has_no_more_is_told_as_gone(look: Look) -> None:
-    [uuid, *_] = await look.ask(Node.uuids)
+    [uuid, *_] = await look.ask(VirConnect.uuids)
     nobody = "6f0b1d1e-5d0c-4b0e-9c41-3c1f5a7e2d90"
     definitions = await look.definitions.of([uuid, nobody])
     assert definitions[nobody] is None

@@ -9,7 +9,7 @@ import pytest
 
 from virtumancer.errors import AbilityMissing, HostUnreachable, HypervisorError, VMNotFound
 from virtumancer_libvirt.binding.api import libvirt, open_raw, start_event_loop, translated
-from virtumancer_libvirt.binding.connection import LISTED, Node
+from virtumancer_libvirt.binding.connection import LISTED, VirConnect
 
 UNKNOWN_FLAG = 1 << 20
 
@@ -34,23 +34,23 @@ def raw() -> Iterator[Any]:
 
 
 @pytest.fixture
-def node() -> Iterator[Node]:
+def node() -> Iterator[VirConnect]:
     start_event_loop()
-    node = Node("test:///default", "kvm1", keepalive=True)
+    node = VirConnect("test:///default", "kvm1", keepalive=True)
     yield node
     node.close()
 
 
 @pytest.fixture
-def differing() -> Iterator[Callable[[Callable[[Any, int], Any]], Node]]:
+def differing() -> Iterator[Callable[[Callable[[Any, int], Any]], VirConnect]]:
     start_event_loop()
-    nodes: list[Node] = []
+    nodes: list[VirConnect] = []
 
-    def make(statistics: Callable[[Any, int], Any]) -> Node:
+    def make(statistics: Callable[[Any, int], Any]) -> VirConnect:
         def connect(uri: str, label: str) -> Differing:
             return Differing(open_raw(uri, label), statistics)
 
-        nodes.append(Node("test:///default", "kvm1", keepalive=False, connect=connect))
+        nodes.append(VirConnect("test:///default", "kvm1", keepalive=False, connect=connect))
         return nodes[-1]
 
     yield make
@@ -58,10 +58,10 @@ def differing() -> Iterator[Callable[[Callable[[Any, int], Any]], Node]]:
         node.close()
 
 
-Differ = Callable[[Callable[[Any, int], Any]], Node]
+Differ = Callable[[Callable[[Any, int], Any]], VirConnect]
 
 
-def test_a_hypervisor_without_keepalive_is_connected_all_the_same(node: Node) -> None:
+def test_a_hypervisor_without_keepalive_is_connected_all_the_same(node: VirConnect) -> None:
     node.ping()
 
 
@@ -97,7 +97,7 @@ def test_what_a_hypervisor_cannot_do_is_an_ability_it_lacks(raw: Any) -> None:
         raw.getMemoryStats(-1)
 
 
-def test_a_vm_that_is_not_there(node: Node) -> None:
+def test_a_vm_that_is_not_there(node: VirConnect) -> None:
     with pytest.raises(VMNotFound, match="Host kvm1 cannot describe"):
         node.xml("00000000-0000-0000-0000-000000000000")
 
@@ -111,7 +111,7 @@ def test_a_closed_node_holds_nothing() -> None:
         opened.append(weakref.ref(raw))
         return raw
 
-    node = Node("test:///default", "kvm1", keepalive=False, connect=connect)
+    node = VirConnect("test:///default", "kvm1", keepalive=False, connect=connect)
     assert node.uuids()  # whose handles hold the virConnect too
     node.close()
     gc.collect()
@@ -120,10 +120,10 @@ def test_a_closed_node_holds_nothing() -> None:
 
 def test_a_daemon_that_is_not_there_is_unreachable() -> None:
     with pytest.raises(HostUnreachable, match="Check that libvirt's daemon runs"):
-        Node("qemu+unix:///system?socket=/nowhere", "kvm1", keepalive=False)
+        VirConnect("qemu+unix:///system?socket=/nowhere", "kvm1", keepalive=False)
 
 
-def test_libvirt_prints_nothing(node: Node, raw: Any, capfd: pytest.CaptureFixture[str]) -> None:
+def test_libvirt_prints_nothing(node: VirConnect, raw: Any, capfd: pytest.CaptureFixture[str]) -> None:
     assert node.find("nobody", as_uuid=False) is None
     with pytest.raises(libvirt.libvirtError):
         raw.lookupByName("nobody")

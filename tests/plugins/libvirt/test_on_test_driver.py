@@ -10,7 +10,7 @@ import pytest
 
 from virtumancer.contracts import EventsMissed, Graphics, HostInfo, PowerVerb, VMChange, VMEvent, VMState, abilities_of
 from virtumancer.errors import CallTimeout, HostLost, HypervisorError, InvalidValue, VMNotFound, WrongPowerState
-from virtumancer_libvirt.binding.connection import Node
+from virtumancer_libvirt.binding.connection import VirConnect
 from virtumancer_libvirt.driver import LibvirtDriver
 from virtumancer_libvirt.host.connection import LibvirtConnection
 
@@ -208,7 +208,7 @@ async def test_a_call_stuck_on_the_only_virconnect_loses_the_host(
     connect: Connect, node: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = threading.Event()
-    monkeypatch.setattr(Node, "host_info", lambda _node: gate.wait(20))
+    monkeypatch.setattr(VirConnect, "host_info", lambda _node: gate.wait(20))
     host = await connect(node, call_timeout=1.0)
     with pytest.raises(CallTimeout):
         await host.info()

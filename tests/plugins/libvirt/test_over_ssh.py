@@ -16,7 +16,7 @@ from tests.lab.sshd import PrivateSshd
 from virtumancer.contracts import PowerVerb
 from virtumancer.errors import CallTimeout, HostLost
 from virtumancer_libvirt.driver import LibvirtDriver
-from virtumancer_libvirt.host.liveness import Lifeline
+from virtumancer_libvirt.host.liveness import Liveness
 
 from .conftest import Connect, ssh_uri
 
@@ -71,7 +71,7 @@ async def test_a_daemon_frozen_in_a_call_is_cut_off_and_leaves_no_thread(
     libvirtd, sshd = breakable
     host = await connect(ssh_uri(sshd), call_timeout=1.0)
     cuts: list[str] = []
-    monkeypatch.setattr(Lifeline, "cut", lambda _lifeline, reason: cuts.append(reason))
+    monkeypatch.setattr(Liveness, "cut", lambda _lifeline, reason: cuts.append(reason))
     libvirtd.freeze()
     began = time.monotonic()
     with pytest.raises(CallTimeout):

@@ -12,9 +12,9 @@ import pytest
 
 from virtumancer.errors import HypervisorError
 from virtumancer_libvirt.binding.api import start_event_loop
-from virtumancer_libvirt.binding.connection import Node
+from virtumancer_libvirt.binding.connection import VirConnect
 from virtumancer_libvirt.binding.pool import Pool
-from virtumancer_libvirt.binding.thread import CallThread, Strays
+from virtumancer_libvirt.binding.thread import AbandonedThreads, CallThread
 
 
 class Rig:
@@ -23,19 +23,19 @@ class Rig:
     def __init__(self) -> None:
         start_event_loop()
         self.names: list[str] = []
-        self.strays = Strays()
+        self.strays = AbandonedThreads()
         self.gate, self.hangs = threading.Event(), threading.Event()
         self.pool = Pool(self._make, shared=False)
 
     def _make(self, name: str, on_stuck: Callable[[str], None]) -> CallThread:
         self.names.append(name)
-        node = partial(Node, "test:///default", "kvm1", keepalive=False)
+        node = partial(VirConnect, "test:///default", "kvm1", keepalive=False)
         return CallThread(f"Host kvm1 {name}".strip(), node, strays=self.strays, on_stuck=on_stuck)
 
     async def ping(self) -> None:
-        await self.pool.slow(Node.ping, timeout=5, doing="answer")
+        await self.pool.slow(VirConnect.ping, timeout=5, doing="answer")
 
-    def hang(self, _node: Node) -> None:
+    def hang(self, _node: VirConnect) -> None:
         self.hangs.set()
         self.gate.wait(20)
 
@@ -59,11 +59,11 @@ class _Dawdling(asyncio.SelectorEventLoop):
         return handle
 
 
-def _fail(_node: Node) -> None:
+def _fail(_node: VirConnect) -> None:
     raise HypervisorError("no")
 
 
-async def _made_for(function: Callable[[Node], None]) -> list[str]:
+async def _made_for(function: Callable[[VirConnect], None]) -> list[str]:
     """The names of the threads that ten calls in turn take."""
     rig = Rig()
     await rig.pool.quick.open(5)
@@ -75,8 +75,8 @@ async def _made_for(function: Callable[[Node], None]) -> list[str]:
     return rig.names
 
 
-@pytest.mark.parametrize("function", [Node.ping, _fail])
-def test_a_thread_is_free_before_its_answer_is_told(function: Callable[[Node], None]) -> None:
+@pytest.mark.parametrize("function", [VirConnect.ping, _fail])
+def test_a_thread_is_free_before_its_answer_is_told(function: Callable[[VirConnect], None]) -> None:
     with asyncio.Runner(loop_factory=_Dawdling) as runner:
         assert runner.run(_made_for(function)) == ["", "slow 1"]
 

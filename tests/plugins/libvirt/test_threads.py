@@ -12,8 +12,8 @@ import pytest
 
 from virtumancer.errors import CallTimeout, HostLost, HostUnavailable, HypervisorError, VMNotFound
 from virtumancer_libvirt.binding.api import start_event_loop
-from virtumancer_libvirt.binding.connection import Node
-from virtumancer_libvirt.binding.thread import CallThread, Strays
+from virtumancer_libvirt.binding.connection import VirConnect
+from virtumancer_libvirt.binding.thread import AbandonedThreads, CallThread
 
 
 class Rig:
@@ -21,13 +21,13 @@ class Rig:
 
     def __init__(self, limit: int = 256) -> None:
         start_event_loop()
-        self.strays = Strays()
+        self.strays = AbandonedThreads()
         self.stuck: list[str] = []
         self.gate = threading.Event()
-        self.node = partial(Node, "test:///default", "kvm1", keepalive=False)
+        self.node = partial(VirConnect, "test:///default", "kvm1", keepalive=False)
         self.thread = CallThread("Host kvm1", self.node, strays=self.strays, on_stuck=self.stuck.append, limit=limit)
 
-    def hang(self, _node: Node) -> str:
+    def hang(self, _node: VirConnect) -> str:
         self.gate.wait(20)
         return "came back"
 
@@ -69,7 +69,7 @@ async def test_an_error_keeps_no_object_of_libvirt_alive(rig: Rig) -> None:
 
     references: list[weakref.ref[Domain]] = []
 
-    def fail(_node: Node) -> None:
+    def fail(_node: VirConnect) -> None:
         domain = Domain()
         references.append(weakref.ref(domain))
         raise HypervisorError("no")
@@ -98,7 +98,7 @@ async def test_the_time_in_the_queue_counts(rig: Rig) -> None:
     first = asyncio.create_task(rig.thread.call(rig.hang, timeout=5, doing="wait"))
     await running(rig.thread)
     with pytest.raises(CallTimeout):
-        await rig.thread.call(Node.ping, timeout=0.1, doing="answer")
+        await rig.thread.call(VirConnect.ping, timeout=0.1, doing="answer")
     assert not rig.stuck, "the call in flight has time left, so nothing hangs yet"
     rig.gate.set()
     await first
@@ -109,7 +109,7 @@ async def test_a_hang_is_noticed_after_its_caller_left(rig: Rig) -> None:
     await running(rig.thread)
     first.cancel()
     with pytest.raises(CallTimeout):
-        await rig.thread.call(Node.ping, timeout=0.5, doing="answer")
+        await rig.thread.call(VirConnect.ping, timeout=0.5, doing="answer")
     assert len(rig.stuck) == 1
 
 
@@ -123,7 +123,7 @@ async def test_a_call_cancelled_before_its_turn_never_runs(rig: Rig) -> None:
     await asyncio.wait({second})
     rig.gate.set()
     await first
-    await rig.thread.call(Node.ping, timeout=2, doing="answer")
+    await rig.thread.call(VirConnect.ping, timeout=2, doing="answer")
     assert not ran
 
 
@@ -133,7 +133,7 @@ async def test_a_full_queue_refuses_more(rig: Rig) -> None:
     calls += [asyncio.create_task(rig.thread.call(rig.hang, timeout=5, doing="wait")) for _ in range(3)]
     await asyncio.sleep(0.05)
     with pytest.raises(HostUnavailable, match="too many"):
-        await rig.thread.call(Node.ping, timeout=2, doing="answer")
+        await rig.thread.call(VirConnect.ping, timeout=2, doing="answer")
     rig.gate.set()
     await asyncio.gather(*calls)
 
@@ -141,7 +141,7 @@ async def test_a_full_queue_refuses_more(rig: Rig) -> None:
 async def test_a_retired_thread_fails_what_waits_and_ends(rig: Rig) -> None:
     first = asyncio.create_task(rig.thread.call(rig.hang, timeout=5, doing="wait"))
     await running(rig.thread)
-    second = asyncio.create_task(rig.thread.call(Node.ping, timeout=5, doing="answer"))
+    second = asyncio.create_task(rig.thread.call(VirConnect.ping, timeout=5, doing="answer"))
     await asyncio.sleep(0.05)
     rig.thread.retire()
     rig.gate.set()
@@ -155,7 +155,7 @@ async def test_a_retired_thread_fails_what_waits_and_ends(rig: Rig) -> None:
 async def test_a_retired_thread_takes_no_more_calls(rig: Rig) -> None:
     rig.thread.retire()
     with pytest.raises(HostLost):
-        await rig.thread.call(Node.ping, timeout=1, doing="answer")
+        await rig.thread.call(VirConnect.ping, timeout=1, doing="answer")
 
 
 async def test_an_abandoned_thread_counts_until_it_comes_back(rig: Rig) -> None:
@@ -170,8 +170,8 @@ async def test_an_abandoned_thread_counts_until_it_comes_back(rig: Rig) -> None:
 
 
 async def test_a_refused_connection_is_raised_where_it_is_opened() -> None:
-    strays = Strays()
-    thread = CallThread("Host x", partial(Node, "test:///nowhere.xml", "x", keepalive=False), strays=strays)
+    strays = AbandonedThreads()
+    thread = CallThread("Host x", partial(VirConnect, "test:///nowhere.xml", "x", keepalive=False), strays=strays)
     with pytest.raises(HypervisorError, match="Host x cannot be connected"):
         await thread.open(5)
 
@@ -179,7 +179,7 @@ async def test_a_refused_connection_is_raised_where_it_is_opened() -> None:
 async def test_a_connection_that_comes_too_late_is_closed_by_its_thread() -> None:
     rig = Rig()
 
-    def late() -> Node:
+    def late() -> VirConnect:
         rig.gate.wait(20)
         return rig.node()
 

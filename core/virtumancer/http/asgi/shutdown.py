@@ -10,12 +10,12 @@ from virtumancer.http.asgi.path_segments import ASGIApp
 from virtumancer.http.problem_document import MEDIA_TYPE, problem_document
 from virtumancer.http.security_headers import headers_of_refusal
 
-__all__ = ["StopAnswer"]
+__all__ = ["ShutdownResponder"]
 
 DETAIL = "the server stops, and this request was not done in time; whether it had an effect is not known"
 
 
-class StopAnswer:
+class ShutdownResponder:
     """Wraps an ASGI application. Once `stopping` is set, a request that the server cancels is answered with 503."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -8,7 +8,7 @@ from falcon.asgi import Request
 
 from virtumancer.http.asgi.path_segments import ASGIApp
 
-__all__ = ["OpenAnswer", "open_answer", "with_open_answers"]
+__all__ = ["StreamingResponse", "open_answer", "with_open_answers"]
 
 KEY = "virtumancer.answer"
 Message = MutableMapping[str, Any]
@@ -18,7 +18,7 @@ class _NotTaken(Exception):
     """The client did not take what was sent in time."""
 
 
-class OpenAnswer:
+class StreamingResponse:
     """One HTTP answer beneath Falcon, which neither has a deadline for sending nor sees a client leave a stream."""
 
     def __init__(self, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]) -> None:
@@ -59,7 +59,7 @@ def with_open_answers(app: ASGIApp) -> ASGIApp:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
-        answer = OpenAnswer(receive, send)
+        answer = StreamingResponse(receive, send)
         try:
             await app(scope | {KEY: answer}, receive, answer.send)
         except _NotTaken:
@@ -68,7 +68,7 @@ def with_open_answers(app: ASGIApp) -> ASGIApp:
     return wrapped
 
 
-def open_answer(request: Request) -> OpenAnswer:
+def open_answer(request: Request) -> StreamingResponse:
     """Return the answer beneath Falcon's."""
-    answer: OpenAnswer = request.scope[KEY]
+    answer: StreamingResponse = request.scope[KEY]
     return answer

@@ -8,14 +8,14 @@ from virtumancer.http.api_paths import plain_path
 from virtumancer.http.middleware.authorization import caller_of
 from virtumancer.http.middleware.trusted_host import SAFE_METHODS
 from virtumancer.http.problems import request_id
-from virtumancer.services.audit.log import Act, AuditLog, AuditRecord
+from virtumancer.services.audit.log import AuditedAction, AuditLog, AuditRecord
 
-__all__ = ["Auditing", "act_of", "take_act"]
+__all__ = ["AuditMiddleware", "act_of", "take_audit_record"]
 
 
-def act_of(req: Request, params: dict[str, str]) -> Act:
+def act_of(req: Request, params: dict[str, str]) -> AuditedAction:
     """Describe what a request asks for: its route, and what stands in the places of its path."""
-    return Act(
+    return AuditedAction(
         actor=caller_of(req).actor,
         address=req.remote_addr,
         what=f"{req.method} {plain_path(req.uri_template or '')}",
@@ -24,14 +24,14 @@ def act_of(req: Request, params: dict[str, str]) -> Act:
     )
 
 
-def take_act(req: Request) -> AuditRecord | None:
+def take_audit_record(req: Request) -> AuditRecord | None:
     """Take over the record of a request: whoever does completes it, since what it is about goes on."""
     begun: AuditRecord | None = getattr(req.context, "act", None)
     req.context.act = None
     return begun
 
 
-class Auditing:
+class AuditMiddleware:
     """Middleware that writes the begin of an act before its resource is called, and its end with the answer.
 
     What cannot be written down is not done. A resource with `records_itself` knows more of its acts. A request that

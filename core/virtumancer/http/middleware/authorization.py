@@ -9,16 +9,16 @@ from virtumancer.errors import Forbidden, HostNotFound, Unauthenticated, VMNotFo
 from virtumancer.http.api_paths import ROOT
 from virtumancer.http.endpoint import PUBLIC, SIGNED_IN, WEBSOCKET, Endpoint, endpoints_of
 from virtumancer.http.middleware.trusted_host import SAFE_METHODS
-from virtumancer.services.auth import EVERYTHING, PREFIX, Access, Caller, Callers, Right, Tags
+from virtumancer.services.auth import EVERYTHING, PREFIX, Permissions, Principal, PrincipalDirectory, Right, TagIndex
 from virtumancer.services.consoles.service import TicketTerms
 from virtumancer.services.hosts.vm_lookup import SeenUUID
 from virtumancer.services.vms.service import VMsService
 
-__all__ = ["COOKIE", "Gate", "access_of", "caller_of", "permitted_vm"]
+__all__ = ["COOKIE", "Authorization", "access_of", "caller_of", "permitted_vm"]
 
-ANYBODY = Caller("anonymous", EVERYTHING)
+ANYBODY = Principal("anonymous", EVERYTHING)
 """Everybody, while `server.auth` is `off`."""
-NOBODY = Caller("anonymous", Access((), Tags()))
+NOBODY = Principal("anonymous", Permissions((), TagIndex()))
 COOKIE = "virtumancer"
 """The cookie that holds the secret of a browser's session."""
 NO_RULE = Endpoint(path=ROOT, method="")
@@ -42,25 +42,25 @@ class TakesTickets(Protocol):
         ...
 
 
-def caller_of(req: Request) -> Caller:
+def caller_of(req: Request) -> Principal:
     """Return who calls."""
-    caller: Caller = getattr(req.context, "caller", NOBODY)
+    caller: Principal = getattr(req.context, "caller", NOBODY)
     return caller
 
 
-def access_of(req: Request) -> Access:
+def access_of(req: Request) -> Permissions:
     """Return what the caller may do."""
     return caller_of(req).access
 
 
-class Gate:
+class Authorization:
     """Middleware that lets a request pass to its resource, or not: what has no rule is refused.
 
     What may not be read is answered as what is not there. `callers` is None while nobody is asked who they are. Whoever
     takes long to send a body is asked again once it is there.
     """
 
-    def __init__(self, callers: Callers | None, vms: VMsService) -> None:
+    def __init__(self, callers: PrincipalDirectory | None, vms: VMsService) -> None:
         self._callers = callers
         self._vms = vms
 
@@ -81,7 +81,7 @@ class Gate:
         endpoint = endpoints_of(resource).get(method, NO_RULE)
         right, terms = endpoint.right, None
         if right is None:
-            right, terms = await _told_by(resource, req, method, params)
+            right, terms = await _rule_from_resource(resource, req, method, params)
         req.context.caller = await _caller(self._callers, req, method, terms, public=right == PUBLIC)
         if right == PUBLIC:
             return
@@ -92,7 +92,7 @@ class Gate:
             await self._check(access_of(req), right, endpoint, params)
 
     def _admission(
-        self, callers: Callers, req: Request, right: str, endpoint: Endpoint, params: dict[str, str]
+        self, callers: PrincipalDirectory, req: Request, right: str, endpoint: Endpoint, params: dict[str, str]
     ) -> Callable[[], Awaitable[None]]:
         """Return what checks a request once more, with the rights that its caller has then."""
         caller = caller_of(req)
@@ -107,7 +107,7 @@ class Gate:
 
         return admit_again
 
-    async def _check(self, access: Access, right: str, endpoint: Endpoint, params: dict[str, str]) -> None:
+    async def _check(self, access: Permissions, right: str, endpoint: Endpoint, params: dict[str, str]) -> None:
         host, vm = params.get("host", ""), params.get("vm", "")
         if vm:
             params["vm"] = await permitted_vm(access, self._vms, right, host, vm, offline=endpoint.offline)
@@ -118,7 +118,9 @@ class Gate:
             access.require(right, host)
 
 
-async def _caller(callers: Callers, req: Request, method: str, terms: TicketTerms | None, *, public: bool) -> Caller:
+async def _caller(
+    callers: PrincipalDirectory, req: Request, method: str, terms: TicketTerms | None, *, public: bool
+) -> Principal:
     caller = _known_to_us(callers, req, method, terms, public=public)
     if caller is None and not public:
         caller = await callers.outsiders.authenticate(req.get_header, req.remote_addr)
@@ -131,8 +133,8 @@ async def _caller(callers: Callers, req: Request, method: str, terms: TicketTerm
 
 
 def _known_to_us(
-    callers: Callers, req: Request, method: str, terms: TicketTerms | None, *, public: bool
-) -> Caller | None:
+    callers: PrincipalDirectory, req: Request, method: str, terms: TicketTerms | None, *, public: bool
+) -> Principal | None:
     """Return who calls by what we gave them; a token or ticket that is not valid is no reason to ask others."""
     header = req.get_header("Authorization")
     if header and not (callers.outsiders.look_at("authorization") and _is_of_others(header)):
@@ -155,7 +157,9 @@ def _is_of_others(header: str) -> bool:
     return scheme.lower() != "bearer" or not token.strip().startswith(PREFIX)
 
 
-def _of_cookie(callers: Callers, req: Request, method: str, cookie: str, *, public: bool) -> Caller | None:
+def _of_cookie(
+    callers: PrincipalDirectory, req: Request, method: str, cookie: str, *, public: bool
+) -> Principal | None:
     """Return whose session a browser has; to change something its own page has to ask, and browsers say which does."""
     try:
         caller = callers.sessions.authenticate(cookie)
@@ -173,7 +177,9 @@ def _require_own_page(req: Request, method: str) -> None:
         raise Forbidden("without a token, a request that may change something has to say its Origin")
 
 
-async def _told_by(resource: Any, req: Request, method: str, params: dict[str, str]) -> tuple[str, TicketTerms | None]:
+async def _rule_from_resource(
+    resource: Any, req: Request, method: str, params: dict[str, str]
+) -> tuple[str, TicketTerms | None]:
     """Ask a resource for its rule, and for the ticket of the request."""
     right = resource.right_for(method, params) if isinstance(resource, TellsRight) else None
     if right is None:
@@ -182,7 +188,7 @@ async def _told_by(resource: Any, req: Request, method: str, params: dict[str, s
 
 
 async def permitted_vm(
-    access: Access, vms: VMsService, right: str, host: str, vm: str, *, offline: bool = False
+    access: Permissions, vms: VMsService, right: str, host: str, vm: str, *, offline: bool = False
 ) -> str:
     """Return what to call a VM on which this right is given: as it was, or its UUID when that had to be looked up.
 

@@ -4,15 +4,15 @@ from falcon.asgi import Request, Response
 
 from virtumancer.contracts import OperationInfo, OperationTarget
 from virtumancer.http.api_paths import OPERATION
-from virtumancer.http.middleware.audit import take_act
+from virtumancer.http.middleware.audit import take_audit_record
 from virtumancer.http.middleware.authorization import caller_of
 from virtumancer.http.problems import request_id
 from virtumancer.http.requests import send_json
-from virtumancer.services.auth import Callers
+from virtumancer.services.auth import PrincipalDirectory
 from virtumancer.services.operations.manager import Operations
-from virtumancer.services.operations.operation import Order, Work
+from virtumancer.services.operations.operation import OperationBody, OperationRequest
 
-__all__ = ["Deferring", "prefers_async"]
+__all__ = ["RespondAsync", "prefers_async"]
 
 
 def prefers_async(req: Request) -> bool:
@@ -21,15 +21,15 @@ def prefers_async(req: Request) -> bool:
     return any(wish.partition(";")[0].strip().lower() == "respond-async" for wish in wishes)
 
 
-class Deferring:
+class RespondAsync:
     """Starts operations on behalf of requests, and answers these with 202."""
 
-    def __init__(self, operations: Operations, callers: Callers) -> None:
+    def __init__(self, operations: Operations, callers: PrincipalDirectory) -> None:
         self._operations = operations
         self._callers = callers
 
     async def start(
-        self, req: Request, resp: Response, action: str, right: str | None, target: OperationTarget, work: Work
+        self, req: Request, resp: Response, action: str, right: str | None, target: OperationTarget, work: OperationBody
     ) -> None:
         """Start an operation that needs `right` on its target, also when its turn comes; None if it asks by itself."""
         caller = caller_of(req)
@@ -42,7 +42,7 @@ class Deferring:
                 return access.on_vm(right, target.host, target.vm)
             return access.on_host(right, target.host) if target.host else access.everywhere(right)
 
-        order = Order(
+        order = OperationRequest(
             action=action,
             target=target,
             right=right or "*",
@@ -50,7 +50,7 @@ class Deferring:
             actor=caller.actor,
             request_id=request_id(req),
             still_allowed=allowed,
-            take_act=lambda: take_act(req),
+            take_audit_record=lambda: take_audit_record(req),
         )
         answer_with(resp, await self._operations.start(order, work))
         if prefers_async(req):

@@ -9,13 +9,13 @@ from falcon.asgi import Request, WebSocket
 
 from virtumancer.errors import Forbidden, MisdirectedRequest
 
-__all__ = ["Borders"]
+__all__ = ["TrustedHostAndOrigin"]
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PROBES = frozenset({"/livez", "/readyz"})
 
 
-class Borders:
+class TrustedHostAndOrigin:
     """Middleware that refuses foreign Host headers, and foreign origins on sockets and unsafe methods.
 
     A request without Origin comes from no browser page and passes. What probes ask may also be asked by address, or

@@ -15,10 +15,10 @@ from virtumancer.http.middleware.authorization import access_of
 from virtumancer.http.middleware.etag import is_known
 from virtumancer.http.pagination import LIST_ERRORS, LIST_QUERY, list_query
 from virtumancer.http.requests import flag_of, send_json, send_stream
-from virtumancer.query.query import Asked
+from virtumancer.query.query import ParsedQuery
 from virtumancer.services.auth import Right
 from virtumancer.services.vms.list_item import all_vms_shape
-from virtumancer.services.vms.listing import FRESH_TIMEOUT, AllVMs, VMList
+from virtumancer.services.vms.listing import FRESH_TIMEOUT, VMListing, VMListingService
 
 __all__ = ["AllVMsResource"]
 
@@ -26,7 +26,7 @@ __all__ = ["AllVMsResource"]
 class AllVMsResource:
     """The VMs of all hosts, as last seen."""
 
-    def __init__(self, vms: AllVMs) -> None:
+    def __init__(self, vms: VMListingService) -> None:
         self._vms = vms
 
     @endpoint(
@@ -65,7 +65,7 @@ class AllVMsResource:
             send_json(resp, {"items": asked.shown(found), "next_cursor": cursor, "stale_hosts": vms.stale_hosts})
 
 
-async def _chunks(vms: VMList, asked: Asked) -> AsyncIterator[bytes]:
+async def _chunks(vms: VMListing, asked: ParsedQuery) -> AsyncIterator[bytes]:
     """Write the page piece by piece, so that the whole is never in memory."""
     before = b'{"items":['
     async for batch in vms.batches(asked):

@@ -19,7 +19,7 @@ from virtumancer.http.negotiation import asks_for
 from virtumancer.http.requests import send_json
 from virtumancer.http.resources.vms import VMActionResource
 from virtumancer.services.audit.queries import AuditReader, AuditWanted
-from virtumancer.services.auth import Caller, Callers, Right
+from virtumancer.services.auth import Principal, PrincipalDirectory, Right
 
 __all__ = ["AuditResource"]
 
@@ -46,7 +46,7 @@ RECORD = AuditRecord(
 class AuditResource:
     """The audit log."""
 
-    def __init__(self, reader: AuditReader, callers: Callers) -> None:
+    def __init__(self, reader: AuditReader, callers: PrincipalDirectory) -> None:
         self._reader = reader
         self._callers = callers
 
@@ -86,7 +86,7 @@ class AuditResource:
         else:
             send_json(resp, await self._reader.page(wanted, after, limit))
 
-    async def _lines(self, wanted: AuditWanted, after: int, caller: Caller) -> AsyncIterator[bytes]:
+    async def _lines(self, wanted: AuditWanted, after: int, caller: Principal) -> AsyncIterator[bytes]:
         try:
             async for lines in self._reader.lines(wanted, after):
                 if not self._callers.access_now(caller).everywhere(Right.AUDIT):

@@ -12,11 +12,11 @@ from virtumancer.http.api_paths import API
 from virtumancer.http.endpoint import SIGNED_IN, Header, endpoint, endpoints_of
 from virtumancer.http.middleware.audit import act_of
 from virtumancer.http.middleware.authorization import caller_of
-from virtumancer.http.middleware.respond_async import Deferring
+from virtumancer.http.middleware.respond_async import RespondAsync
 from virtumancer.http.requests import BodyReader
 from virtumancer.http.resources.vms import VMActionResource
 from virtumancer.services.actions.bulk import BulkService
-from virtumancer.services.auth import Callers
+from virtumancer.services.auth import PrincipalDirectory
 from virtumancer.services.vms.selector import Selector
 
 __all__ = ["BulkRequest", "VMsActionsResource"]
@@ -41,7 +41,9 @@ class BulkRequest(Struct, frozen=True, forbid_unknown_fields=True):
 class VMsActionsResource:
     """Something that can be done with many VMs."""
 
-    def __init__(self, bulk: BulkService, deferring: Deferring, callers: Callers, bodies: BodyReader) -> None:
+    def __init__(
+        self, bulk: BulkService, deferring: RespondAsync, callers: PrincipalDirectory, bodies: BodyReader
+    ) -> None:
         self._bulk = bulk
         self._deferring = deferring
         self._callers = callers

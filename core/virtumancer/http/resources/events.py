@@ -15,16 +15,16 @@ from virtumancer.contracts import CloseCode, EventPage
 from virtumancer.errors import InvalidValue, StoreUnavailable, VirtumancerError
 from virtumancer.http import examples
 from virtumancer.http.api_paths import API
-from virtumancer.http.asgi.streaming import OpenAnswer, open_answer
+from virtumancer.http.asgi.streaming import StreamingResponse, open_answer
 from virtumancer.http.endpoint import SIGNED_IN, Query, endpoint
 from virtumancer.http.middleware.authorization import caller_of
 from virtumancer.http.negotiation import asks_for
 from virtumancer.http.problem_document import problem_type
 from virtumancer.http.requests import send_json
-from virtumancer.services.auth import Caller, Callers
+from virtumancer.services.auth import Principal, PrincipalDirectory
 from virtumancer.services.events.filter import EventFilter, types_of
 from virtumancer.services.events.log import EventLog
-from virtumancer.services.events.subscription import WITHDRAWN, EventReader, StreamEnd, StreamEnded
+from virtumancer.services.events.subscription import WITHDRAWN, EventSubscription, StreamEnd, StreamEnded
 from virtumancer.store import StoredEvent
 
 __all__ = ["EventsResource"]
@@ -59,7 +59,7 @@ FILTERS = (
 class EventsResource:
     """The stream, as server-sent events and as messages of a WebSocket."""
 
-    def __init__(self, events: EventLog, callers: Callers) -> None:
+    def __init__(self, events: EventLog, callers: PrincipalDirectory) -> None:
         self._events = events
         self._callers = callers
 
@@ -140,7 +140,7 @@ class EventsResource:
         items = b",".join([event.json for event in found])
         send_json(resp, b'{"items":[%s],"next_since":%d}' % (items, next_since))
 
-    def _join(self, reader: EventReader, caller: Caller) -> Callable[[], None]:
+    def _join(self, reader: EventSubscription, caller: Principal) -> Callable[[], None]:
         with ExitStack() as joined:
             joined.callback(self._events.join(reader))
             joined.callback(self._callers.watch(caller, lambda: reader.end(WITHDRAWN)))
@@ -150,7 +150,9 @@ class EventsResource:
 class _Body:
     """The body of an answer: frames of server-sent events until the stream ends; one chunk is in flight at a time."""
 
-    def __init__(self, reader: EventReader, answer: OpenAnswer, join: Callable[[], Callable[[], None]]) -> None:
+    def __init__(
+        self, reader: EventSubscription, answer: StreamingResponse, join: Callable[[], Callable[[], None]]
+    ) -> None:
         self._reader = reader
         self._answer = answer
         self._join = join
@@ -204,7 +206,7 @@ class _Body:
         self._reader.end(GONE)
 
 
-async def _tell(ws: WebSocket, reader: EventReader) -> None:
+async def _tell(ws: WebSocket, reader: EventSubscription) -> None:
     """Send events until the stream ends, and close with the reason."""
     try:
         while True:
@@ -223,7 +225,7 @@ async def _send(ws: WebSocket, events: Sequence[StoredEvent]) -> None:
             await ws.send_text(event.json.decode())
 
 
-async def _note_leaving(ws: WebSocket, reader: EventReader) -> None:
+async def _note_leaving(ws: WebSocket, reader: EventSubscription) -> None:
     """Read what the client sends, which means nothing, until it leaves."""
     try:
         while True:

@@ -25,13 +25,13 @@ from virtumancer.http.endpoint import ASKS_HOST, CONNECTS, Header, endpoint
 from virtumancer.http.list_schemas import hosts_shape
 from virtumancer.http.middleware.authorization import access_of
 from virtumancer.http.middleware.etag import as_known
-from virtumancer.http.middleware.respond_async import Deferring, prefers_async
+from virtumancer.http.middleware.respond_async import RespondAsync, prefers_async
 from virtumancer.http.pagination import LINK, LIST_ERRORS, LIST_QUERY, asked_of, send_list
 from virtumancer.http.requests import BodyReader, send_json
 from virtumancer.services.auth import Right
 from virtumancer.services.hosts.service import HostsService
-from virtumancer.services.hosts.stats_collection import CollectorRunner
-from virtumancer.services.operations.operation import RunningOperation, Work
+from virtumancer.services.hosts.stats_collection import StatsCollection
+from virtumancer.services.operations.operation import OperationBody, RunningOperation
 
 __all__ = [
     "HostConnectResource",
@@ -69,7 +69,7 @@ def _approved(host_key: str | tuple[str, ...]) -> frozenset[str]:
     return frozenset({host_key} if isinstance(host_key, str) else host_key)
 
 
-def _connecting(connect: Callable[[], Awaitable[Struct]]) -> Work:
+def _connecting(connect: Callable[[], Awaitable[Struct]]) -> OperationBody:
     """Return the work of an operation that connects to a host, and answers with what `connect` returns."""
 
     async def work(running: RunningOperation) -> None:
@@ -82,7 +82,7 @@ def _connecting(connect: Callable[[], Awaitable[Struct]]) -> Work:
 class HostsResource:
     """All hosts."""
 
-    def __init__(self, hosts: HostsService, deferring: Deferring, bodies: BodyReader) -> None:
+    def __init__(self, hosts: HostsService, deferring: RespondAsync, bodies: BodyReader) -> None:
         self._hosts = hosts
         self._deferring = deferring
         self._bodies = bodies
@@ -194,7 +194,7 @@ class HostInfoResource:
 class HostConnectResource:
     """Connecting a host, now and from now on."""
 
-    def __init__(self, hosts: HostsService, deferring: Deferring, bodies: BodyReader) -> None:
+    def __init__(self, hosts: HostsService, deferring: RespondAsync, bodies: BodyReader) -> None:
         self._hosts = hosts
         self._deferring = deferring
         self._bodies = bodies
@@ -249,7 +249,7 @@ class HostDisconnectResource:
 class HostSamplesResource:
     """What the stats collectors of the plugins last said about a host."""
 
-    def __init__(self, hosts: HostsService, collectors: CollectorRunner) -> None:
+    def __init__(self, hosts: HostsService, collectors: StatsCollection) -> None:
         self._hosts = hosts
         self._collectors = collectors
 

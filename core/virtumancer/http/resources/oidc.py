@@ -13,7 +13,7 @@ from virtumancer.http.endpoint import PUBLIC, Header, Query, endpoint
 from virtumancer.http.middleware.authorization import caller_of
 from virtumancer.http.problems import request_id
 from virtumancer.http.resources.sign_in import has_session, set_cookie
-from virtumancer.services.auth import SignIn, Visit
+from virtumancer.services.auth import SignIn, SignInContext
 from virtumancer.services.auth.oidc import OIDCAnswer
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class OIDCCallbackResource:
         answer = OIDCAnswer(req.cookies.get(COOKIE, ""), given["state"], given["code"], given["error"], given["iss"])
         _keep(resp, "", -LIFETIME)
         try:
-            begun = await self._sign_in.by_oidc(login, answer, Visit(req.remote_addr, request_id(req)))
+            begun = await self._sign_in.by_oidc(login, answer, SignInContext(req.remote_addr, request_id(req)))
         except SignInFailed as failure:
             _send_to_page(resp, failure.why)
         except TooManyAttempts:

@@ -15,7 +15,7 @@ from virtumancer.http.list_schemas import operations_shape
 from virtumancer.http.middleware.authorization import caller_of
 from virtumancer.http.pagination import LINK, LIST_ERRORS, LIST_QUERY, Limit, asked_of, send_page
 from virtumancer.http.requests import send_json
-from virtumancer.services.auth import Callers
+from virtumancer.services.auth import PrincipalDirectory
 from virtumancer.services.operations.manager import MAX_WAIT, Operations
 from virtumancer.store import OperationQuery
 
@@ -73,7 +73,7 @@ class OperationsResource:
 class OperationResource:
     """One operation."""
 
-    def __init__(self, operations: Operations, callers: Callers) -> None:
+    def __init__(self, operations: Operations, callers: PrincipalDirectory) -> None:
         self._operations = operations
         self._callers = callers
 

@@ -16,10 +16,10 @@ from virtumancer.errors import VirtumancerError
 from virtumancer.http.api_paths import API, ROOT
 from virtumancer.http.endpoint import SIGNED_IN, endpoint
 from virtumancer.http.middleware.authorization import caller_of, permitted_vm
-from virtumancer.services.auth import Caller, Callers, Right
+from virtumancer.services.auth import Principal, PrincipalDirectory, Right
 from virtumancer.services.events.filter import may_see
 from virtumancer.services.events.log import EventLog
-from virtumancer.services.hosts.stats_stream import LiveStats, Subject
+from virtumancer.services.hosts.stats_stream import StatsStream, StatsSubscription
 from virtumancer.services.hosts.vm_lookup import SeenUUID
 from virtumancer.services.vms.service import VMsService
 from virtumancer.store import StoredEvent
@@ -58,7 +58,7 @@ class Watched(Struct, frozen=True, rename="camel"):
 class RefreshSocket:
     """Accepts sockets and serves each from a state of its own, so that a slow one holds up nobody."""
 
-    def __init__(self, events: EventLog, live_stats: LiveStats, vms: VMsService, callers: Callers) -> None:
+    def __init__(self, events: EventLog, live_stats: StatsStream, vms: VMsService, callers: PrincipalDirectory) -> None:
         self._events = events
         self._live_stats = live_stats
         self._vms = vms
@@ -99,7 +99,7 @@ class RefreshSocket:
 class _Client:
     """One connected client: what it still has to be told, and what it watches."""
 
-    def __init__(self, ws: WebSocket, live_stats: LiveStats, vms: VMsService, caller: Caller) -> None:
+    def __init__(self, ws: WebSocket, live_stats: StatsStream, vms: VMsService, caller: Principal) -> None:
         self._ws = ws
         self._live_stats = live_stats
         self._vms = vms
@@ -108,9 +108,9 @@ class _Client:
         self._hosts_changed = False
         self._vms_changed: set[str] = set()
         self._changed = asyncio.Event()
-        self._samples: dict[Subject, VMStats] = {}
+        self._samples: dict[StatsSubscription, VMStats] = {}
         self._sampled = asyncio.Event()
-        self._watched: dict[Subject, Callable[[], None]] = {}
+        self._watched: dict[StatsSubscription, Callable[[], None]] = {}
 
     def note_withdrawn(self) -> None:
         """End: the caller's rights are others than those it came with."""
@@ -167,7 +167,7 @@ class _Client:
         if message.type not in {"subscribe-vm-stats", "unsubscribe-vm-stats"}:
             return
         watched = msgspec.json.decode(message.payload, type=Watched)
-        subject = Subject(watched.host_id, watched.vm_name)
+        subject = StatsSubscription(watched.host_id, watched.vm_name)
         if message.type == "unsubscribe-vm-stats":
             if subject in self._watched:
                 self._watched.pop(subject)()
@@ -178,18 +178,18 @@ class _Client:
                 return
             await self._watch(subject)
 
-    async def _watch(self, subject: Subject) -> None:
+    async def _watch(self, subject: StatsSubscription) -> None:
         """Subscribe to a VM that may be read; by its UUID when that was looked up for the rights on it."""
         access = self._caller.access
         name = await permitted_vm(access, self._vms, Right.READ, subject.host_id, subject.vm_name)
 
-        def note(_permitted: Subject, stats: VMStats) -> None:
+        def note(_permitted: StatsSubscription, stats: VMStats) -> None:
             self._note_sample(subject, stats)
 
-        meant = Subject(subject.host_id, name, isinstance(name, SeenUUID))
+        meant = StatsSubscription(subject.host_id, name, isinstance(name, SeenUUID))
         self._watched[subject] = self._live_stats.subscribe(meant, note)
 
-    def _note_sample(self, subject: Subject, stats: VMStats) -> None:
+    def _note_sample(self, subject: StatsSubscription, stats: VMStats) -> None:
         self._samples[subject] = stats
         self._sampled.set()
 

@@ -12,7 +12,7 @@ from virtumancer.http.endpoint import PUBLIC, SIGNED_IN, endpoint
 from virtumancer.http.middleware.authorization import COOKIE, caller_of
 from virtumancer.http.problems import request_id
 from virtumancer.http.requests import BodyReader, send_json, send_secret
-from virtumancer.services.auth import Callers, NewLink, NewWebSession, SignIn, Visit
+from virtumancer.services.auth import NewLink, NewWebSession, PrincipalDirectory, SignIn, SignInContext
 
 __all__ = ["LinksResource", "SessionResource", "has_session", "set_cookie"]
 
@@ -82,7 +82,7 @@ class SessionResource:
         if not self._asked:
             raise Conflict("nobody is asked who they are: start the server with --auth token first")
         body = await self._bodies.decode_optional(req, Credentials)
-        visit = Visit(req.remote_addr, request_id(req))
+        visit = SignInContext(req.remote_addr, request_id(req))
         if body.link:
             begun = await self._sign_in.by_link(body.link, visit)
         elif body.user:
@@ -107,7 +107,7 @@ class SessionResource:
 class LinksResource:
     """Links that sign a browser in."""
 
-    def __init__(self, callers: Callers) -> None:
+    def __init__(self, callers: PrincipalDirectory) -> None:
         self._callers = callers
 
     @endpoint(

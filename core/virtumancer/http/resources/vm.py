@@ -16,11 +16,11 @@ from virtumancer.http.middleware.authorization import access_of
 from virtumancer.http.requests import flag_of, send_json
 from virtumancer.http.resources.consoles import console_of
 from virtumancer.services.actions.offers import ActionOffers
-from virtumancer.services.auth import Access, Right
+from virtumancer.services.auth import Permissions, Right
 from virtumancer.services.consoles.service import ConsolesService
 from virtumancer.services.hosts.vm_lookup import SeenUUID
 from virtumancer.services.vms.list_item import listed
-from virtumancer.services.vms.listing import AllVMs
+from virtumancer.services.vms.listing import VMListingService
 from virtumancer.services.vms.service import VMsService
 
 __all__ = ["VMResource"]
@@ -35,7 +35,7 @@ class VMResource:
 
     def __init__(
         self,
-        all_vms: AllVMs,
+        all_vms: VMListingService,
         vms: VMsService,
         offers: ActionOffers,
         consoles: ConsolesService,
@@ -84,7 +84,7 @@ class VMResource:
             resp, VMDetail(**entry_fields, metadata=entry.metadata, links=_links(host, uuid, self._linked), **more)
         )
 
-    async def _part(self, part: VMPart, access: Access, host: str, uuid: SeenUUID) -> Any:
+    async def _part(self, part: VMPart, access: Permissions, host: str, uuid: SeenUUID) -> Any:
         match part:
             case "actions":
                 return await self._offers.of(host, uuid, lambda right, vm: access.on_vm(right, host, vm))

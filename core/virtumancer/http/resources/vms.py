@@ -27,17 +27,17 @@ from virtumancer.http.endpoint import ASKS_HOST, ASKS_VM, Query, endpoint
 from virtumancer.http.list_schemas import rows_shape
 from virtumancer.http.middleware.authorization import access_of, caller_of
 from virtumancer.http.middleware.etag import is_known
-from virtumancer.http.middleware.respond_async import Deferring, prefers_async
+from virtumancer.http.middleware.respond_async import RespondAsync, prefers_async
 from virtumancer.http.pagination import LINK, LIST_ERRORS, LIST_QUERY, asked_of, list_query, send_list
 from virtumancer.http.requests import BodyReader, send_json
 from virtumancer.query.query import ListQuery
 from virtumancer.services.actions.as_operation import operation_of_action
 from virtumancer.services.actions.offers import ActionOffers
 from virtumancer.services.actions.service import ActionsService
-from virtumancer.services.actions.wait import MAX_TIMEOUT, Awaited, StateName
-from virtumancer.services.auth import Callers, Right
+from virtumancer.services.actions.wait import MAX_TIMEOUT, StateName, StateWait
+from virtumancer.services.auth import PrincipalDirectory, Right
 from virtumancer.services.vms.list_item import vms_shape
-from virtumancer.services.vms.listing import AllVMs
+from virtumancer.services.vms.listing import VMListingService
 from virtumancer.services.vms.service import VMsService
 
 __all__ = [
@@ -56,7 +56,7 @@ Timeout = Annotated[float, Meta(gt=0, le=MAX_TIMEOUT)]
 class VMsResource:
     """The VMs of a host, live."""
 
-    def __init__(self, vms: VMsService, all_vms: AllVMs) -> None:
+    def __init__(self, vms: VMsService, all_vms: VMListingService) -> None:
         self._vms = vms
         self._all_vms = all_vms
 
@@ -197,7 +197,12 @@ class VMActionResource:
     """Something that can be done with a VM; a WebSocket at such a path wants a console that nobody carries."""
 
     def __init__(
-        self, offers: ActionOffers, actions: ActionsService, deferring: Deferring, bodies: BodyReader, callers: Callers
+        self,
+        offers: ActionOffers,
+        actions: ActionsService,
+        deferring: RespondAsync,
+        bodies: BodyReader,
+        callers: PrincipalDirectory,
     ) -> None:
         self._callers = callers
         self._offers = offers
@@ -267,7 +272,7 @@ class VMActionResource:
         raise ConsoleNotFound(f"no plugin carries a console {action[:80]!r} of VM {vm[:80]!r} on host {host!r}")
 
 
-def _awaited(req: Request) -> Awaited | None:
+def _awaited(req: Request) -> StateWait | None:
     """Read which state the client wants to wait for."""
     state = req.get_param("wait_for")
     timeout = req.get_param_as_float("timeout", default=60.0)
@@ -276,7 +281,7 @@ def _awaited(req: Request) -> Awaited | None:
     if state is None:
         return None
     try:
-        return Awaited(msgspec.convert(state, StateName), timeout)
+        return StateWait(msgspec.convert(state, StateName), timeout)
     except msgspec.ValidationError:
         states = ", ".join(get_args(StateName))
         raise InvalidValue(f"a VM can be waited for to be one of: {states}", field="wait_for") from None

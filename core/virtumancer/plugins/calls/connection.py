@@ -6,7 +6,7 @@ from typing import Any, cast
 from msgspec import Struct
 
 from virtumancer.contracts import EventsMissed, EventStream, HostConnection, VMEvent
-from virtumancer.plugins.calls.guard import Answer
+from virtumancer.plugins.calls.guard import ReturnCheck
 from virtumancer.plugins.calls.health import PluginCall, PluginHealth
 from virtumancer.plugins.calls.return_types import EVENT, METHODS, DriverMethod
 
@@ -27,7 +27,12 @@ class DriverCalls(Struct, frozen=True):
     timeout: float
 
     async def make(
-        self, name: str, what: str, begin: Callable[[], Awaitable[Any]], timeout: float | None, answer: Answer | None
+        self,
+        name: str,
+        what: str,
+        begin: Callable[[], Awaitable[Any]],
+        timeout: float | None,
+        answer: ReturnCheck | None,
     ) -> Any:
         """Make one call, counted as `name`."""
         call = PluginCall(self.plugin, HOOK, name, self.host_id)
@@ -111,4 +116,4 @@ class _GuardedEvents(EventStream):
 
 
 END = object()
-EVENT_OR_END = Answer(EVENT.method, EVENT.needed, lambda value: value is END or EVENT.fits(value))
+EVENT_OR_END = ReturnCheck(EVENT.method, EVENT.needed, lambda value: value is END or EVENT.fits(value))

@@ -11,13 +11,13 @@ from msgspec import Struct
 
 from virtumancer.errors import CallTimeout, PluginFailed, VirtumancerError
 
-__all__ = ["Answer", "Guard", "guarded"]
+__all__ = ["Guard", "ReturnCheck", "guarded"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 T = TypeVar("T")
 
 
-class Answer(Struct, frozen=True):
+class ReturnCheck(Struct, frozen=True):
     """What a method of a plugin has to return: in words, and as a check."""
 
     method: str
@@ -55,7 +55,7 @@ class Guard:
         """Make the error that names the plugin."""
         return PluginFailed(f"{self._what} failed inside plugin {self._plugin!r}: {reason}", plugin=self._plugin)
 
-    def check(self, answer: Answer, returned: object) -> None:
+    def check(self, answer: ReturnCheck, returned: object) -> None:
         """Refuse what the plugin returned unless it is what the contract says."""
         with self:
             fits = answer.fits(returned)
@@ -81,7 +81,7 @@ class Guard:
 
 
 async def guarded(
-    plugin: str, what: str, begin: Callable[[], Awaitable[T]], timeout: float | None, answer: Answer | None = None
+    plugin: str, what: str, begin: Callable[[], Awaitable[T]], timeout: float | None, answer: ReturnCheck | None = None
 ) -> T:
     """Call plugin code and await it for at most `timeout` seconds, None for what waits as long as it takes.
 

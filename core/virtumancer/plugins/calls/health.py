@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 
 from virtumancer.contracts import HookCalls, PluginInfo, PluginState, PluginStateChanged
 from virtumancer.errors import CallTimeout, PluginDegraded, PluginFailed, VirtumancerError
-from virtumancer.plugins.calls.guard import Answer, Guard, guarded
+from virtumancer.plugins.calls.guard import Guard, ReturnCheck, guarded
 
 __all__ = ["PluginCall", "PluginHealth"]
 
@@ -77,7 +77,7 @@ class PluginHealth:
         what: str,
         begin: Callable[[], Awaitable[T]],
         timeout: float,
-        answer: Answer | None = None,
+        answer: ReturnCheck | None = None,
     ) -> T:
         """Await what `begin` returns for at most `timeout` seconds, and hold it against the `answer` expected.
 
@@ -104,7 +104,7 @@ class PluginHealth:
         what: str,
         begin: Callable[[], Awaitable[T]],
         timeout: float | None,
-        answer: Answer | None = None,
+        answer: ReturnCheck | None = None,
     ) -> T:
         """Do the same for what must be tried again whenever it is wanted: a connection, a console, a route.
 
@@ -122,7 +122,7 @@ class PluginHealth:
                 counts.seconds += self._clock() - started
 
     def counted_at_once(
-        self, call: PluginCall, what: str, function: Callable[[], T], answer: Answer | None = None
+        self, call: PluginCall, what: str, function: Callable[[], T], answer: ReturnCheck | None = None
     ) -> T:
         """Do the same for what is not awaited."""
         counts = self._count(call)

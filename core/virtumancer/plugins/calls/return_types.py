@@ -21,7 +21,7 @@ from virtumancer.contracts import (
     VMState,
     VMStats,
 )
-from virtumancer.plugins.calls.guard import Answer
+from virtumancer.plugins.calls.guard import ReturnCheck
 
 __all__ = ["CONNECTION", "EVENT", "METHODS", "SHOWN_KEYS", "DriverMethod", "is_sequence_of"]
 
@@ -33,10 +33,10 @@ class DriverMethod(Struct, frozen=True):
     """
 
     what: str
-    answer: Answer | None = None
+    answer: ReturnCheck | None = None
     asked: str = ""
 
-    def answer_to(self, said: object) -> Answer | None:
+    def answer_to(self, said: object) -> ReturnCheck | None:
         """Return what has to be answered to this question."""
         answer, asked = self.answer, self.asked
         if answer is None or not asked:
@@ -44,7 +44,7 @@ class DriverMethod(Struct, frozen=True):
         # A UUID may be written in capitals; names that differ so are two names.
         form = str.lower if asked == "uuid" else str
         needed = f"{answer.needed}, of the {asked} asked for,"
-        return Answer(
+        return ReturnCheck(
             answer.method, needed, lambda value: answer.fits(value) and form(getattr(value, asked)) == form(str(said))
         )
 
@@ -83,7 +83,7 @@ def _is_shot(value: Any) -> bool:
 
 
 def _method(name: str, what: str, needed: str, fits: Callable[[Any], bool], asked: str = "") -> DriverMethod:
-    return DriverMethod(what, Answer(name, needed, fits), asked)
+    return DriverMethod(what, ReturnCheck(name, needed, fits), asked)
 
 
 METHODS: Mapping[str, DriverMethod] = {
@@ -104,6 +104,6 @@ METHODS: Mapping[str, DriverMethod] = {
 }
 """Every method of a connection that the contracts name."""
 
-CONNECTION = Answer("connect", "a HostConnection", _is(HostConnection))
-SHOWN_KEYS = Answer("scan_host_keys", "a list of ShownHostKey", is_sequence_of(ShownHostKey))
-EVENT = Answer("__anext__", "a VMEvent or EventsMissed", lambda value: isinstance(value, VMEvent | EventsMissed))
+CONNECTION = ReturnCheck("connect", "a HostConnection", _is(HostConnection))
+SHOWN_KEYS = ReturnCheck("scan_host_keys", "a list of ShownHostKey", is_sequence_of(ShownHostKey))
+EVENT = ReturnCheck("__anext__", "a VMEvent or EventsMissed", lambda value: isinstance(value, VMEvent | EventsMissed))

@@ -4,7 +4,7 @@ import structlog
 
 from virtumancer.contracts import ByteStream
 from virtumancer.errors import PluginFailed, VirtumancerError
-from virtumancer.plugins.calls.guard import Answer, Guard
+from virtumancer.plugins.calls.guard import Guard, ReturnCheck
 from virtumancer.plugins.calls.health import PluginCall, PluginHealth
 
 __all__ = ["STREAM", "GuardedStream"]
@@ -12,8 +12,8 @@ __all__ = ["STREAM", "GuardedStream"]
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 CLOSE_TIMEOUT = 5.0
-STREAM = Answer("open", "a ByteStream", lambda value: isinstance(value, ByteStream))
-READ = Answer("read", "bytes", lambda value: isinstance(value, bytes | bytearray | memoryview))
+STREAM = ReturnCheck("open", "a ByteStream", lambda value: isinstance(value, ByteStream))
+READ = ReturnCheck("read", "bytes", lambda value: isinstance(value, bytes | bytearray | memoryview))
 
 
 class GuardedStream(ByteStream):

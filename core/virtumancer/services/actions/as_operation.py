@@ -3,14 +3,14 @@
 import msgspec
 
 from virtumancer.services.actions.service import ActionsService, PreparedAction
-from virtumancer.services.actions.wait import Awaited
+from virtumancer.services.actions.wait import StateWait
 from virtumancer.services.hosts.vm_lookup import SeenUUID
-from virtumancer.services.operations.operation import RunningOperation, Work
+from virtumancer.services.operations.operation import OperationBody, RunningOperation
 
 __all__ = ["operation_of_action"]
 
 
-def operation_of_action(actions: ActionsService, prepared: PreparedAction, awaited: Awaited | None) -> Work:
+def operation_of_action(actions: ActionsService, prepared: PreparedAction, awaited: StateWait | None) -> OperationBody:
     """Return the work: the action, then waiting for a state if that is wanted."""
 
     async def work(running: RunningOperation) -> None:

@@ -11,13 +11,13 @@ from msgspec import Struct
 from virtumancer.contracts import OperationOutcome, VMAction
 from virtumancer.errors import Forbidden, PartlyFailed, VirtumancerError
 from virtumancer.services.actions.service import ActionsService, IfAlready
-from virtumancer.services.audit.log import Act, AuditLog
-from virtumancer.services.auth import Access
+from virtumancer.services.audit.log import AuditedAction, AuditLog
+from virtumancer.services.auth import Permissions
 from virtumancer.services.hosts.service import HostsService
 from virtumancer.services.hosts.vm_lookup import SeenUUID
-from virtumancer.services.operations.operation import RunningOperation, Work
-from virtumancer.services.vms.listing import AllVMs
-from virtumancer.services.vms.selector import Candidate, Selector, check_selector, select
+from virtumancer.services.operations.operation import OperationBody, RunningOperation
+from virtumancer.services.vms.listing import VMListingService
+from virtumancer.services.vms.selector import SelectedVM, Selector, check_selector, select
 
 __all__ = ["BulkAction", "BulkService"]
 
@@ -40,7 +40,7 @@ class BulkAction(Struct, frozen=True):
 class BulkService:
     """Runs actions on all VMs that a selector means, as far as the caller has the right on each."""
 
-    def __init__(self, hosts: HostsService, vms: AllVMs, actions: ActionsService, audit: AuditLog) -> None:
+    def __init__(self, hosts: HostsService, vms: VMListingService, actions: ActionsService, audit: AuditLog) -> None:
         self._hosts = hosts
         self._vms = vms
         self._actions = actions
@@ -61,7 +61,7 @@ class BulkService:
         decoded, _ = self._actions.decode(action, msgspec.json.encode(params))
         return BulkAction(action, decoded, selector, if_already, max_parallel, on_error)
 
-    def work(self, bulk: BulkAction, access: Callable[[], Access], act: Act) -> Work:
+    def work(self, bulk: BulkAction, access: Callable[[], Permissions], act: AuditedAction) -> OperationBody:
         """Return the work of the operation; `access` is what the caller may do now, `act` what is on record of each."""
 
         async def work(running: RunningOperation) -> None:
@@ -90,8 +90,8 @@ class _Run:
         actions: ActionsService,
         audit: AuditLog,
         bulk: BulkAction,
-        access: Callable[[], Access],
-        act: Act,
+        access: Callable[[], Permissions],
+        act: AuditedAction,
         running: RunningOperation,
     ) -> None:
         self.stopped = False
@@ -106,7 +106,7 @@ class _Run:
         """Begin with no other VM; those under way go on to their end."""
         self.stopped = True
 
-    async def all(self, vms: tuple[Candidate, ...]) -> None:
+    async def all(self, vms: tuple[SelectedVM, ...]) -> None:
         """Take the VMs in their order, so many at once as was asked for."""
         turns = iter(enumerate(vms))
 
@@ -120,7 +120,7 @@ class _Run:
             for _ in range(min(self._bulk.max_parallel, len(vms))):
                 workers.create_task(worker())
 
-    async def _one(self, position: int, vm: Candidate) -> None:
+    async def _one(self, position: int, vm: SelectedVM) -> None:
         if not await self._running.begin_outcome(position, lambda: self.stopped):
             return
         try:
@@ -134,7 +134,7 @@ class _Run:
             self.stopped = True
         await self._running.set_outcome(position, outcome, detail)
 
-    async def _recorded(self, vm: Candidate) -> str:
+    async def _recorded(self, vm: SelectedVM) -> str:
         """Act on one VM; on record like a request that is about it alone."""
         target = {"host": vm.host, "vm": vm.uuid, "action": self._bulk.action.name}
         async with self._audit.recorded(msgspec.structs.replace(self._act, target=target)):
@@ -145,7 +145,7 @@ class _Run:
             self._require_right(vm)  # the host may have taken its time
             return "already" if (await self._actions.run(prepared)).already else "ok"
 
-    def _require_right(self, vm: Candidate) -> None:
+    def _require_right(self, vm: SelectedVM) -> None:
         right = self._bulk.action.permission
         if not self._access().on_vm(right, vm.host, vm.uuid):
             raise Forbidden(f"this needs the right '{right}' on VM {vm.name!r} of host {vm.host!r}")

@@ -8,7 +8,7 @@ import structlog
 
 from virtumancer.contracts import ActionOffer, VMAction
 from virtumancer.schema.json_schema import schema_of
-from virtumancer.services.actions.preconditions import allows, serves
+from virtumancer.services.actions.preconditions import host_supports, state_allows
 from virtumancer.services.hosts.service import HostsService
 from virtumancer.services.vms.service import VMsService
 
@@ -41,7 +41,7 @@ class ActionOffers:
         return tuple(
             self._offer(plugin, action)
             for _, (plugin, action) in sorted(self._actions.items())
-            if allows(action, vm) and serves(action, connection) and may(action.permission, vm.uuid)
+            if state_allows(action, vm) and host_supports(action, connection) and may(action.permission, vm.uuid)
         )
 
     def _offer(self, plugin: str, action: VMAction) -> ActionOffer:

@@ -3,7 +3,7 @@
 from virtumancer.contracts import ABILITIES, HostConnection, VMAction, VMRef, VMState
 from virtumancer.errors import AbilityMissing, WrongPowerState
 
-__all__ = ["allows", "check_need", "check_state", "holds", "name_of_need", "serves", "words"]
+__all__ = ["check_need", "check_state", "goal_reached", "host_supports", "name_of_need", "state_allows", "state_name"]
 
 
 def name_of_need(needed: type) -> str:
@@ -11,40 +11,40 @@ def name_of_need(needed: type) -> str:
     return next((name for name, ability in ABILITIES.items() if ability is needed), needed.__name__)
 
 
-def serves(action: VMAction, connection: HostConnection) -> bool:
+def host_supports(action: VMAction, connection: HostConnection) -> bool:
     """Say whether a host has what an action needs."""
     return action.needs is None or isinstance(connection, action.needs)
 
 
 def check_need(action: VMAction, connection: HostConnection, host_id: str) -> None:
     """Raise `AbilityMissing` when it has not."""
-    if action.needs is not None and not serves(action, connection):
+    if action.needs is not None and not host_supports(action, connection):
         needed = name_of_need(action.needs)
         raise AbilityMissing(f"host {host_id!r} has no {needed}, which {action.name} needs", ability=needed)
 
 
-def allows(action: VMAction, vm: VMRef) -> bool:
+def state_allows(action: VMAction, vm: VMRef) -> bool:
     """Say whether a VM is in a state that an action makes sense in."""
     return action.states is None or vm.state in action.states
 
 
-def holds(action: VMAction, vm: VMRef) -> bool:
+def goal_reached(action: VMAction, vm: VMRef) -> bool:
     """Say whether what an action is for is the case already."""
     return action.goal is not None and vm.state in action.goal
 
 
 def check_state(action: VMAction, vm: VMRef, host_id: str) -> None:
     """Raise `WrongPowerState` when a VM is in no such state."""
-    if action.states is None or allows(action, vm):
+    if action.states is None or state_allows(action, vm):
         return
-    allowed = ", ".join(sorted(words(state) for state in action.states))
+    allowed = ", ".join(sorted(state_name(state) for state in action.states))
     raise WrongPowerState(
-        f"VM {vm.name!r} on host {host_id!r} is {words(vm.state)}; {action.name} needs it to be one of: {allowed}",
+        f"VM {vm.name!r} on host {host_id!r} is {state_name(vm.state)}; {action.name} needs it to be one of: {allowed}",
         state=int(vm.state),
     )
 
 
-def words(state: VMState) -> str:
+def state_name(state: VMState) -> str:
     """Call a state as people do."""
     return {VMState.NOSTATE: "without state", VMState.SHUTTING_DOWN: "shutting down", VMState.SHUTOFF: "shut off"}.get(
         state, state.name.lower()

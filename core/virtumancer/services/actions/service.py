@@ -10,8 +10,8 @@ from virtumancer.contracts import ActionContext, VMAction, VMRef
 from virtumancer.contracts.responses import ActionResult
 from virtumancer.errors import ActionNotFound, InvalidValue, VMNotFound, WrongPowerState
 from virtumancer.plugins.calls.health import PluginCall, PluginHealth
-from virtumancer.services.actions.preconditions import check_need, check_state, holds
-from virtumancer.services.actions.wait import Awaited, wait_for_state
+from virtumancer.services.actions.preconditions import check_need, check_state, goal_reached
+from virtumancer.services.actions.wait import StateWait, wait_for_state
 from virtumancer.services.hosts.service import HostsService
 from virtumancer.services.hosts.session import HostSession
 from virtumancer.services.hosts.vm_lookup import find_by_uuid, find_vm
@@ -88,7 +88,7 @@ class ActionsService:
         plugin, action = self.find(action_name)
         vm = await find_vm(session, name)
         check_need(action, session.require_connection(), host_id)
-        already = if_already == "ok" and holds(action, vm)
+        already = if_already == "ok" and goal_reached(action, vm)
         if not already:
             check_state(action, vm, host_id)
         return PreparedAction(plugin, action, session, vm, params, if_already, already)
@@ -110,14 +110,16 @@ class ActionsService:
         except WrongPowerState:
             # Somebody else may have been quicker.
             now = await self._look(session, vm)
-            if prepared.if_already == "ok" and now is not None and holds(action, now):
+            if prepared.if_already == "ok" and now is not None and goal_reached(action, now):
                 return ActionResult(already=True, state=now.state)
             raise
         finally:
             session.touch()
         return ActionResult(already=False, state=vm.state)
 
-    async def wait(self, prepared: PreparedAction, awaited: Awaited, require_right: Callable[[], None]) -> ActionResult:
+    async def wait(
+        self, prepared: PreparedAction, awaited: StateWait, require_right: Callable[[], None]
+    ) -> ActionResult:
         """Wait until the VM is in a state; raises `StateNotReached`, `VMNotFound`, and what `require_right` raises."""
         state = await wait_for_state(prepared.session, self._bus, prepared.vm, awaited, require_right)
         return ActionResult(already=prepared.already, state=state)

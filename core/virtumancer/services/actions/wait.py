@@ -9,12 +9,12 @@ from msgspec import Struct
 
 from virtumancer.contracts import HostRemoved, VMRef, VMState
 from virtumancer.errors import CallTimeout, HostNotFound, HostUnavailable, StateNotReached, VMNotFound
-from virtumancer.services.actions.preconditions import words
+from virtumancer.services.actions.preconditions import state_name
 from virtumancer.services.hosts.session import HostSession
 from virtumancer.services.hosts.vm_lookup import find_by_uuid
 from virtumancer.services.runtime.bus import Change, EventBus
 
-__all__ = ["MAX_TIMEOUT", "Awaited", "StateName", "wait_for_state"]
+__all__ = ["MAX_TIMEOUT", "StateName", "StateWait", "wait_for_state"]
 
 StateName = Literal["running", "shutoff"]
 # Xen reports "no state" for a guest that runs and happens to be idle.
@@ -27,7 +27,7 @@ MAX_TIMEOUT = 3600.0
 INTERVAL = 1.0
 
 
-class Awaited(Struct, frozen=True):
+class StateWait(Struct, frozen=True):
     """The state to wait for, and for how many seconds at most."""
 
     state: StateName
@@ -35,7 +35,7 @@ class Awaited(Struct, frozen=True):
 
 
 async def wait_for_state(
-    session: HostSession, bus: EventBus, vm: VMRef, awaited: Awaited, require_right: Callable[[], None]
+    session: HostSession, bus: EventBus, vm: VMRef, awaited: StateWait, require_right: Callable[[], None]
 ) -> VMState:
     """Return the state once it is the one wanted. A host that is lost meanwhile may come back, not one that is removed.
 
@@ -87,8 +87,8 @@ async def _either(happened: asyncio.Event, seconds: float) -> None:
         return
 
 
-def _not_reached(host_id: str, vm: VMRef, awaited: Awaited, seen: VMState | None) -> StateNotReached:
-    state = "in a state that cannot be asked for just now" if seen is None else words(seen)
+def _not_reached(host_id: str, vm: VMRef, awaited: StateWait, seen: VMState | None) -> StateNotReached:
+    state = "in a state that cannot be asked for just now" if seen is None else state_name(seen)
     return StateNotReached(
         f"it was accepted, but VM {vm.name!r} on host {host_id!r} is {state} after {awaited.timeout:g} s, and not "
         f"{awaited.state}; it may still come to it",

@@ -11,10 +11,10 @@ from msgspec import Struct, field, structs
 
 from virtumancer.contracts.audit import AuditRecord, RecordKind
 from virtumancer.errors import NotFound, StoreUnavailable, VirtumancerError
-from virtumancer.services.runtime.bus import ActEnded
+from virtumancer.services.runtime.bus import AuditCompleted
 from virtumancer.store import AuditRepository, ChainEnds, StoredRecord, digest_of
 
-__all__ = ["Act", "AuditLog", "AuditRecord", "Damage", "RecordKind", "beginning", "verify"]
+__all__ = ["AuditLog", "AuditRecord", "AuditedAction", "ChainBreak", "RecordKind", "beginning", "verify"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -25,7 +25,7 @@ TOLERANCE = timedelta(hours=1)
 REMOVAL = "remove old audit records"
 
 
-class Act(Struct, frozen=True, kw_only=True):
+class AuditedAction(Struct, frozen=True, kw_only=True):
     """Something about to be done: who, from which address, what, on what; `request_id` is that of the answer."""
 
     actor: str
@@ -35,7 +35,7 @@ class Act(Struct, frozen=True, kw_only=True):
     request_id: str = ""
 
 
-class Damage(Struct, frozen=True):
+class ChainBreak(Struct, frozen=True):
     """Where the log is not what was written."""
 
     number: int
@@ -49,12 +49,12 @@ class AuditLog:
     `tell` is called with each act that came to its end.
     """
 
-    def __init__(self, store: AuditRepository, tell: Callable[[ActEnded], None] = lambda _: None) -> None:
+    def __init__(self, store: AuditRepository, tell: Callable[[AuditCompleted], None] = lambda _: None) -> None:
         self._store = store
         self._tell = tell
         self._waiting: deque[AuditRecord] = deque()
 
-    async def begin(self, act: Act) -> AuditRecord:
+    async def begin(self, act: AuditedAction) -> AuditRecord:
         """Note an act before it is done."""
         at = datetime.now(UTC)
         record = AuditRecord(
@@ -89,7 +89,7 @@ class AuditLog:
             self._waiting.popleft()
 
     @asynccontextmanager
-    async def recorded(self, act: Act) -> AsyncGenerator[None]:
+    async def recorded(self, act: AuditedAction) -> AsyncGenerator[None]:
         """Keep an act on record that lasts: its begin now, its end when the context is left."""
         begun = await self.begin(act)
         outcome = "ok"
@@ -151,7 +151,7 @@ class AuditLog:
         if not last:
             return 0
         target = {"up_to": str(last), "before": before.isoformat(timespec="seconds"), "days": f"{age.days}"}
-        async with self.recorded(Act(actor="the server", address="", what=REMOVAL, target=target)):
+        async with self.recorded(AuditedAction(actor="the server", address="", what=REMOVAL, target=target)):
             return await self._store.forget(before, until)
 
 
@@ -172,7 +172,7 @@ async def beginning(store: AuditRepository) -> str:
     return f"It begins with record {first}: {found or f'no record says why those up to {first - 1} were removed'}."
 
 
-async def verify(store: AuditRepository) -> tuple[ChainEnds, Damage | None]:
+async def verify(store: AuditRepository) -> tuple[ChainEnds, ChainBreak | None]:
     """Read the whole log and find the first record that is missing or is not what was written."""
     ends = await store.ends()
     number, digest = ends.tail_number, ends.tail_digest
@@ -182,34 +182,34 @@ async def verify(store: AuditRepository) -> tuple[ChainEnds, Damage | None]:
             return ends, damage
         number, digest = record.number, record.digest
     if number < ends.head_number:
-        return ends, Damage(number + 1, f"the records {number + 1} to {ends.head_number} are missing")
+        return ends, ChainBreak(number + 1, f"the records {number + 1} to {ends.head_number} are missing")
     if (number, digest) != (ends.head_number, ends.head_digest):
-        return ends, Damage(number, "the log does not end as was noted when its last record was written")
+        return ends, ChainBreak(number, "the log does not end as was noted when its last record was written")
     return ends, None
 
 
-def _damage(record: StoredRecord, expected: int, previous: str) -> Damage | None:
+def _damage(record: StoredRecord, expected: int, previous: str) -> ChainBreak | None:
     if record.number != expected:
         missing = f"record {expected} is" if record.number == expected + 1 else f"records from {expected} on are"
-        return Damage(expected, f"{missing} missing")
+        return ChainBreak(expected, f"{missing} missing")
     if record.digest != digest_of(previous, record.document):
-        return Damage(record.number, f"record {record.number}, or the one before it, was changed")
+        return ChainBreak(record.number, f"record {record.number}, or the one before it, was changed")
     return _disagreement(record)
 
 
-def _disagreement(record: StoredRecord) -> Damage | None:
+def _disagreement(record: StoredRecord) -> ChainBreak | None:
     """Hold the columns, which the digest does not cover, against the document, which it does."""
     try:
         written = msgspec.json.decode(record.document, type=AuditRecord)
     except msgspec.DecodeError:
-        return Damage(record.number, f"record {record.number} cannot be read")
+        return ChainBreak(record.number, f"record {record.number} cannot be read")
     if (written.number, written.act, written.at) != (record.number, record.act, record.at):
-        return Damage(record.number, f"record {record.number} stands in the wrong place")
+        return ChainBreak(record.number, f"record {record.number} stands in the wrong place")
     return None
 
 
-def _ended(record: AuditRecord) -> ActEnded:
-    return ActEnded(
+def _ended(record: AuditRecord) -> AuditCompleted:
+    return AuditCompleted(
         host_id=record.target.get("host", ""),
         act=record.act,
         actor=record.actor,

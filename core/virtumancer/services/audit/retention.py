@@ -9,9 +9,9 @@ from virtumancer.config import AuditConfig
 from virtumancer.errors import StoreUnavailable
 from virtumancer.services.audit.log import AuditLog
 from virtumancer.services.runtime.clock import wall_clock
-from virtumancer.services.runtime.periodic_task import Chore
+from virtumancer.services.runtime.periodic_task import PeriodicTask
 
-__all__ = ["AuditEnds", "AuditKeeper"]
+__all__ = ["AuditEnds", "AuditRetention"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -22,7 +22,7 @@ END_INTERVAL = 0.5
 SHARED_AGE = timedelta(days=1)
 
 
-class AuditKeeper(Chore):
+class AuditRetention(PeriodicTask):
     """Runs for as long as the application is open. `shared` says that other processes write to the same log."""
 
     def __init__(
@@ -48,7 +48,7 @@ class AuditKeeper(Chore):
         return removed
 
 
-class AuditEnds(Chore):
+class AuditEnds(PeriodicTask):
     """Writes down the ends of acts that could not be written when they came."""
 
     def __init__(self, audit: AuditLog) -> None:

@@ -1,14 +1,14 @@
 """Who may do what: rights and roles, grants, and the tokens that carry them."""
 
-from virtumancer.services.auth.directory import Callers
+from virtumancer.services.auth.directory import PrincipalDirectory
 from virtumancer.services.auth.group_grants import GroupGrants
-from virtumancer.services.auth.maintenance import AccessKeeper
+from virtumancer.services.auth.maintenance import AuthMaintenance
 from virtumancer.services.auth.oidc_users import OIDCIdentity
 from virtumancer.services.auth.permissions import ANY_RIGHT, BUILT_IN, ROLES, TAG, Grant, Right, check_tags
-from virtumancer.services.auth.principals import EVERYTHING, Access
-from virtumancer.services.auth.sign_in import SignIn, Visit
-from virtumancer.services.auth.tag_index import Tags
-from virtumancer.services.auth.tokens import PREFIX, Caller, NewToken, TokenInfo, Tokens
+from virtumancer.services.auth.principals import EVERYTHING, Permissions
+from virtumancer.services.auth.sign_in import SignIn, SignInContext
+from virtumancer.services.auth.tag_index import TagIndex
+from virtumancer.services.auth.tokens import PREFIX, NewToken, Principal, TokenInfo, Tokens
 from virtumancer.services.auth.users import UserInfo, Users
 from virtumancer.services.auth.web_sessions import NewLink, NewWebSession, WebSessions
 
@@ -19,24 +19,24 @@ __all__ = [
     "PREFIX",
     "ROLES",
     "TAG",
-    "Access",
-    "AccessKeeper",
-    "Caller",
-    "Callers",
+    "AuthMaintenance",
     "Grant",
     "GroupGrants",
     "NewLink",
     "NewToken",
     "NewWebSession",
     "OIDCIdentity",
+    "Permissions",
+    "Principal",
+    "PrincipalDirectory",
     "Right",
     "SignIn",
-    "Tags",
+    "SignInContext",
+    "TagIndex",
     "TokenInfo",
     "Tokens",
     "UserInfo",
     "Users",
-    "Visit",
     "WebSessions",
     "check_tags",
 ]

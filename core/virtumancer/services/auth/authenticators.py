@@ -13,13 +13,13 @@ from msgspec import Meta, Struct
 
 from virtumancer.contracts import Authenticator, AuthRequest, Identity
 from virtumancer.errors import TooManyAttempts, VirtumancerError
-from virtumancer.plugins.calls.guard import Answer
+from virtumancer.plugins.calls.guard import ReturnCheck
 from virtumancer.plugins.calls.health import PluginCall, PluginHealth
 from virtumancer.services.auth.group_grants import GroupGrants
-from virtumancer.services.auth.principals import Access
-from virtumancer.services.auth.tag_index import Tags
-from virtumancer.services.auth.tokens import Caller
-from virtumancer.services.runtime.periodic_task import Chore
+from virtumancer.services.auth.principals import Permissions
+from virtumancer.services.auth.tag_index import TagIndex
+from virtumancer.services.auth.tokens import Principal
+from virtumancer.services.runtime.periodic_task import PeriodicTask
 
 __all__ = ["VIA", "Authenticators"]
 
@@ -42,14 +42,14 @@ WAITING = 256
 class _Known(Struct):
     """Somebody who was known a while ago: `asked_at` is when somebody wanted to know what they may do."""
 
-    caller: Caller
-    door: "_Door"
+    caller: Principal
+    door: "_AuthenticatorClient"
     request: AuthRequest
     checked_at: float
     asked_at: float
 
 
-class Authenticators(Chore):
+class Authenticators(PeriodicTask):
     """Asks each authenticator that looks at a header of the request; the first that knows the caller counts.
 
     One that fails or is late lets nobody in. `tell` says that rights changed.
@@ -60,10 +60,12 @@ class Authenticators(Chore):
         authenticators: Mapping[str, tuple[str, Authenticator]],
         health: PluginHealth,
         groups: GroupGrants,
-        tags: Tags,
+        tags: TagIndex,
         tell: Callable[[], None],
     ) -> None:
-        self._doors = [_Door(plugin, authenticator, health) for plugin, authenticator in authenticators.values()]
+        self._doors = [
+            _AuthenticatorClient(plugin, authenticator, health) for plugin, authenticator in authenticators.values()
+        ]
         self._headers = frozenset(header for door in self._doors for header in door.headers)
         self._groups = groups
         self._tags = tags
@@ -89,7 +91,7 @@ class Authenticators(Chore):
         """Say whether there is one that could be asked."""
         return bool(self._doors)
 
-    async def authenticate(self, header: Callable[[str], str | None], address: str) -> Caller | None:
+    async def authenticate(self, header: Callable[[str], str | None], address: str) -> Principal | None:
         """Return who calls; None when no authenticator knows them. Raises `TooManyAttempts`."""
         for door in self._doors:
             shown = {name: value for name in door.headers if (value := header(name)) is not None}
@@ -100,7 +102,7 @@ class Authenticators(Chore):
                     return self._note(door, request, identity)
         return None
 
-    def caller(self, key: str) -> Caller | None:
+    def caller(self, key: str) -> Principal | None:
         """Return what somebody may do who called a while ago; None when they are not known any more."""
         known = self._known.get(key)
         if known is None or time.monotonic() - known.checked_at > KEPT:
@@ -108,14 +110,14 @@ class Authenticators(Chore):
         known.asked_at = time.monotonic()
         return known.caller
 
-    def _note(self, door: "_Door", request: AuthRequest, identity: Identity) -> Caller:
+    def _note(self, door: "_AuthenticatorClient", request: AuthRequest, identity: Identity) -> Principal:
         """Remember somebody; who has the groups they had stays the same caller, so that nothing of theirs ends."""
         digest = hashlib.sha256(f"{door.plugin}\0{identity.name}".encode()).hexdigest()
         key, now = f"{VIA}{digest[:24]}", time.monotonic()
         grants = self._groups.of(identity.groups)
         known = self._known.pop(key, None)
         if known is None or known.caller.grants != grants:
-            caller = Caller(f"{identity.name} via {door.plugin}", Access(grants, self._tags), key, None, grants)
+            caller = Principal(f"{identity.name} via {door.plugin}", Permissions(grants, self._tags), key, None, grants)
             changed, asked_at = known is not None, now
         else:
             caller, changed, asked_at = known.caller, False, known.asked_at
@@ -153,7 +155,7 @@ class Authenticators(Chore):
         self._tell()
 
 
-class _Door:
+class _AuthenticatorClient:
     """One authenticator, asked by so many at once, and what it said a moment ago."""
 
     def __init__(self, plugin: str, authenticator: Authenticator, health: PluginHealth) -> None:
@@ -227,4 +229,4 @@ def _fits(returned: object) -> bool:
     return told.name.isprintable() and not told.name.isspace()
 
 
-ANSWER = Answer("authenticate", "None or an Identity with a printable name and a tuple of groups", _fits)
+ANSWER = ReturnCheck("authenticate", "None or an Identity with a printable name and a tuple of groups", _fits)

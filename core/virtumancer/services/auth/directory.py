@@ -15,15 +15,15 @@ from virtumancer.services.auth.group_grants import GroupGrants
 from virtumancer.services.auth.oidc_users import OIDC, OIDCPeople
 from virtumancer.services.auth.passwords import Passwords
 from virtumancer.services.auth.permissions import BUILT_IN, Right
-from virtumancer.services.auth.principals import Access
-from virtumancer.services.auth.tag_index import Tags
-from virtumancer.services.auth.tokens import Caller, Tokens
+from virtumancer.services.auth.principals import Permissions
+from virtumancer.services.auth.tag_index import TagIndex
+from virtumancer.services.auth.tokens import Principal, Tokens
 from virtumancer.services.auth.users import Users
 from virtumancer.services.auth.web_sessions import NewLink, WebSessions
 from virtumancer.services.runtime.clock import wall_clock
 from virtumancer.store import StoredWebSession, TokensRepository, UsersRepository, WebSessionsRepository
 
-__all__ = ["Callers"]
+__all__ = ["PrincipalDirectory"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -31,7 +31,7 @@ USER = "user:"
 WEB = "web:"
 
 
-class Callers:
+class PrincipalDirectory:
     """Knows what the caller of each key may do: `web:SESSION`, `via:DIGEST` or the id of a token.
 
     `rights` are those that plugins bring, beside our own.
@@ -57,20 +57,20 @@ class Callers:
             for complaint in table.misspelt(known):
                 # No reason to stop: the plugin that has this right may be the one that failed.
                 log.warning("a grant of the configuration names an unknown right", reason=complaint)
-        self.tags = Tags()
+        self.tags = TagIndex()
         self._people = OIDCPeople(config.oidc.issuer, roles, self.tags)
         self.tokens = Tokens(tokens, self.tags, known, now=self.now, asked=asked)
         self.users = Users(users, Passwords(), self.tags, self.tokens.tell, known, now=self.now, asked=asked)
         self.sessions = WebSessions(sessions, self._owner, self.tokens.tell, now)
         self.outsiders = Authenticators(authenticators, health, groups, self.tags, self.tokens.tell)
 
-    def caller(self, key: str) -> Caller | None:
+    def caller(self, key: str) -> Principal | None:
         """Return what the caller of a key may do now; None when it is not valid any more."""
         if key.startswith(WEB):
             return self.sessions.caller(key.removeprefix(WEB))
         return self.outsiders.caller(key) if key.startswith(VIA) else self.tokens.caller(key)
 
-    def now(self, caller: Caller) -> Caller:
+    def now(self, caller: Principal) -> Principal:
         """Return somebody who called a while ago as they are now. Raises `Unauthenticated`."""
         if not caller.key:
             return caller
@@ -79,18 +79,18 @@ class Callers:
             raise Unauthenticated("whoever called may not call any more: the token, user or session has ended")
         return now
 
-    def access_now(self, caller: Caller) -> Access:
+    def access_now(self, caller: Principal) -> Permissions:
         """Return what somebody who called a while ago may do now."""
         if not caller.key:
             return caller.access
         now = self.caller(caller.key)
-        return now.access if now else Access((), self.tags)
+        return now.access if now else Permissions((), self.tags)
 
     def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call `listener` whenever rights may have been withdrawn; returns the function that ends it."""
         return self.tokens.on_change(listener)
 
-    def watch(self, caller: Caller, ended: Callable[[], None]) -> Callable[[], None]:
+    def watch(self, caller: Principal, ended: Callable[[], None]) -> Callable[[], None]:
         """Call `ended` once a caller has other rights than it came with, or lost some with a tag from now on.
 
         Returns what ends it. What has changed since the caller came is told at once.
@@ -106,7 +106,7 @@ class Callers:
         look()
         return self.on_change(look)
 
-    def unchanged(self, caller: Caller) -> Callable[[], bool]:
+    def unchanged(self, caller: Principal) -> Callable[[], bool]:
         """Return what says whether a caller still has the rights it came with, and lost none with a tag since now."""
         withdrawals = caller.access.withdrawals()
 
@@ -116,7 +116,7 @@ class Callers:
 
         return look
 
-    def require_still(self, caller: Caller, right: str, host: str, uuid: str) -> None:
+    def require_still(self, caller: Principal, right: str, host: str, uuid: str) -> None:
         """Raise `Forbidden` when somebody who waits has lost the right on a VM that they came with."""
         if not self.access_now(caller).on_vm(right, host, uuid):
             raise Forbidden(f"the right '{right}' on this VM was withdrawn while you waited")
@@ -126,7 +126,7 @@ class Callers:
         if self.tags.set(host, uuid, tags):
             self.tokens.tell()
 
-    def require_tagging(self, caller: Caller, host: str, uuid: str, tags: Collection[str]) -> None:
+    def require_tagging(self, caller: Principal, host: str, uuid: str, tags: Collection[str]) -> None:
         """Raise `Forbidden` unless a caller may give these tags to a VM or host, and take them away.
 
         Whoever does gives and withdraws rights: it needs `access`, and all that somebody has by such a tag.
@@ -141,7 +141,7 @@ class Callers:
                 if not access.covers(given):
                     raise Forbidden(f"the tag {grant.tag!r} gives somebody rights on this that you do not have")
 
-    async def make_link(self, caller: Caller) -> NewLink:
+    async def make_link(self, caller: Principal) -> NewLink:
         """Make a link that signs a browser in as this caller, who has a token. Raises `Conflict`."""
         if not caller.key or caller.key.startswith((WEB, VIA)):
             raise Conflict("a link is made for who has a token; a browser that is signed in needs none")
@@ -153,7 +153,7 @@ class Callers:
         await self.users.load()
         await self.sessions.load()
 
-    def _owner(self, stored: StoredWebSession) -> Caller | None:
+    def _owner(self, stored: StoredWebSession) -> Principal | None:
         if stored.owner.startswith(USER):
             return self.users.caller(stored.owner.removeprefix(USER), stored.created_at, stored.identity)
         if stored.owner.startswith(OIDC):

@@ -10,27 +10,27 @@ import structlog
 
 from virtumancer.config import read_token
 from virtumancer.errors import UsageError, VirtumancerError
-from virtumancer.services.audit.log import Act, AuditLog
-from virtumancer.services.auth.directory import Callers
+from virtumancer.services.audit.log import AuditedAction, AuditLog
+from virtumancer.services.auth.directory import PrincipalDirectory
 from virtumancer.services.auth.permissions import Grant
 from virtumancer.services.auth.principals import EVERYTHING
-from virtumancer.services.auth.tokens import PREFIX, Caller
-from virtumancer.services.runtime.periodic_task import Chore
+from virtumancer.services.auth.tokens import PREFIX, Principal
+from virtumancer.services.runtime.periodic_task import PeriodicTask
 
-__all__ = ["AccessKeeper"]
+__all__ = ["AuthMaintenance"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 # A right that was withdrawn, or has expired, ends what lives by it within a second.
 INTERVAL = 0.5
 USES_INTERVAL = 60.0
-SERVER = Caller("the server", EVERYTHING)
+SERVER = Principal("the server", EVERYTHING)
 
 
-class AccessKeeper(Chore):
+class AuthMaintenance(PeriodicTask):
     """Runs for as long as the application is open. `shared` says that other processes change the same tokens."""
 
-    def __init__(self, callers: Callers, admin_file: Path, audit: AuditLog, *, shared: bool) -> None:
+    def __init__(self, callers: PrincipalDirectory, admin_file: Path, audit: AuditLog, *, shared: bool) -> None:
         self._callers = callers
         self._tokens = callers.tokens
         self._admin_file = admin_file
@@ -98,8 +98,8 @@ class AccessKeeper(Chore):
             self._tokens.tell()  # one may have expired
 
 
-def _act(what: str, **target: str) -> Act:
-    return Act(actor=SERVER.actor, address="", what=what, target=target)
+def _act(what: str, **target: str) -> AuditedAction:
+    return AuditedAction(actor=SERVER.actor, address="", what=what, target=target)
 
 
 def _write(file: Path, token: str) -> None:

@@ -6,14 +6,14 @@ import msgspec
 from msgspec import Struct
 
 from virtumancer.services.auth.group_grants import GroupGrants
-from virtumancer.services.auth.principals import Access
-from virtumancer.services.auth.tag_index import Tags
-from virtumancer.services.auth.tokens import Caller
+from virtumancer.services.auth.principals import Permissions
+from virtumancer.services.auth.tag_index import TagIndex
+from virtumancer.services.auth.tokens import Principal
 
 __all__ = ["OIDC", "OIDCIdentity", "OIDCPeople"]
 
 OIDC = "oidc:"
-# One who is made anew would have another `Access`, by which others see that rights have changed.
+# One who is made anew would have another `Permissions`, by which others see that rights have changed.
 REMEMBERED = 10_000
 
 
@@ -34,19 +34,19 @@ class OIDCIdentity(Struct, frozen=True):
 class OIDCPeople:
     """Knows what somebody may do whose session holds an identity; `issuer` is empty while there is no provider."""
 
-    def __init__(self, issuer: str, grants: GroupGrants, tags: Tags) -> None:
+    def __init__(self, issuer: str, grants: GroupGrants, tags: TagIndex) -> None:
         self._issuer = issuer
         self._grants = grants
         self._tags = tags
         self._made = lru_cache(REMEMBERED)(self._make)
 
-    def caller(self, identity: str) -> Caller | None:
+    def caller(self, identity: str) -> Principal | None:
         """Return what the stored identity may do now; None without a right, or when another provider counts now."""
         return self._made(identity)
 
-    def _make(self, stored: str) -> Caller | None:
+    def _make(self, stored: str) -> Principal | None:
         identity = msgspec.json.decode(stored, type=OIDCIdentity)
         grants = self._grants.of(identity.groups)
         if identity.issuer != self._issuer or not grants:
             return None
-        return Caller(identity.actor, Access(grants, self._tags), f"{OIDC}{identity.subject}", None, grants)
+        return Principal(identity.actor, Permissions(grants, self._tags), f"{OIDC}{identity.subject}", None, grants)

@@ -5,20 +5,20 @@ from collections.abc import Set as AbstractSet
 
 from virtumancer.errors import Forbidden, HostNotFound
 from virtumancer.services.auth.permissions import ANY_RIGHT, Grant, rights_of
-from virtumancer.services.auth.tag_index import Tags
+from virtumancer.services.auth.tag_index import TagIndex
 
-__all__ = ["EVERYTHING", "Access"]
+__all__ = ["EVERYTHING", "Permissions"]
 
 NOTHING: frozenset[str] = frozenset()
 
 
-class Access:
+class Permissions:
     """What one caller may do. Rights on everything hold on each host, those on a host on each of its VMs.
 
     A grant by tag holds on what has this tag in `tags` when it is asked for.
     """
 
-    def __init__(self, grants: Iterable[Grant], tags: Tags) -> None:
+    def __init__(self, grants: Iterable[Grant], tags: TagIndex) -> None:
         self._tags = tags
         # Rights on everything stand under "", those on a host and on a VM under what they are on.
         self._hosts: dict[str, frozenset[str]] = {}
@@ -121,5 +121,5 @@ def _forbidden(right: str, what: str) -> Forbidden:
     return Forbidden(f"this needs the right '{right}' on {what}; somebody with the right 'access' can grant it")
 
 
-EVERYTHING = Access([Grant(role="admin")], Tags())
+EVERYTHING = Permissions([Grant(role="admin")], TagIndex())
 """What everybody may do while nobody has to say who they are."""

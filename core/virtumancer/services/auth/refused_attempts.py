@@ -7,8 +7,8 @@ import structlog
 from msgspec import Struct, structs
 
 from virtumancer.errors import StoreUnavailable
-from virtumancer.services.audit.log import Act, AuditLog, AuditRecord
-from virtumancer.services.runtime.periodic_task import Chore
+from virtumancer.services.audit.log import AuditedAction, AuditLog, AuditRecord
+from virtumancer.services.runtime.periodic_task import PeriodicTask
 
 __all__ = ["RefusedAttempts"]
 
@@ -28,7 +28,7 @@ class _Pause(Struct):
     count: int = 1
 
 
-class RefusedAttempts(Chore):
+class RefusedAttempts(PeriodicTask):
     """Runs for as long as the application is open.
 
     The first attempt of a pause writes the begin of a record at once; the end of the pause completes it, and says in
@@ -48,7 +48,7 @@ class RefusedAttempts(Chore):
         except StoreUnavailable as failure:
             log.warning("a pause could not be written down", reason=failure.message)
 
-    async def note(self, key: str, act: Act, outcome: str, seconds: float) -> None:
+    async def note(self, key: str, act: AuditedAction, outcome: str, seconds: float) -> None:
         """Count an attempt in the pause that `key` is in, or in a new one that lasts for so long."""
         if key not in self._pauses and len(self._pauses) >= OPEN_AT_ONCE:
             key, act = OTHERS, structs.replace(act, address=OTHERS, target={}, request_id="")

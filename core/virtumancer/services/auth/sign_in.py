@@ -15,12 +15,12 @@ from virtumancer.errors import (
     Unauthenticated,
     VirtumancerError,
 )
-from virtumancer.services.audit.log import Act, AuditLog
-from virtumancer.services.auth.directory import USER, WEB, Callers
+from virtumancer.services.audit.log import AuditedAction, AuditLog
+from virtumancer.services.auth.directory import USER, WEB, PrincipalDirectory
 from virtumancer.services.auth.oidc_users import OIDC, OIDCIdentity
 from virtumancer.services.auth.refused_attempts import RefusedAttempts
-from virtumancer.services.auth.throttle import Attempts, network_of
-from virtumancer.services.auth.tokens import Caller
+from virtumancer.services.auth.throttle import LoginThrottle, network_of
+from virtumancer.services.auth.tokens import Principal
 from virtumancer.services.auth.users import USER_NAME, proof_of
 from virtumancer.services.auth.web_sessions import NewWebSession
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from virtumancer.services.auth.oidc import OIDCAnswer
     from virtumancer.services.auth.oidc.flow import OIDCLogin
 
-__all__ = ["SignIn", "Visit"]
+__all__ = ["SignIn", "SignInContext"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -38,7 +38,7 @@ BY_OIDC = "sign in with OpenID Connect"
 NO_NAME = "(no such user)"
 
 
-class Visit(Struct, frozen=True):
+class SignInContext(Struct, frozen=True):
     """From where somebody signs in, and the id of the request."""
 
     address: str
@@ -48,15 +48,15 @@ class Visit(Struct, frozen=True):
 class SignIn:
     """Begins sessions for people who prove who they are."""
 
-    def __init__(self, callers: Callers, audit: AuditLog, oidc: "OIDCLogin | None" = None) -> None:
+    def __init__(self, callers: PrincipalDirectory, audit: AuditLog, oidc: "OIDCLogin | None" = None) -> None:
         self.oidc = oidc
         self._callers = callers
         self._audit = audit
-        self._attempts = Attempts()
-        self._unproved = Attempts()
+        self._attempts = LoginThrottle()
+        self._unproved = LoginThrottle()
         self.refused = RefusedAttempts(audit)
 
-    async def by_password(self, name: str, password: str, visit: Visit) -> NewWebSession:
+    async def by_password(self, name: str, password: str, visit: SignInContext) -> NewWebSession:
         """Begin a session of a user. Raises `Unauthenticated`, `TooManyAttempts`."""
         account = name if USER_NAME.fullmatch(name) else NO_NAME
         # Some type their password where the name belongs.
@@ -74,14 +74,14 @@ class SignIn:
             self._attempts.succeeded(account, visit.address)
             return await self._callers.sessions.begin(f"{USER}{account}", proof_of(proved))
 
-    async def by_link(self, secret: str, visit: Visit) -> NewWebSession:
+    async def by_link(self, secret: str, visit: SignInContext) -> NewWebSession:
         """Begin the session of a link. Raises `Unauthenticated`."""
         sessions = self._callers.sessions
         owner = sessions.link_owner(secret)
         async with self._audit.recorded(_act("sign in with a link", owner.actor, visit)):
             return await sessions.follow_link(secret)
 
-    async def by_oidc(self, login: "OIDCLogin", answer: "OIDCAnswer", visit: Visit) -> NewWebSession:
+    async def by_oidc(self, login: "OIDCLogin", answer: "OIDCAnswer", visit: SignInContext) -> NewWebSession:
         """Begin a session of who comes back from the provider. Raises `SignInFailed`, `TooManyAttempts`."""
         try:
             login.check(answer)
@@ -96,7 +96,7 @@ class SignIn:
         async with self._audit.recorded(_act(BY_OIDC, identity.actor, visit)):
             return await self._begin(identity, login.session_lifetime)
 
-    async def _note_unproved(self, act: Act, error: VirtumancerError) -> None:
+    async def _note_unproved(self, act: AuditedAction, error: VirtumancerError) -> None:
         """Put on record that nobody signed in at the provider; what comes in masses only with its count."""
         try:
             # Anybody can send a browser back; this slows nobody down, it only says what is a mass.
@@ -109,7 +109,7 @@ class SignIn:
             return
         await self._audit.end(await self._audit.begin(act), error.code)
 
-    async def _note_refused(self, act: Act, error: VirtumancerError, seconds: float) -> None:
+    async def _note_refused(self, act: AuditedAction, error: VirtumancerError, seconds: float) -> None:
         key = "/".join((act.what, network_of(act.address), *act.target.values()))
         await self.refused.note(key, act, error.code, seconds)
 
@@ -120,7 +120,7 @@ class SignIn:
         except Unauthenticated as error:
             raise SignInFailed(f"{identity.actor} is in no group that may do anything here", why="no-rights") from error
 
-    async def change_password(self, caller: Caller, current: str, new: str, address: str) -> None:
+    async def change_password(self, caller: Principal, current: str, new: str, address: str) -> None:
         """Change the password of a user who is signed in. Raises `Conflict`, `InvalidValue`, `TooManyAttempts`."""
         kind, _, name = caller.actor.partition(" ")
         if kind != "user":
@@ -132,10 +132,10 @@ class SignIn:
         self._attempts.succeeded(name, address)
         await self._callers.users.set_own(proved, new)
 
-    async def out(self, caller: Caller) -> None:
+    async def out(self, caller: Principal) -> None:
         """End the caller's session."""
         await self._callers.sessions.end(caller.key.removeprefix(WEB))
 
 
-def _act(what: str, actor: str, visit: Visit, **target: str) -> Act:
-    return Act(actor=actor, address=visit.address, what=what, target=target, request_id=visit.request_id)
+def _act(what: str, actor: str, visit: SignInContext, **target: str) -> AuditedAction:
+    return AuditedAction(actor=actor, address=visit.address, what=what, target=target, request_id=visit.request_id)

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Collection
 from collections.abc import Set as AbstractSet
 
-__all__ = ["Tags"]
+__all__ = ["TagIndex"]
 
 NONE: frozenset[str] = frozenset()
 
 
-class Tags:
+class TagIndex:
     """Knows the tags of each host and VM in memory; whoever keeps them in the store says what they are."""
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from virtumancer.errors import TooManyAttempts
 
-__all__ = ["Attempts", "network_of"]
+__all__ = ["LoginThrottle", "network_of"]
 
 FREE_PER_ACCOUNT = 5
 # Behind one address there may be a whole office.
@@ -26,7 +26,7 @@ class _Count(Struct):
     last: float = 0.0
 
 
-class Attempts:
+class LoginThrottle:
     """Counts attempts that did not succeed; from some number on each is followed by a pause, twice as long each time.
 
     An attempt counts from its begin, so that many at once are no way round. An account has to wait only in the network

@@ -14,12 +14,12 @@ from msgspec import Struct, structs
 from virtumancer.contracts.access import NewToken, TokenInfo
 from virtumancer.errors import Conflict, Forbidden, InvalidValue, NotFound, Unauthenticated
 from virtumancer.services.auth.permissions import Grant, check, rights_of
-from virtumancer.services.auth.principals import Access
-from virtumancer.services.auth.tag_index import Tags
+from virtumancer.services.auth.principals import Permissions
+from virtumancer.services.auth.tag_index import TagIndex
 from virtumancer.services.runtime.signals import Signal
 from virtumancer.store import StoredToken, TokensRepository
 
-__all__ = ["PREFIX", "Caller", "NewToken", "TokenInfo", "Tokens", "check_given", "digest_of"]
+__all__ = ["PREFIX", "NewToken", "Principal", "TokenInfo", "Tokens", "check_given", "digest_of"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -30,11 +30,11 @@ TRIES = 5
 _GRANTS = msgspec.json.Decoder(tuple[Grant, ...])
 
 
-class Caller(Struct, frozen=True):
+class Principal(Struct, frozen=True):
     """Who calls, and what they may do. `key` names whom the rights hang on; empty when nobody is asked."""
 
     actor: str
-    access: Access
+    access: Permissions
     key: str = ""
     expires_at: datetime | None = None
     grants: tuple[Grant, ...] = (Grant(role="admin"),)
@@ -45,7 +45,7 @@ class Caller(Struct, frozen=True):
 
 class _Known(Struct):
     stored: StoredToken
-    caller: Caller
+    caller: Principal
     used_at: datetime | None = None
 
 
@@ -60,10 +60,10 @@ class Tokens:
     def __init__(
         self,
         store: TokensRepository,
-        tags: Tags,
+        tags: TagIndex,
         rights: Collection[str],
         *,
-        now: Callable[[Caller], Caller],
+        now: Callable[[Principal], Principal],
         asked: bool,
     ) -> None:
         self._store = store
@@ -76,7 +76,7 @@ class Tokens:
         # Memory follows the store in one order: what is read meanwhile brings back nothing that was withdrawn.
         self._lock = asyncio.Lock()
 
-    def authenticate(self, token: str) -> Caller:
+    def authenticate(self, token: str) -> Principal:
         """Return who has this token. Raises `Unauthenticated`, which does not say what is wrong with it."""
         token_id, _, secret = token.removeprefix(PREFIX).partition("_")
         known = self._known.get(token_id)
@@ -94,7 +94,7 @@ class Tokens:
             return False
         return True
 
-    def caller(self, key: str) -> Caller | None:
+    def caller(self, key: str) -> Principal | None:
         """Return what a caller of this key may do now; None when the token is gone or has expired."""
         known = self._known.get(key)
         return None if known is None or _expired(known.stored) else known.caller
@@ -115,7 +115,9 @@ class Tokens:
         """Describe one token. Raises `NotFound`."""
         return _info(self._find(token_id))
 
-    async def create(self, name: str, grants: tuple[Grant, ...], expires_at: datetime | None, by: Caller) -> NewToken:
+    async def create(
+        self, name: str, grants: tuple[Grant, ...], expires_at: datetime | None, by: Principal
+    ) -> NewToken:
         """Make a token that may do no more than `by`. Raises `InvalidValue`, `Forbidden`, `Conflict`.
 
         One that is made with a token ends no later: it expires with it at the latest, and is withdrawn with it.
@@ -145,7 +147,7 @@ class Tokens:
             self._known[token_id] = self._prepared(stored)
         return NewToken(f"{PREFIX}{token_id}_{secret}", self.info(token_id))
 
-    async def change(self, token_id: str, grants: tuple[Grant, ...], by: Caller) -> TokenInfo:
+    async def change(self, token_id: str, grants: tuple[Grant, ...], by: Principal) -> TokenInfo:
         """Give a token other grants; what lives by one that is gone ends.
 
         Raises `NotFound`, `Forbidden`, `Conflict`.
@@ -163,7 +165,7 @@ class Tokens:
                 await self._load()
         raise _forestalled(token_id)
 
-    async def revoke(self, token_id: str, by: Caller) -> None:
+    async def revoke(self, token_id: str, by: Principal) -> None:
         """Withdraw a token and those made with it; what lives by them ends.
 
         Raises `NotFound`, `Forbidden`, `Conflict`.
@@ -227,10 +229,10 @@ class Tokens:
     def _prepared(self, stored: StoredToken, used_at: datetime | None = None) -> _Known:
         grants = _GRANTS.decode(stored.grants)
         actor = f"token {stored.name} ({stored.id})"
-        access = Access(grants, self._tags)
-        return _Known(stored, Caller(actor, access, stored.id, stored.expires_at, grants, stored.id), used_at)
+        access = Permissions(grants, self._tags)
+        return _Known(stored, Principal(actor, access, stored.id, stored.expires_at, grants, stored.id), used_at)
 
-    def _end_of(self, wanted: datetime | None, by: Caller) -> datetime | None:
+    def _end_of(self, wanted: datetime | None, by: Principal) -> datetime | None:
         """Return when a token ends that `by` makes. Raises `InvalidValue` for a time after the end of their own."""
         if not by.token:
             return wanted
@@ -255,7 +257,7 @@ class Tokens:
         except KeyError:
             raise _not_found(token_id) from None
 
-    def _within(self, token_id: str, by: Caller) -> _Known:
+    def _within(self, token_id: str, by: Principal) -> _Known:
         """Find a token that may do no more than `by`."""
         self._require_asked()
         known = self._find(token_id)
@@ -264,7 +266,9 @@ class Tokens:
         return known
 
 
-def check_given(grants: tuple[Grant, ...], by: Caller, rights: Collection[str], before: tuple[Grant, ...] = ()) -> None:
+def check_given(
+    grants: tuple[Grant, ...], by: Principal, rights: Collection[str], before: tuple[Grant, ...] = ()
+) -> None:
     """Raise `InvalidValue` for grants that cannot be, `Forbidden` for those that `by` does not have.
 
     `rights` are all there are. Those that somebody had `before` stay: their plugin may be away for a while.

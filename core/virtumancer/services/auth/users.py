@@ -12,9 +12,9 @@ from virtumancer.contracts.access import UserInfo
 from virtumancer.errors import Conflict, Forbidden, InvalidValue, NotFound
 from virtumancer.services.auth.passwords import LONGEST, Passwords, check_password
 from virtumancer.services.auth.permissions import Grant
-from virtumancer.services.auth.principals import Access
-from virtumancer.services.auth.tag_index import Tags
-from virtumancer.services.auth.tokens import Caller, check_given
+from virtumancer.services.auth.principals import Permissions
+from virtumancer.services.auth.tag_index import TagIndex
+from virtumancer.services.auth.tokens import Principal, check_given
 from virtumancer.store import StoredUser, UserColumns, UsersRepository
 
 __all__ = ["USER_NAME", "UserInfo", "Users", "proof_of"]
@@ -27,7 +27,7 @@ TRIES = 5
 
 class _Known(Struct, frozen=True):
     stored: StoredUser
-    caller: Caller
+    caller: Principal
 
 
 class Users:
@@ -40,11 +40,11 @@ class Users:
         self,
         store: UsersRepository,
         passwords: Passwords,
-        tags: Tags,
+        tags: TagIndex,
         tell: Callable[[], None],
         rights: Collection[str],
         *,
-        now: Callable[[Caller], Caller],
+        now: Callable[[Principal], Principal],
         asked: bool,
     ) -> None:
         self._store = store
@@ -58,7 +58,7 @@ class Users:
         # Memory follows the store in one order: what is read meanwhile brings back nothing that was withdrawn.
         self._lock = asyncio.Lock()
 
-    def caller(self, name: str, since: datetime, proof: str) -> Caller | None:
+    def caller(self, name: str, since: datetime, proof: str) -> Principal | None:
         """Return what a user may do who signed in at this time with this proof; None when it does not count any more.
 
         Sessions of older versions have no proof: for those the time decides, which a clock that was wrong can spoil.
@@ -81,7 +81,7 @@ class Users:
         """Describe one user. Raises `NotFound`."""
         return _info(self._find(name))
 
-    async def create(self, name: str, password: str, grants: tuple[Grant, ...], by: Caller) -> UserInfo:
+    async def create(self, name: str, password: str, grants: tuple[Grant, ...], by: Principal) -> UserInfo:
         """Make a user who may do no more than `by`. Raises `InvalidValue`, `Forbidden`, `Conflict`."""
         self._require_asked()
         if not USER_NAME.fullmatch(name):
@@ -100,7 +100,9 @@ class Users:
             self._note(stored)
             return self.info(name)
 
-    async def change(self, name: str, grants: tuple[Grant, ...] | None, password: str | None, by: Caller) -> UserInfo:
+    async def change(
+        self, name: str, grants: tuple[Grant, ...] | None, password: str | None, by: Principal
+    ) -> UserInfo:
         """Give a user other grants, or another password, which ends their sessions.
 
         What is None stays, whoever changes it meanwhile. Raises `NotFound`, `Forbidden`, `Conflict`.
@@ -138,7 +140,7 @@ class Users:
             self._note(stored)
             self._tell()
 
-    async def remove(self, name: str, by: Caller) -> None:
+    async def remove(self, name: str, by: Principal) -> None:
         """Remove a user; what lives by their rights ends. Raises `NotFound`, `Forbidden`, `Conflict`."""
         async with self._lock:
             for _ in range(TRIES):
@@ -187,8 +189,8 @@ class Users:
 
     def _prepared(self, stored: StoredUser) -> _Known:
         grants = _GRANTS.decode(stored.grants)
-        access = Access(grants, self._tags)
-        return _Known(stored, Caller(f"user {stored.name}", access, f"user:{stored.name}", None, grants))
+        access = Permissions(grants, self._tags)
+        return _Known(stored, Principal(f"user {stored.name}", access, f"user:{stored.name}", None, grants))
 
     def _require_asked(self) -> None:
         if not self._asked:
@@ -200,7 +202,7 @@ class Users:
         except KeyError:
             raise _not_found(name) from None
 
-    def _within(self, name: str, by: Caller) -> _Known:
+    def _within(self, name: str, by: Principal) -> _Known:
         """Find a user who may do no more than `by`."""
         self._require_asked()
         known = self._find(name)

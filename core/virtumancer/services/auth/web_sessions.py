@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 
 from virtumancer.contracts.access import NewLink, WebSessionInfo
 from virtumancer.errors import Forbidden, NotFound, Unauthenticated
-from virtumancer.services.auth.tokens import Caller, digest_of
+from virtumancer.services.auth.tokens import Principal, digest_of
 from virtumancer.services.runtime.clock import wall_clock
 from virtumancer.store import StoredWebSession, WebSessionsRepository
 
@@ -19,7 +19,7 @@ __all__ = ["NewLink", "NewWebSession", "WebSessions"]
 LIFETIME = timedelta(hours=12)
 LINK_LIFETIME = timedelta(minutes=10)
 
-Owner = Callable[[StoredWebSession], Caller | None]
+Owner = Callable[[StoredWebSession], Principal | None]
 """Returns what the owner of a session or link may do now."""
 
 
@@ -49,18 +49,18 @@ class WebSessions:
         # Memory follows the store in one order: what is read meanwhile brings back no session that was ended.
         self._lock = asyncio.Lock()
 
-    def authenticate(self, secret: str) -> Caller:
+    def authenticate(self, secret: str) -> Principal:
         """Return who has this session. Raises `Unauthenticated`."""
         caller = self._caller(self._find(secret, pending=False))
         if caller is None:
             raise _not_valid()
         return caller
 
-    def caller(self, session_id: str) -> Caller | None:
+    def caller(self, session_id: str) -> Principal | None:
         """Return what the owner of a session may do now; None when it has ended."""
         return self._caller(self._known.get(session_id))
 
-    def link_owner(self, secret: str) -> Caller:
+    def link_owner(self, secret: str) -> Principal:
         """Return whom a link signs in. Raises `Unauthenticated`."""
         link = self._find(secret, pending=True)
         owner = self._owner(link)
@@ -110,7 +110,7 @@ class WebSessions:
         ]
         return tuple(sorted(infos, key=lambda info: info.created_at))
 
-    async def end_for(self, session_id: str, by: Caller) -> None:
+    async def end_for(self, session_id: str, by: Principal) -> None:
         """End the session of somebody who may do no more than `by`. Raises `NotFound`, `Forbidden`."""
         caller = self.caller(session_id)
         if caller is None:
@@ -140,7 +140,7 @@ class WebSessions:
             raise _not_valid()
         return stored
 
-    def _caller(self, stored: StoredWebSession | None) -> Caller | None:
+    def _caller(self, stored: StoredWebSession | None) -> Principal | None:
         if stored is None or stored.pending or stored.expires_at <= datetime.now(UTC):
             return None
         owner = self._owner(stored)

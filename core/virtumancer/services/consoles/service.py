@@ -25,10 +25,10 @@ from virtumancer.services.consoles.offers import offers_of, require_offer, requi
 from virtumancer.services.consoles.sessions import ConsoleLimits, ConsoleSessions, LiveSession, Viewer
 from virtumancer.services.consoles.start_waiter import INACTIVE, wait_for_start
 from virtumancer.services.consoles.tickets import ConsoleTickets, digest_of
-from virtumancer.services.consoles.viewer_connection import ConsoleVisit, Waiting
+from virtumancer.services.consoles.viewer_connection import ViewerConnection, Waiting
 from virtumancer.services.hosts.service import HostsService
 from virtumancer.services.runtime.bus import EventBus
-from virtumancer.services.runtime.periodic_task import Chore
+from virtumancer.services.runtime.periodic_task import PeriodicTask
 from virtumancer.services.vms.service import VMsService
 
 __all__ = ["ConsoleOfferInfo", "ConsolesService", "GivenTicket", "OnBusy", "TicketTerms"]
@@ -75,7 +75,7 @@ class _Terms(Struct, frozen=True):
     begins: bool = True
 
 
-class ConsolesService(Chore):
+class ConsolesService(PeriodicTask):
     """Brings viewers to consoles, and holds these to their limits while it is open.
 
     `may_have` says whether the viewer of a session may have it now.
@@ -150,7 +150,7 @@ class ConsolesService(Chore):
 
     async def visit(
         self, host_id: str, name: str, suffix: str, viewer: Viewer, ticket: str, *, follow: bool
-    ) -> ConsoleVisit:
+    ) -> ViewerConnection:
         """Check a viewer in before its upgrade."""
         plugin, transport = self._transports[suffix]
         host = await self._hosts.confirmed(host_id)
@@ -165,7 +165,7 @@ class ConsolesService(Chore):
         async def enter(head: ChannelHead | None) -> LiveSession:
             return await self._enter(host_id, vm, transport, viewer, terms, head, waiting)
 
-        visit = ConsoleVisit(
+        visit = ViewerConnection(
             host,
             vm,
             plugin,

@@ -18,7 +18,7 @@ from virtumancer.contracts import (
 )
 from virtumancer.errors import ConsoleRefused, HostUnavailable, VirtumancerError, VMNotFound
 from virtumancer.plugins.calls.direct_stream import guarded_stream
-from virtumancer.plugins.calls.guard import Answer
+from virtumancer.plugins.calls.guard import ReturnCheck
 from virtumancer.plugins.calls.health import PluginCall, PluginHealth
 from virtumancer.plugins.calls.stream import STREAM
 from virtumancer.services.consoles.relay import ViewerSocket, bridge
@@ -26,16 +26,16 @@ from virtumancer.services.consoles.sessions import ConsoleSessions, Ending, Live
 from virtumancer.services.hosts.session import HostSession
 from virtumancer.services.hosts.vm_lookup import find_by_uuid
 
-__all__ = ["ClosableSocket", "ConsoleVisit", "Entrance", "Waiting"]
+__all__ = ["ClosableSocket", "SessionFactory", "ViewerConnection", "Waiting"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 HEAD_LIMIT = 64 * 1024
 HEAD_TIMEOUT = 10.0
 # libvirt notes the end of a VM a moment after its consoles have closed.
-AFTERMATH = 0.3
+STATE_SETTLE = 0.3
 
-HEAD = Answer("read_head", "a ChannelHead or None", lambda value: value is None or isinstance(value, ChannelHead))
+HEAD = ReturnCheck("read_head", "a ChannelHead or None", lambda value: value is None or isinstance(value, ChannelHead))
 CLOSE_CODES: dict[type[VirtumancerError], CloseCode] = {
     errors.VMNotFound: CloseCode.NOT_FOUND,
     errors.ConsoleNotFound: CloseCode.NOT_FOUND,
@@ -59,7 +59,7 @@ class ClosableSocket(ViewerSocket, Protocol):
         ...
 
 
-Entrance = Callable[[ChannelHead | None], Awaitable[LiveSession]]
+SessionFactory = Callable[[ChannelHead | None], Awaitable[LiveSession]]
 """Begins the session that a socket is for, or finds the one it belongs to."""
 
 
@@ -70,7 +70,7 @@ class Waiting(NamedTuple):
     for_start: Callable[[], Awaitable[None]]
 
 
-class ConsoleVisit:
+class ViewerConnection:
     """A socket on its way to, at, and from a console."""
 
     def __init__(
@@ -79,7 +79,7 @@ class ConsoleVisit:
         vm: VMRef,
         plugin: str,
         transport: ConsoleTransport,
-        enter: Entrance,
+        enter: SessionFactory,
         sessions: ConsoleSessions,
         health: PluginHealth,
         waiting: Waiting | None = None,
@@ -187,7 +187,7 @@ class ConsoleVisit:
 
     async def _why_closed(self) -> Ending:
         """Find out why the hypervisor closed the console."""
-        for wait in (0.0, AFTERMATH):
+        for wait in (0.0, STATE_SETTLE):
             await asyncio.sleep(wait)
             try:
                 vm = await find_by_uuid(self._host, self._vm.uuid)

@@ -12,9 +12,9 @@ import structlog
 from virtumancer.contracts import Event, EventListener, EventsMissed
 from virtumancer.errors import PluginDegraded, VirtumancerError
 from virtumancer.plugins.calls.health import PluginCall, PluginHealth
-from virtumancer.services.runtime.bus import ActEnded, Change, EventBus
+from virtumancer.services.runtime.bus import AuditCompleted, Change, EventBus
 
-__all__ = ["Listening"]
+__all__ = ["ListenerDispatcher"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -25,11 +25,11 @@ LIMIT = 1000
 LAST_WORDS = 1.0
 
 
-class Listening:
+class ListenerDispatcher:
     """Runs one task for each listener, for as long as the application is open."""
 
     def __init__(self, listeners: Mapping[str, tuple[str, EventListener]], bus: EventBus, health: PluginHealth) -> None:
-        self._ears = [_Ear(plugin, listener, health) for plugin, listener in listeners.values()]
+        self._ears = [_ListenerQueue(plugin, listener, health) for plugin, listener in listeners.values()]
         self._bus = bus
         self._tasks: list[asyncio.Task[None]] = []
         self._ends: list[Callable[[], None]] = []
@@ -56,7 +56,7 @@ class Listening:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-class _Ear:
+class _ListenerQueue:
     """What one listener still has to be told."""
 
     def __init__(self, plugin: str, listener: EventListener, health: PluginHealth) -> None:
@@ -72,7 +72,7 @@ class _Ear:
 
     def note(self, change: Change) -> None:
         """Put a change at the end of the queue; when that is full, the oldest is missed. Acts are not for plugins."""
-        if isinstance(change, ActEnded):
+        if isinstance(change, AuditCompleted):
             return
         if len(self._queue) >= LIMIT:
             self._queue.popleft()

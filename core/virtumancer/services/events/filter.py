@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from virtumancer.contracts import EventType
 from virtumancer.errors import InvalidValue
-from virtumancer.services.auth import Caller, Right
+from virtumancer.services.auth import Principal, Right
 from virtumancer.store import StoredEvent
 
 __all__ = ["EventFilter", "may_see", "types_of"]
@@ -47,7 +47,7 @@ def types_of(wanted: Collection[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def may_see(caller: Caller, event: StoredEvent) -> bool:
+def may_see(caller: Principal, event: StoredEvent) -> bool:
     """Say whether somebody may see an event: it is about what they may read, or it is their own."""
     access = caller.access
     if event.caller and event.caller == caller.key:

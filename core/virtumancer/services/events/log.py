@@ -13,11 +13,11 @@ from typing import Self
 import structlog
 
 from virtumancer.errors import StoreUnavailable
-from virtumancer.services.auth import Caller
+from virtumancer.services.auth import Principal
 from virtumancer.services.events.filter import EventFilter
-from virtumancer.services.events.recent_buffer import EventFeed
-from virtumancer.services.events.serializer import EventMaker, gap
-from virtumancer.services.events.subscription import STOPPING, EventReader
+from virtumancer.services.events.recent_buffer import RecentEvents
+from virtumancer.services.events.serializer import EventSerializer, gap
+from virtumancer.services.events.subscription import STOPPING, EventSubscription
 from virtumancer.services.runtime.bus import Change, EventBus
 from virtumancer.store import EventsRepository, NewEvent, StoredEvent, stored_event
 
@@ -56,20 +56,20 @@ class EventLog:
         retry: float = RETRY,
         give_up: float = GIVE_UP,
     ) -> None:
-        self.feed = EventFeed()
+        self.feed = RecentEvents()
         self._store = store
         self._bus = bus
         self._shared = shared
         self._limit = limit
         self._retry = retry
         self._give_up = give_up
-        self._make = EventMaker()
+        self._make = EventSerializer()
         self._queue: deque[NewEvent] = deque()
         self._lost = 0
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._behind = False
-        self._readers: set[EventReader] = set()
+        self._readers: set[EventSubscription] = set()
         self._stopping = False
         # After a power cut or from a backup the store may lack events that somebody was told. By beginning at the
         # clock, in milliseconds, this process gives none of their ids to others.
@@ -113,11 +113,11 @@ class EventLog:
         for reader in tuple(self._readers):
             reader.end(STOPPING)
 
-    def reader(self, wanted: EventFilter, caller: Caller) -> EventReader:
+    def reader(self, wanted: EventFilter, caller: Principal) -> EventSubscription:
         """Make a reader that begins with what comes from now on."""
-        return EventReader(self.feed, self._store, wanted, caller, self.feed.head)
+        return EventSubscription(self.feed, self._store, wanted, caller, self.feed.head)
 
-    def join(self, reader: EventReader) -> Callable[[], None]:
+    def join(self, reader: EventSubscription) -> Callable[[], None]:
         """Tell a reader of news, and of the end; returns the function by which it leaves."""
         unsubscribe = self.feed.subscribe(reader.note_news)
         self._readers.add(reader)
@@ -131,7 +131,7 @@ class EventLog:
         return leave
 
     async def page(
-        self, since: int | None, limit: int, wanted: EventFilter, caller: Caller
+        self, since: int | None, limit: int, wanted: EventFilter, caller: Principal
     ) -> tuple[list[StoredEvent], int]:
         """Return events after `since`, the oldest kept when it is None, and from where to go on."""
         reader = self.reader(wanted, caller)

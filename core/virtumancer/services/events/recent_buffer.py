@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from virtumancer.services.runtime.signals import Signal
 from virtumancer.store import StoredEvent
 
-__all__ = ["EventFeed"]
+__all__ = ["RecentEvents"]
 
 RECENT = 2000
 CHUNK = 500
 
 
-class EventFeed:
+class RecentEvents:
     """Holds what was committed last; who is further behind reads the store. `head` is the newest id."""
 
     def __init__(self) -> None:

@@ -6,10 +6,10 @@ from datetime import datetime
 
 from virtumancer.config import EventsConfig
 from virtumancer.services.runtime.clock import wall_clock
-from virtumancer.services.runtime.periodic_task import Chore
+from virtumancer.services.runtime.periodic_task import PeriodicTask
 from virtumancer.store import EventsRepository
 
-__all__ = ["EventsKeeper"]
+__all__ = ["EventsRetention"]
 
 INTERVAL = 30.0
 # Clocks of several servers on one database may differ by so much.
@@ -18,7 +18,7 @@ TOLERANCE = 3600.0
 PAUSE = 0.02
 
 
-class EventsKeeper(Chore):
+class EventsRetention(PeriodicTask):
     """Runs for as long as the application is open."""
 
     def __init__(

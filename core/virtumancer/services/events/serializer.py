@@ -24,10 +24,10 @@ from virtumancer.contracts import (
     VMsChanged,
 )
 from virtumancer.services.auth import Right
-from virtumancer.services.runtime.bus import ActEnded, Change, HostAddedElsewhere, HostRemovedElsewhere
+from virtumancer.services.runtime.bus import AuditCompleted, Change, HostAddedElsewhere, HostRemovedElsewhere
 from virtumancer.store import NewEvent
 
-__all__ = ["EVERYWHERE", "EventMaker", "gap", "new_event"]
+__all__ = ["EVERYWHERE", "EventSerializer", "gap", "new_event"]
 
 EVERYWHERE = tuple(f"{API_BASE}/{place}" for place in ("hosts", "vms", "operations", "consoles", "plugins"))
 """What to fetch again when anything may have happened."""
@@ -73,7 +73,7 @@ def gap(reason: str, detail: str, host: str = "", **more: Any) -> NewEvent:
     return new_event(EventType.GAP, {"reason": reason, "detail": detail, "fetch": fetch, **more}, host=host)
 
 
-class EventMaker:
+class EventSerializer:
     """Makes the events of each change, and a gap for each host that was away and comes back."""
 
     def __init__(self) -> None:
@@ -121,7 +121,7 @@ def _event_of(change: Change) -> NewEvent:
         case PluginStateChanged():
             data = {"state": change.state, "reason": change.reason}
             return new_event(EventType.PLUGIN_STATE, data, name=change.plugin, right=Right.READ)
-        case ActEnded():
+        case AuditCompleted():
             return _act(change)
         case _:
             return _of_host(change)
@@ -176,7 +176,7 @@ def _console(change: ConsoleChanged) -> NewEvent:
     )  # fmt: skip
 
 
-def _act(change: ActEnded) -> NewEvent:
+def _act(change: AuditCompleted) -> NewEvent:
     data = {
         "act": change.act,
         "actor": change.actor,

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from virtumancer.contracts import CloseCode
-from virtumancer.services.auth import Caller
+from virtumancer.services.auth import Principal
 from virtumancer.services.events.filter import EventFilter, may_see
-from virtumancer.services.events.recent_buffer import CHUNK, EventFeed
+from virtumancer.services.events.recent_buffer import CHUNK, RecentEvents
 from virtumancer.services.events.serializer import gap
 from virtumancer.store import EventPlace, EventsRepository, StoredEvent, stored_event
 
-__all__ = ["STOPPING", "WITHDRAWN", "EventReader", "StreamEnd", "StreamEnded"]
+__all__ = ["STOPPING", "WITHDRAWN", "EventSubscription", "StreamEnd", "StreamEnded"]
 
 
 class StreamEnd(Struct, frozen=True):
@@ -35,11 +35,11 @@ class StreamEnded(Exception):
         self.end = end
 
 
-class EventReader:
+class EventSubscription:
     """Takes events in their order, as far as the caller may see them. It holds none, only a position."""
 
     def __init__(
-        self, feed: EventFeed, store: EventsRepository, wanted: EventFilter, caller: Caller, position: int
+        self, feed: RecentEvents, store: EventsRepository, wanted: EventFilter, caller: Principal, position: int
     ) -> None:
         self.position = position
         self._feed = feed

@@ -2,10 +2,10 @@
 
 from msgspec import Struct
 
-__all__ = ["SessionTiming"]
+__all__ = ["RetryTiming"]
 
 
-class SessionTiming(Struct, frozen=True):
+class RetryTiming(Struct, frozen=True):
     """Seconds: between attempts at least and at most, after a refusal, and between two looks at everything."""
 
     retry_min: float = 1.0

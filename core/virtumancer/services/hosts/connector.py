@@ -23,23 +23,23 @@ from virtumancer.plugins import DriverEntry, Plugins
 from virtumancer.plugins.calls.connection import HOOK, DriverCalls, guarded_connection
 from virtumancer.plugins.calls.health import PluginCall, PluginHealth
 from virtumancer.plugins.calls.return_types import CONNECTION, SHOWN_KEYS
-from virtumancer.services.hosts.key_change_alert import KeyAlarm
+from virtumancer.services.hosts.key_change_alert import HostKeyChangeAlert
 from virtumancer.store import HostsRepository
 
-__all__ = ["Dialler", "Dialling"]
+__all__ = ["HostConnector", "NewConnection"]
 
 # The driver keeps the deadline itself and knows better what it was waiting for; ours comes a little later.
 GRACE = 2.0
 
 
-class Dialling(Struct, frozen=True):
+class NewConnection(Struct, frozen=True):
     """A connection that was made, and the host keys accepted on the way."""
 
     connection: HostConnection
     accepted: tuple[HostKey, ...]
 
 
-class Dialler:
+class HostConnector:
     """Connects to hosts through the drivers of the plugins."""
 
     def __init__(
@@ -49,7 +49,7 @@ class Dialler:
         settings: ConnectSettings,
         unknown_host_keys: UnknownHostKeys,
         health: PluginHealth,
-        alarm: KeyAlarm,
+        alarm: HostKeyChangeAlert,
     ) -> None:
         self._plugins = plugins
         self._store = store
@@ -80,7 +80,7 @@ class Dialler:
         )
         return entry
 
-    async def first(self, host: Host, approved: Collection[str]) -> Dialling:
+    async def first(self, host: Host, approved: Collection[str]) -> NewConnection:
         """Connect to a host that is not stored yet; the caller stores it with the accepted keys."""
         return await self._dial(host, HostKeyPolicy((), frozenset(approved), self._unknown_host_keys))
 
@@ -101,7 +101,7 @@ class Dialler:
         self._alarm.clear(host.id)
         return dialling.connection
 
-    async def trial(self, host: Host, pinned: tuple[HostKey, ...], approved: Collection[str]) -> Dialling:
+    async def trial(self, host: Host, pinned: tuple[HostKey, ...], approved: Collection[str]) -> NewConnection:
         """Connect while only these keys count; nothing is pinned, and nothing unknown is accepted."""
         return await self._dial(host, HostKeyPolicy(pinned, frozenset(approved), "refuse"))
 
@@ -122,7 +122,7 @@ class Dialler:
         )
         return tuple(shown)
 
-    async def _dial(self, host: Host, policy: HostKeyPolicy) -> Dialling:
+    async def _dial(self, host: Host, policy: HostKeyPolicy) -> NewConnection:
         entry = self.entry_for(host)
         connection = await self._health.counted(
             PluginCall(entry.plugin, HOOK, "connect", host.id),
@@ -132,7 +132,7 @@ class Dialler:
             CONNECTION,
         )
         calls = DriverCalls(entry.plugin, host.id, self._health, self._settings.slow_call_timeout + GRACE)
-        return Dialling(guarded_connection(connection, calls), policy.newly_accepted)
+        return NewConnection(guarded_connection(connection, calls), policy.newly_accepted)
 
 
 def _scheme(uri: str) -> str:

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from virtumancer.contracts import Host, HostDetail, HostKey, HostKeyTrust, HostState, ShownHostKey
 from virtumancer.errors import Conflict, HostKeyChanged, NotFound, VirtumancerError
-from virtumancer.services.hosts.connector import Dialler
+from virtumancer.services.hosts.connector import HostConnector
 from virtumancer.services.hosts.service import HostsService, check_uri
 from virtumancer.store import HostsRepository
 
@@ -14,7 +14,7 @@ __all__ = ["HostKeysService"]
 class HostKeysService:
     """Changes what is trusted, always by a person's word; a host that shows another key is refused until then."""
 
-    def __init__(self, hosts: HostsService, dialler: Dialler, store: HostsRepository) -> None:
+    def __init__(self, hosts: HostsService, dialler: HostConnector, store: HostsRepository) -> None:
         self._hosts = hosts
         self._dialler = dialler
         self._store = store

@@ -14,10 +14,10 @@ from virtumancer.contracts import VM, PartialListing
 from virtumancer.errors import VirtumancerError
 from virtumancer.store import VMIdentity, VMsRepository
 
-__all__ = ["Inventory", "Listing", "Seen"]
+__all__ = ["HostListing", "Inventory", "InventorySnapshot"]
 
 
-class Listing:
+class HostListing:
     """The result of one look at a host; `body` is its JSON, encoded once for all who asked."""
 
     def __init__(self, vms: tuple[VM, ...], body: bytes) -> None:
@@ -30,7 +30,7 @@ class Listing:
         return hashlib.blake2b(self.body, digest_size=16).hexdigest()
 
 
-class Seen:
+class InventorySnapshot:
     """The VMs of a host by UUID as they were last seen, and when; `tag` tells this look from any other.
 
     In one that is not `complete`, the VMs that the host did not tell of are as an earlier look saw them.
@@ -77,11 +77,11 @@ class Inventory:
         self._fetch = fetch
         self._on_news = on_news
         self._generation = 0
-        self._running: tuple[int, asyncio.Task[Listing]] | None = None
-        self._next: tuple[int, asyncio.Task[Listing]] | None = None
+        self._running: tuple[int, asyncio.Task[HostListing]] | None = None
+        self._next: tuple[int, asyncio.Task[HostListing]] | None = None
         self._rows: dict[str, VM] | None = None
         self._uuids: dict[str, str] = {}
-        self.seen: Seen | None = None
+        self.seen: InventorySnapshot | None = None
         """The last look that succeeded; None until the first one."""
         self.failure: VirtumancerError | None = None
         """Why the last look failed; None when it did not."""
@@ -108,11 +108,11 @@ class Inventory:
         """Return the UUID that this name had at the last look."""
         return self._uuids.get(name)
 
-    async def refresh(self) -> Listing:
+    async def refresh(self) -> HostListing:
         """Look at the host now; when this returns, the stored rows are in step."""
         return await asyncio.shield(self.start_refresh())
 
-    def start_refresh(self) -> asyncio.Task[Listing]:
+    def start_refresh(self) -> asyncio.Task[HostListing]:
         """Return the fetch to share, started if need be. Its outcome belongs to whoever awaits it."""
         for shared in (self._running, self._next):
             if shared and shared[0] == self._generation and not shared[1].done():
@@ -137,7 +137,7 @@ class Inventory:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _refresh(self, before: asyncio.Task[Listing] | None) -> Listing:
+    async def _refresh(self, before: asyncio.Task[HostListing] | None) -> HostListing:
         if before:
             await asyncio.wait({before})
             self._running, self._next = self._next, None
@@ -149,10 +149,10 @@ class Inventory:
             self.failure = error
             raise
         self.failure = None
-        self.seen = Seen(found, began, generation, complete=not isinstance(told, PartialListing))
+        self.seen = InventorySnapshot(found, began, generation, complete=not isinstance(told, PartialListing))
         vms = tuple(found.values())
         self._uuids = {vm.name: vm.uuid for vm in vms}
-        return Listing(vms, msgspec.json.encode(vms))
+        return HostListing(vms, msgspec.json.encode(vms))
 
     async def _sync(self, told: Sequence[VM]) -> dict[str, VM]:
         """Bring the rows in step; a look that failed never gets here, and one that is not complete deletes nothing."""
@@ -200,7 +200,7 @@ def _same_but_balloon(vm: VM, row: VM) -> bool:
     return _same_but_counters(vm, structs.replace(row, memory=vm.memory))
 
 
-def _retrieve(task: asyncio.Task[Listing]) -> None:
+def _retrieve(task: asyncio.Task[HostListing]) -> None:
     """Mark a failure as seen even when its last waiter was cancelled; whoever still waits gets it all the same."""
     if not task.cancelled():
         task.exception()

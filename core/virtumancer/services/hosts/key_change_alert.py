@@ -4,17 +4,17 @@ import structlog
 
 from virtumancer.contracts import HostKeyRefused
 from virtumancer.errors import HostKeyChanged, StoreUnavailable
-from virtumancer.services.audit.log import Act, AuditLog
+from virtumancer.services.audit.log import AuditedAction, AuditLog
 from virtumancer.services.runtime.bus import EventBus
 
-__all__ = ["KeyAlarm"]
+__all__ = ["HostKeyChangeAlert"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 ACT = "refuse a changed host key"
 
 
-class KeyAlarm:
+class HostKeyChangeAlert:
     """Remembers which change of a key was told already, so that each attempt to connect is not told again."""
 
     def __init__(self, audit: AuditLog, bus: EventBus) -> None:
@@ -31,7 +31,7 @@ class KeyAlarm:
         self._bus.publish(news)
         target = {"host": host_id, "address": news.address, "shown": news.shown, "trusted": " ".join(news.trusted)}
         try:
-            async with self._audit.recorded(Act(actor="the server", address="", what=ACT, target=target)):
+            async with self._audit.recorded(AuditedAction(actor="the server", address="", what=ACT, target=target)):
                 raise error
         except StoreUnavailable as failure:
             # The connection is refused whether or not this can be written down; the next attempt tries to again.

@@ -11,14 +11,14 @@ from virtumancer.contracts import EventsMissed, EventStream, HostConnection, Sup
 from virtumancer.errors import HostLost, HostUnavailable, VirtumancerError
 
 if TYPE_CHECKING:
-    from virtumancer.services.hosts.backoff import SessionTiming
+    from virtumancer.services.hosts.backoff import RetryTiming
     from virtumancer.services.hosts.session import HostSession
 
-__all__ = ["HostWatch", "Watcher"]
+__all__ = ["ConnectionTask", "HostMonitor"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
-Watcher = Callable[["HostSession", HostConnection], Awaitable[None]]
+ConnectionTask = Callable[["HostSession", HostConnection], Awaitable[None]]
 """Runs for as long as a host is connected, and is cancelled when it is lost."""
 
 # An outside change is announced within 250 ms; the rows should be in step by then, but a slow link must not hold it up.
@@ -27,15 +27,15 @@ PATIENCE = 0.1
 LOSS_SHOWS = 1.0
 
 
-class HostWatch:
+class HostMonitor:
     """The tasks that live as long as one connection."""
 
     def __init__(
         self,
         session: "HostSession",
         connection: HostConnection,
-        timing: "SessionTiming",
-        watchers: Collection[Watcher],
+        timing: "RetryTiming",
+        watchers: Collection[ConnectionTask],
     ) -> None:
         self._session = session
         self._connection = connection

@@ -18,9 +18,9 @@ from virtumancer.errors import (
     VirtumancerError,
 )
 from virtumancer.masking import holds_secret
-from virtumancer.services.hosts.backoff import SessionTiming
-from virtumancer.services.hosts.connector import Dialler
-from virtumancer.services.hosts.monitor import Watcher
+from virtumancer.services.hosts.backoff import RetryTiming
+from virtumancer.services.hosts.connector import HostConnector
+from virtumancer.services.hosts.monitor import ConnectionTask
 from virtumancer.services.hosts.own_changes import OwnChanges
 from virtumancer.services.hosts.session import HostSession
 from virtumancer.services.metadata.service import MetadataService
@@ -59,11 +59,11 @@ class HostsService:
         self,
         store: HostsRepository,
         vms: VMsRepository,
-        dialler: Dialler,
+        dialler: HostConnector,
         bus: EventBus,
         metadata: MetadataService,
-        timing: SessionTiming,
-        watchers: Collection[Watcher] = (),
+        timing: RetryTiming,
+        watchers: Collection[ConnectionTask] = (),
         *,
         shared: bool = False,
     ) -> None:

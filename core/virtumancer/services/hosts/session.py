@@ -30,12 +30,12 @@ from virtumancer.errors import (
     InvalidValue,
     VirtumancerError,
 )
-from virtumancer.services.hosts.backoff import SessionTiming
-from virtumancer.services.hosts.connector import GRACE, Dialler
+from virtumancer.services.hosts.backoff import RetryTiming
+from virtumancer.services.hosts.connector import GRACE, HostConnector
 from virtumancer.services.hosts.inventory import Inventory
-from virtumancer.services.hosts.monitor import HostWatch, Watcher
+from virtumancer.services.hosts.monitor import ConnectionTask, HostMonitor
 from virtumancer.services.hosts.session_outcome import SessionOutcome
-from virtumancer.services.hosts.session_state import SessionStatus
+from virtumancer.services.hosts.session_state import SessionState
 from virtumancer.services.runtime.bus import EventBus
 from virtumancer.store import VMsRepository
 
@@ -61,11 +61,11 @@ class HostSession:
     def __init__(
         self,
         host: Host,
-        dialler: Dialler,
+        dialler: HostConnector,
         vms: VMsRepository,
         bus: EventBus,
-        timing: SessionTiming,
-        watchers: Collection[Watcher] = (),
+        timing: RetryTiming,
+        watchers: Collection[ConnectionTask] = (),
         approved: frozenset[str] = frozenset(),
     ) -> None:
         self.host = host
@@ -84,9 +84,9 @@ class HostSession:
         self._approved: frozenset[str] = frozenset()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._status = SessionStatus(host.id, bus)
+        self._status = SessionState(host.id, bus)
         self.inventory = Inventory(host.id, vms, self._list_vms, self._vms_news)
-        self._watch: HostWatch | None = None
+        self._watch: HostMonitor | None = None
         self._waited = 0.0
 
     @property
@@ -250,7 +250,7 @@ class HostSession:
 
     async def _serve(self, connection: HostConnection) -> str:
         """Live with a connection until it is lost; returns why."""
-        self._watch = watch = HostWatch(self, connection, self._timing, self._watchers)
+        self._watch = watch = HostMonitor(self, connection, self._timing, self._watchers)
         try:
             await watch.open()
             self.inventory.touch()  # what is known is from before

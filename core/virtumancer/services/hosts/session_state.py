@@ -9,12 +9,12 @@ from virtumancer.contracts import HostState, HostStateChanged
 from virtumancer.errors import HostUnavailable
 from virtumancer.services.runtime.bus import EventBus
 
-__all__ = ["SessionStatus"]
+__all__ = ["SessionState"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
-class SessionStatus:
+class SessionState:
     """The state machine's present place; a change is published, and logged once."""
 
     def __init__(self, host_id: str, bus: EventBus) -> None:

@@ -9,20 +9,20 @@ import structlog
 from virtumancer.contracts import CollectContext, HostConnection, Sample, StatsCollector
 from virtumancer.contracts.responses import HostSamples
 from virtumancer.errors import VirtumancerError
-from virtumancer.plugins.calls.guard import Answer
+from virtumancer.plugins.calls.guard import ReturnCheck
 from virtumancer.plugins.calls.health import PluginCall, PluginHealth
 from virtumancer.plugins.calls.return_types import is_sequence_of
 from virtumancer.services.hosts.session import HostSession
 
-__all__ = ["CollectorRunner"]
+__all__ = ["StatsCollection"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
-SAMPLES = Answer("collect", "a list of Sample", is_sequence_of(Sample))
+SAMPLES = ReturnCheck("collect", "a list of Sample", is_sequence_of(Sample))
 
 
-class CollectorRunner:
+class StatsCollection:
     """Keeps the latest samples of every collector and host."""
 
     def __init__(self, collectors: Mapping[str, tuple[str, StatsCollector]], health: PluginHealth) -> None:

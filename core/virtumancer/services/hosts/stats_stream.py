@@ -13,12 +13,12 @@ from virtumancer.services.hosts.session import HostSession
 from virtumancer.services.hosts.vm_lookup import find_vm, last_seen
 from virtumancer.services.runtime.signals import Signal
 
-__all__ = ["LiveStats", "Subject"]
+__all__ = ["StatsStream", "StatsSubscription"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
-class Subject(Struct, frozen=True):
+class StatsSubscription(Struct, frozen=True):
     """A VM as a subscriber named it; `seen` says that this is its UUID, and can be no other's name."""
 
     host_id: str
@@ -26,19 +26,19 @@ class Subject(Struct, frozen=True):
     seen: bool = False
 
 
-Receiver = Callable[[Subject, VMStats], None]
+Receiver = Callable[[StatsSubscription, VMStats], None]
 
 
-class LiveStats:
+class StatsStream:
     """Samples the VMs that somebody watches. A host's task lives only while one of its VMs is watched."""
 
     def __init__(self, hosts: HostsService, interval: float) -> None:
         self._hosts = hosts
         self._interval = interval
-        self._watched: dict[Subject, Signal[Subject, VMStats]] = {}
+        self._watched: dict[StatsSubscription, Signal[StatsSubscription, VMStats]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def subscribe(self, subject: Subject, receiver: Receiver) -> Callable[[], None]:
+    def subscribe(self, subject: StatsSubscription, receiver: Receiver) -> Callable[[], None]:
         """Hand every new sample of this VM to `receiver`, until the returned function is called."""
         signal = self._watched.setdefault(subject, Signal("live statistics"))
         unsubscribe = signal.subscribe(receiver)
@@ -74,7 +74,7 @@ class LiveStats:
                 log.debug("no live statistics", host=host_id, reason=error.message)
             await asyncio.sleep(self._interval)
 
-    async def _sample(self, session: HostSession, watched: Iterable[Subject]) -> None:
+    async def _sample(self, session: HostSession, watched: Iterable[StatsSubscription]) -> None:
         uuids = {subject: await self._uuid(session, subject) for subject in watched}
         wanted = sorted({uuid for uuid in uuids.values() if uuid})
         if not wanted:
@@ -85,7 +85,7 @@ class LiveStats:
                 self._deliver(subject, samples[uuid])
 
     @staticmethod
-    async def _uuid(session: HostSession, subject: Subject) -> str | None:
+    async def _uuid(session: HostSession, subject: StatsSubscription) -> str | None:
         """Take the UUID of the last look; a name that was not seen there, or may have moved since, is looked up."""
         if subject.seen:
             return subject.vm_name
@@ -98,6 +98,6 @@ class LiveStats:
         except VMNotFound:
             return None
 
-    def _deliver(self, subject: Subject, stats: VMStats) -> None:
+    def _deliver(self, subject: StatsSubscription, stats: VMStats) -> None:
         if signal := self._watched.get(subject):
             signal.emit(subject, stats)

@@ -1,7 +1,7 @@
 """Keeps the sessions of hosts in step with what other processes on the same database have done."""
 
 from virtumancer.services.hosts.service import HostsService
-from virtumancer.services.runtime.periodic_task import Chore
+from virtumancer.services.runtime.periodic_task import PeriodicTask
 
 __all__ = ["HostsKeeper"]
 
@@ -9,7 +9,7 @@ __all__ = ["HostsKeeper"]
 INTERVAL = 0.25
 
 
-class HostsKeeper(Chore):
+class HostsKeeper(PeriodicTask):
     """Runs for as long as the application is open. `shared` says that there are other processes."""
 
     def __init__(self, hosts: HostsService, *, shared: bool) -> None:

@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 
 from virtumancer.contracts import Metadata, MetadataChanged
 from virtumancer.errors import InvalidValue, PreconditionFailed
-from virtumancer.services.auth import Caller, Callers, check_tags
+from virtumancer.services.auth import Principal, PrincipalDirectory, check_tags
 from virtumancer.services.runtime.bus import EventBus
 from virtumancer.store import MetadataRepository, StoredMetadata
 
@@ -42,7 +42,7 @@ def version_of(metadata: Metadata) -> str:
 class MetadataService:
     """Keeps metadata by host id and UUID, whatever the host says, and tells when they change."""
 
-    def __init__(self, store: MetadataRepository, callers: Callers, bus: EventBus) -> None:
+    def __init__(self, store: MetadataRepository, callers: PrincipalDirectory, bus: EventBus) -> None:
         self._store = store
         self._callers = callers
         self._bus = bus
@@ -60,7 +60,7 @@ class MetadataService:
         return self._of(host_id, uuid)
 
     async def change(
-        self, host_id: str, uuid: str, wish: MetadataWish, by: Caller, known: Collection[str] | None = None
+        self, host_id: str, uuid: str, wish: MetadataWish, by: Principal, known: Collection[str] | None = None
     ) -> Metadata:
         """Change the metadata of a VM, or of a host without `uuid`; returns what they are now.
 

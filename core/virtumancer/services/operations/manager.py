@@ -18,14 +18,14 @@ from virtumancer.errors import (
     TooManyOperations,
     VirtumancerError,
 )
-from virtumancer.query.query import Asked
-from virtumancer.query.sort import Position
+from virtumancer.query.query import ParsedQuery
+from virtumancer.query.sort import CursorPosition
 from virtumancer.services.audit.log import AuditLog, AuditRecord
-from virtumancer.services.auth import Caller
-from virtumancer.services.operations.operation import Order, RunningOperation, Work, change_of
+from virtumancer.services.auth import Principal
+from virtumancer.services.operations.operation import OperationBody, OperationRequest, RunningOperation, change_of
 from virtumancer.services.runtime.bus import EventBus
 from virtumancer.services.runtime.clock import wall_clock
-from virtumancer.services.runtime.cluster import Processes
+from virtumancer.services.runtime.cluster import ClusterMembers
 from virtumancer.store import OperationQuery, OperationsRepository, StoredOperation
 
 __all__ = ["MAX_WAIT", "Operations", "interruption", "may_see"]
@@ -49,7 +49,7 @@ class Operations:
     def __init__(
         self,
         store: OperationsRepository,
-        processes: Processes,
+        processes: ClusterMembers,
         audit: AuditLog,
         bus: EventBus,
         config: OperationsConfig,
@@ -65,7 +65,7 @@ class Operations:
         self._running: dict[str, tuple[RunningOperation, asyncio.Task[None]]] = {}
         self._stopping = asyncio.Event()
 
-    async def start(self, order: Order, work: Work) -> OperationInfo:
+    async def start(self, order: OperationRequest, work: OperationBody) -> OperationInfo:
         """Store an operation and carry it out when its turn comes; returns once it is stored.
 
         From then on it belongs to nobody's request: it goes on when that is cancelled. Raises `TooManyOperations`,
@@ -75,17 +75,17 @@ class Operations:
             raise TooManyOperations(f"{len(self._running)} operations are not done yet; try again when some are")
         running = RunningOperation(self._new(order), order, self._store, self._bus, self._stamp)
         accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        act = order.take_act()
+        act = order.take_audit_record()
         task = asyncio.create_task(self._carry_out(running, work, act, accepted), name=f"operation {running.info.id}")
         self._running[running.info.id] = (running, task)
         await asyncio.shield(accepted)
         return running.info
 
-    async def find(self, operation_id: str, caller: Caller) -> OperationInfo:
+    async def find(self, operation_id: str, caller: Principal) -> OperationInfo:
         """Return an operation with its outcomes. Raises `OperationNotFound`, also for one that is not to be seen."""
         return (await self._seen(operation_id, caller)).info
 
-    async def wait(self, operation_id: str, caller: Callable[[], Caller], seconds: float) -> OperationInfo:
+    async def wait(self, operation_id: str, caller: Callable[[], Principal], seconds: float) -> OperationInfo:
         """Return an operation when it has ended, or after so many seconds, or when the server stops.
 
         `caller` says who asks, and is asked again for as long as they wait.
@@ -109,7 +109,7 @@ class Operations:
                     task.cancel()
 
     async def list(
-        self, wanted: OperationQuery, caller: Caller, asked: Asked
+        self, wanted: OperationQuery, caller: Principal, asked: ParsedQuery
     ) -> tuple[Sequence[OperationInfo], str | None]:
         """Return what was asked for of the operations that the caller may see, and the cursor of the next page.
 
@@ -126,7 +126,7 @@ class Operations:
         return asked.cut(found)
 
     async def _visible(
-        self, wanted: OperationQuery, caller: Caller, after: Position | None
+        self, wanted: OperationQuery, caller: Principal, after: CursorPosition | None
     ) -> AsyncIterator[OperationInfo]:
         """Go through the operations that the caller may see, newest first."""
         behind = None if after is None else (after[0][0], after[1][0])
@@ -136,7 +136,7 @@ class Operations:
                 if may_see(caller, stored):
                     yield self._freshest(stored)
 
-    async def cancel(self, operation_id: str, caller: Caller) -> OperationInfo:
+    async def cancel(self, operation_id: str, caller: Principal) -> OperationInfo:
         """Ask an operation to end. Raises `OperationNotFound`, `NotCancellable`."""
         stored = await self._seen(operation_id, caller)
         running = self.running(operation_id)
@@ -190,7 +190,7 @@ class Operations:
             if left:
                 await asyncio.wait(left, timeout=LAST_WORDS)
 
-    def _new(self, order: Order) -> StoredOperation:
+    def _new(self, order: OperationRequest) -> StoredOperation:
         info = OperationInfo(
             id=secrets.token_hex(8),
             action=order.action,
@@ -205,7 +205,7 @@ class Operations:
         return StoredOperation(owner=self._processes.own, caller=order.caller, right=order.right, info=info)
 
     async def _carry_out(
-        self, running: RunningOperation, work: Work, act: AuditRecord | None, accepted: "asyncio.Future[None]"
+        self, running: RunningOperation, work: OperationBody, act: AuditRecord | None, accepted: "asyncio.Future[None]"
     ) -> None:
         outcome = "broken-off"
         try:
@@ -228,7 +228,9 @@ class Operations:
                 await self._audit.end(act, outcome)
             del self._running[running.info.id]
 
-    async def _attempt(self, running: RunningOperation, work: Work) -> tuple[OperationState, OperationError | None]:
+    async def _attempt(
+        self, running: RunningOperation, work: OperationBody
+    ) -> tuple[OperationState, OperationError | None]:
         """Do the work; whatever comes of it is an end."""
         try:
             with running.interruptible():
@@ -255,7 +257,7 @@ class Operations:
             return OperationState.CANCELLED, OperationError("cancelled", f"cancelled at: {running.info.step}")
         return OperationState.SUCCEEDED, None
 
-    async def _seen(self, operation_id: str, caller: Caller) -> StoredOperation:
+    async def _seen(self, operation_id: str, caller: Principal) -> StoredOperation:
         running = self.running(operation_id)
         # One that is at work here is known, whether or not the store answers.
         stored = running.described() if running else await self._store.find(operation_id)
@@ -269,7 +271,7 @@ class Operations:
         return running.info if running and stored.info.ended_at is None else stored.info
 
 
-def may_see(caller: Caller, stored: StoredOperation) -> bool:
+def may_see(caller: Principal, stored: StoredOperation) -> bool:
     """Say whether somebody may see and cancel an operation: who started it, and who could have."""
     if caller.key and caller.key == stored.caller:
         return True

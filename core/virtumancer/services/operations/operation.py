@@ -25,7 +25,7 @@ from virtumancer.services.runtime.bus import EventBus
 from virtumancer.services.runtime.writing import until_written
 from virtumancer.store import OperationsRepository, StoredOperation
 
-__all__ = ["Order", "RunningOperation", "Work", "change_of"]
+__all__ = ["OperationBody", "OperationRequest", "RunningOperation", "change_of"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -34,11 +34,11 @@ PROGRESS_INTERVAL = 1.0
 SUCCESSES = frozenset({"ok", "already"})
 
 
-class Order(Struct, frozen=True, kw_only=True):
+class OperationRequest(Struct, frozen=True, kw_only=True):
     """What is to be done, for whom: `right` on `target` is what it needs, `caller` the id of who asked.
 
-    `still_allowed` is asked when its turn comes, and while it waits for something. `take_act` hands over the record of
-    the audit log, which the operation completes from then on.
+    `still_allowed` is asked when its turn comes, and while it waits for something. `take_audit_record` hands over the
+    record of the audit log, which the operation completes from then on.
     """
 
     action: str
@@ -48,7 +48,7 @@ class Order(Struct, frozen=True, kw_only=True):
     actor: str
     request_id: str
     still_allowed: Callable[[], bool]
-    take_act: Callable[[], AuditRecord | None]
+    take_audit_record: Callable[[], AuditRecord | None]
 
 
 class RunningOperation:
@@ -57,7 +57,7 @@ class RunningOperation:
     def __init__(
         self,
         stored: StoredOperation,
-        order: Order,
+        order: OperationRequest,
         store: OperationsRepository,
         bus: EventBus,
         stamp: Callable[[], datetime],
@@ -218,7 +218,7 @@ class RunningOperation:
         return structs.replace(self.stored, info=structs.replace(self.stored.info, **changes))
 
 
-Work = Callable[[RunningOperation], Awaitable[None]]
+OperationBody = Callable[[RunningOperation], Awaitable[None]]
 
 
 def change_of(stored: StoredOperation) -> OperationChanged:

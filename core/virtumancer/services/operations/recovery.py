@@ -13,11 +13,11 @@ from virtumancer.services.operations.manager import interruption
 from virtumancer.services.operations.operation import change_of
 from virtumancer.services.runtime.bus import EventBus
 from virtumancer.services.runtime.clock import wall_clock
-from virtumancer.services.runtime.cluster import Processes
-from virtumancer.services.runtime.periodic_task import Chore
+from virtumancer.services.runtime.cluster import ClusterMembers
+from virtumancer.services.runtime.periodic_task import PeriodicTask
 from virtumancer.store import OperationsRepository
 
-__all__ = ["OperationsKeeper"]
+__all__ = ["OperationsRecovery"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -25,7 +25,7 @@ LOOK_INTERVAL = 15.0
 FORGET_INTERVAL = 600.0
 
 
-class OperationsKeeper(Chore):
+class OperationsRecovery(PeriodicTask):
     """Runs for as long as the application is open.
 
     `at_work` says whether this process carries the operation of an id out.
@@ -34,7 +34,7 @@ class OperationsKeeper(Chore):
     def __init__(
         self,
         store: OperationsRepository,
-        processes: Processes,
+        processes: ClusterMembers,
         bus: EventBus,
         config: OperationsConfig,
         *,

@@ -8,10 +8,10 @@ from msgspec import Struct
 from virtumancer.contracts.events import HostAdded, HostRemoved, Occurrence
 from virtumancer.services.runtime.signals import Signal
 
-__all__ = ["ActEnded", "Change", "EventBus", "HostAddedElsewhere", "HostRemovedElsewhere", "LocalEventBus"]
+__all__ = ["AuditCompleted", "Change", "EventBus", "HostAddedElsewhere", "HostRemovedElsewhere", "LocalEventBus"]
 
 
-class ActEnded(Struct, frozen=True, kw_only=True):
+class AuditCompleted(Struct, frozen=True, kw_only=True):
     """An act that is in the audit log came to its end; plugins are not told of it."""
 
     host_id: str
@@ -33,7 +33,7 @@ class HostRemovedElsewhere(HostRemoved, frozen=True):
     """Another process on the same database has removed a host, and made the event that tells of it."""
 
 
-Change = Occurrence | ActEnded
+Change = Occurrence | AuditCompleted
 Listener = Callable[[Change], None]
 
 

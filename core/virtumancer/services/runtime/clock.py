@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from virtumancer.services.runtime.periodic_task import Chore
+from virtumancer.services.runtime.periodic_task import PeriodicTask
 from virtumancer.store import ClockRepository
 
 __all__ = ["Clock", "wall_clock"]
@@ -25,7 +25,7 @@ def wall_clock() -> datetime:
     return datetime.now(UTC)
 
 
-class Clock(Chore):
+class Clock(PeriodicTask):
     """Compares the clock with the latest time that was believed, which the store keeps over restarts.
 
     A clock that is a year ahead for one start would make everything a year older, and all of it would be removed.

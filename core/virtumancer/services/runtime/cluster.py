@@ -5,10 +5,10 @@ import secrets
 import structlog
 
 from virtumancer.errors import StoreUnavailable
-from virtumancer.services.runtime.periodic_task import Chore
+from virtumancer.services.runtime.periodic_task import PeriodicTask
 from virtumancer.store import ProcessesRepository
 
-__all__ = ["Processes"]
+__all__ = ["ClusterMembers"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -17,7 +17,7 @@ INTERVAL = 10.0
 SILENCE = 60.0
 
 
-class Processes(Chore):
+class ClusterMembers(PeriodicTask):
     """Knows this process by a name of its own, and on a database that is `shared` the others that live."""
 
     def __init__(self, store: ProcessesRepository, *, shared: bool) -> None:

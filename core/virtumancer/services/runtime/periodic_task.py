@@ -9,12 +9,12 @@ import structlog
 
 from virtumancer.errors import VirtumancerError
 
-__all__ = ["Chore"]
+__all__ = ["PeriodicTask"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
-class Chore:
+class PeriodicTask:
     """Does `work` with pauses of `interval` seconds while it is open, at first `at_once` or after a pause.
 
     `failing` is logged when it fails; it is tried again after the next pause. One that is not `needed` opens and closes

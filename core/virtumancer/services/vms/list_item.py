@@ -10,15 +10,15 @@ from msgspec import Struct, structs
 from virtumancer.contracts import VM, Metadata
 from virtumancer.contracts.listings import ListedVM, Source
 from virtumancer.query.fields import Field, fields_of
-from virtumancer.query.query import ListShape
+from virtumancer.query.query import ListSchema
 from virtumancer.query.sort import SortKey
 
-__all__ = ["Entry", "Place", "all_vms_shape", "entry_fields", "listed", "said_fields", "vms_shape"]
+__all__ = ["Observation", "VMListItem", "all_vms_shape", "entry_fields", "listed", "said_fields", "vms_shape"]
 
 SAID = frozenset({"title", "notes", "tags"})
 
 
-class Place(Struct, frozen=True):
+class Observation(Struct, frozen=True):
     """Where, when and how VMs were seen; those of one look share it."""
 
     host: str
@@ -27,15 +27,15 @@ class Place(Struct, frozen=True):
     stale: bool
 
 
-class Entry(Struct, frozen=True, gc=False):
+class VMListItem(Struct, frozen=True, gc=False):
     """A VM of a list over hosts."""
 
     vm: VM
-    place: Place
+    place: Observation
     metadata: Metadata
 
 
-def listed(entry: Entry) -> ListedVM:
+def listed(entry: VMListItem) -> ListedVM:
     """Return an entry as clients get it."""
     said = entry.metadata
     return ListedVM(
@@ -51,18 +51,18 @@ def said_fields(attribute: str) -> dict[str, Field]:
 @cache
 def entry_fields() -> Mapping[str, Field]:
     """Return the fields of an entry by the names that clients know."""
-    return fields_of(VM, "vm") | fields_of(Place, "place") | said_fields("metadata")
+    return fields_of(VM, "vm") | fields_of(Observation, "place") | said_fields("metadata")
 
 
 @cache
-def all_vms_shape() -> ListShape:
+def all_vms_shape() -> ListSchema:
     """Return what can be asked of a list over all hosts. Its key is what stays while a VM is renamed or changed."""
     fields = entry_fields()
-    return ListShape(fields, [SortKey(fields["host"]), SortKey(fields["uuid"])], listed)
+    return ListSchema(fields, [SortKey(fields["host"]), SortKey(fields["uuid"])], listed)
 
 
 @cache
-def vms_shape() -> ListShape:
+def vms_shape() -> ListSchema:
     """Return what can be asked of the VMs of one host, which are shown as they are without the rest of the entry."""
     fields = entry_fields()
-    return ListShape(fields, [SortKey(fields["uuid"])], attrgetter("vm"))
+    return ListSchema(fields, [SortKey(fields["uuid"])], attrgetter("vm"))

@@ -13,23 +13,23 @@ import msgspec
 from virtumancer.contracts import VM
 from virtumancer.contracts.listings import Source, StaleHost
 from virtumancer.errors import CallTimeout, HostUnavailable, VirtumancerError, VMNotFound
-from virtumancer.query.query import Asked
-from virtumancer.services.auth import Access, Right
+from virtumancer.query.query import ParsedQuery
+from virtumancer.services.auth import Permissions, Right
 from virtumancer.services.hosts.service import HostsService
 from virtumancer.services.hosts.session import HostSession
 from virtumancer.services.hosts.vm_lookup import SeenUUID, in_step, last_seen, uuid_in
 from virtumancer.services.metadata.service import MetadataService
-from virtumancer.services.vms.list_item import Entry, Place
+from virtumancer.services.vms.list_item import Observation, VMListItem
 from virtumancer.store import StoredVM, VMsRepository
 
-__all__ = ["AllVMs", "VMList"]
+__all__ = ["VMListing", "VMListingService"]
 
 # How long a host may keep a list waiting; its look goes on, and what it brings is there for the next one.
 FRESH_TIMEOUT = 5.0
 BATCH = 500
 
 
-class AllVMs:
+class VMListingService:
     """Lists VMs over hosts, as far as the caller may read them."""
 
     def __init__(self, hosts: HostsService, store: VMsRepository, metadata: MetadataService) -> None:
@@ -38,15 +38,17 @@ class AllVMs:
         self._metadata = metadata
         self._tag = secrets.token_hex(8)
 
-    async def list(self, access: Access, *, fresh: bool = False, hosts: Collection[str] | None = None) -> "VMList":
+    async def list(
+        self, access: Permissions, *, fresh: bool = False, hosts: Collection[str] | None = None
+    ) -> "VMListing":
         """Return the list over these hosts, or all; with `fresh` they are looked at now, all at the same time."""
         wanted = set(self._hosts.ids() if hosts is None else hosts)
         readable = sorted(host for host in self._hosts.ids() if host in wanted and access.within_host(Right.READ, host))
         sessions = [self._hosts.session(host) for host in readable]
         looks = await asyncio.gather(*(_look(session) for session in sessions)) if fresh else [None] * len(sessions)
-        return VMList(
+        return VMListing(
             [
-                HostVMs(
+                HostPart(
                     session,
                     self._store,
                     self._metadata,
@@ -60,7 +62,7 @@ class AllVMs:
             f"{self._tag} {self._metadata.revision}",
         )
 
-    async def one(self, host_id: str, said: str, *, fresh: bool = False) -> Entry:
+    async def one(self, host_id: str, said: str, *, fresh: bool = False) -> VMListItem:
         """Return one VM as it was last seen; its host is looked at if that may have changed since, or with `fresh`.
 
         Raises `HostNotFound`, `VMNotFound`.
@@ -75,23 +77,23 @@ class AllVMs:
         else:
             known = last_seen(session.inventory, said)
         only = frozenset({known.uuid} if known else ())
-        vms = HostVMs(session, self._store, self._metadata, only, live=live, failure=failure)
+        vms = HostPart(session, self._store, self._metadata, only, live=live, failure=failure)
         await vms.load()
         self._hosts.session(host_id)  # it may have been removed meanwhile
         for entry in vms.entries():
             return entry
         raise VMNotFound(f"there is no VM {said[:80]!r} on host {host_id!r}")
 
-    def live(self, host: str, vms: Iterable[VM]) -> tuple[Entry, ...]:
+    def live(self, host: str, vms: Iterable[VM]) -> tuple[VMListItem, ...]:
         """Return the VMs of a host that was looked at just now as entries of a list."""
-        place, said = Place(host, datetime.now(UTC), "live", stale=False), self._metadata.of_vm
-        return tuple([Entry(vm, place, said(host, vm.uuid)) for vm in vms])
+        place, said = Observation(host, datetime.now(UTC), "live", stale=False), self._metadata.of_vm
+        return tuple([VMListItem(vm, place, said(host, vm.uuid)) for vm in vms])
 
 
-class VMList:
+class VMListing:
     """The VMs of some hosts, for one request; `tag` stands for what they depend on beside the looks at the hosts."""
 
-    def __init__(self, hosts: Sequence["HostVMs"], tag: str) -> None:
+    def __init__(self, hosts: Sequence["HostPart"], tag: str) -> None:
         self._hosts = hosts
         self._tag = tag
         self.stale_hosts = tuple(host.trouble for host in hosts if host.trouble is not None)
@@ -106,22 +108,22 @@ class VMList:
         facts = [self._tag, *(host.facts() for host in self._hosts)]
         return hashlib.blake2b(msgspec.json.encode(facts), digest_size=16).hexdigest()
 
-    async def all(self) -> list[Entry]:
+    async def all(self) -> list[VMListItem]:
         """Return everything."""
         return [entry async for batch in self._scan(None) for entry in batch]
 
-    async def page(self, asked: Asked) -> tuple[list[Entry], str | None]:
+    async def page(self, asked: ParsedQuery) -> tuple[list[VMListItem], str | None]:
         """Return what was asked for, and the cursor of the next page."""
         if not asked.in_key_order:
             return asked.page(await self.all())
-        found: list[Entry] = []
+        found: list[VMListItem] = []
         async for batch in self._scan(asked):
             found += batch
             if asked.limit is not None and len(found) > asked.limit:
                 break
         return asked.cut(found)
 
-    async def batches(self, asked: Asked) -> AsyncIterator[Sequence[Entry]]:
+    async def batches(self, asked: ParsedQuery) -> AsyncIterator[Sequence[VMListItem]]:
         """Go through what was asked for, without a limit, so many at a time."""
         if asked.in_key_order:
             async for batch in self._scan(asked):
@@ -131,7 +133,7 @@ class VMList:
         for start in range(0, len(found), BATCH):
             yield found[start : start + BATCH]
 
-    async def _scan(self, asked: Asked | None) -> AsyncIterator[list[Entry]]:
+    async def _scan(self, asked: ParsedQuery | None) -> AsyncIterator[list[VMListItem]]:
         """Go through the VMs that fit, in the order of their key; others have their turn in between."""
         after_host, after_vm = (value for (value,) in asked.after) if asked and asked.after else ("", "")
         fits = asked.fits if asked else None
@@ -145,7 +147,7 @@ class VMList:
                 await asyncio.sleep(0)
 
 
-class HostVMs:
+class HostPart:
     """What is known of the VMs of one host: `only` those of these UUIDs, unless it is None."""
 
     def __init__(
@@ -180,22 +182,22 @@ class HostVMs:
         only = None if self._only is None else sorted(self._only)
         return [self.id, self.trouble, self._live, self._seen.tag if self._seen else "", rows, only]
 
-    def entries(self, after: str = "") -> Iterator[Entry]:
+    def entries(self, after: str = "") -> Iterator[VMListItem]:
         """Go through the VMs, once loaded, by UUID from behind this one."""
         seen, said = self._seen, self._metadata.of_vm
         if seen is None:
             for row in self._stored or ():
                 if row.vm.uuid > after:
-                    yield Entry(row.vm, self._place(row.written_at), said(self.id, row.vm.uuid))
+                    yield VMListItem(row.vm, self._place(row.written_at), said(self.id, row.vm.uuid))
             return
         place = self._place(seen.observed_at)
         vms = seen.ordered if self._only is None else [seen.vms[uuid] for uuid in sorted(self._only & seen.vms.keys())]
         for vm in vms[bisect_right(vms, after, key=lambda vm: vm.uuid) :]:
-            yield Entry(vm, place, said(self.id, vm.uuid))
+            yield VMListItem(vm, place, said(self.id, vm.uuid))
 
-    def _place(self, at: datetime) -> Place:
+    def _place(self, at: datetime) -> Observation:
         source: Source = "store" if self._seen is None else "live" if self._live else "cache"
-        return Place(self.id, at, source, self.trouble is not None)
+        return Observation(self.id, at, source, self.trouble is not None)
 
 
 async def _look(session: HostSession) -> VirtumancerError | None:

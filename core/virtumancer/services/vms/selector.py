@@ -7,12 +7,12 @@ from msgspec import Struct
 from virtumancer.contracts import OperationOutcome
 from virtumancer.errors import InvalidValue
 from virtumancer.query.filter import compile_filter
-from virtumancer.services.auth import Access, Right, check_tags
+from virtumancer.services.auth import Permissions, Right, check_tags
 from virtumancer.services.hosts.service import HostsService
-from virtumancer.services.vms.list_item import Entry, entry_fields
-from virtumancer.services.vms.listing import AllVMs
+from virtumancer.services.vms.list_item import VMListItem, entry_fields
+from virtumancer.services.vms.listing import VMListingService
 
-__all__ = ["Candidate", "Selection", "Selector", "check_selector", "select"]
+__all__ = ["SelectedVM", "Selection", "Selector", "check_selector", "select"]
 
 
 class Selector(Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,7 +30,7 @@ class Selector(Struct, frozen=True, forbid_unknown_fields=True):
     """That fit this filter, as in `GET /vms`."""
 
 
-class Candidate(Struct, frozen=True):
+class SelectedVM(Struct, frozen=True):
     """A VM as the selector meets it."""
 
     host: str
@@ -41,7 +41,7 @@ class Candidate(Struct, frozen=True):
 class Selection(Struct, frozen=True):
     """The VMs that are meant, hosts by turns, and what was named and is not there."""
 
-    vms: tuple[Candidate, ...]
+    vms: tuple[SelectedVM, ...]
     missing: tuple[OperationOutcome, ...]
 
 
@@ -53,7 +53,7 @@ def check_selector(selector: Selector) -> None:
         raise InvalidValue(f"say which VMs are meant, by at least one of: {given}", field="selector")
 
 
-async def select(selector: Selector, hosts: HostsService, vms: AllVMs, access: Access) -> Selection:
+async def select(selector: Selector, hosts: HostsService, vms: VMListingService, access: Permissions) -> Selection:
     """Look at all hosts that may be meant, at the same time, and choose from what they have.
 
     A host that cannot be asked, or does not answer in time, is known by what was last seen.
@@ -62,10 +62,10 @@ async def select(selector: Selector, hosts: HostsService, vms: AllVMs, access: A
     readable = [host for host in named if host in hosts.ids() and access.within_host(Right.READ, host)]
     found = await (await vms.list(access, fresh=True, hosts=readable)).all()
     fits = _fits_of(selector)
-    chosen = {host: list[Candidate]() for host in readable}
+    chosen = {host: list[SelectedVM]() for host in readable}
     for entry in sorted(found, key=lambda entry: entry.vm.db_id):
         if all(fit(entry) for fit in fits):
-            chosen[entry.place.host].append(Candidate(entry.place.host, entry.vm.uuid, entry.vm.name))
+            chosen[entry.place.host].append(SelectedVM(entry.place.host, entry.vm.uuid, entry.vm.name))
     missing = [_missing("host-not-found", host=host) for host in named if host not in readable]
     seen = [vm for group in chosen.values() for vm in group]
     names, uuids = {vm.name for vm in seen}, {vm.uuid for vm in seen}
@@ -74,9 +74,9 @@ async def select(selector: Selector, hosts: HostsService, vms: AllVMs, access: A
     return Selection(tuple(_by_turns(list(chosen.values()))), tuple(missing))
 
 
-def _fits_of(selector: Selector) -> list[Callable[[Entry], bool]]:
+def _fits_of(selector: Selector) -> list[Callable[[VMListItem], bool]]:
     """Return what a VM has to fit; another criterion is one more of these."""
-    fits: list[Callable[[Entry], bool]] = []
+    fits: list[Callable[[VMListItem], bool]] = []
     if selector.names or selector.uuids:
         names, uuids = frozenset(selector.names), frozenset(selector.uuids)
         fits.append(lambda entry: entry.vm.name in names or entry.vm.uuid in uuids)
@@ -88,7 +88,7 @@ def _fits_of(selector: Selector) -> list[Callable[[Entry], bool]]:
     return fits
 
 
-def _by_turns(groups: list[list[Candidate]]) -> list[Candidate]:
+def _by_turns(groups: list[list[SelectedVM]]) -> list[SelectedVM]:
     """Take one of each host, then the next of each, so that a slow host does not keep the others waiting."""
     longest = max((len(group) for group in groups), default=0)
     return [group[index] for index in range(longest) for group in groups if index < len(group)]

@@ -8,7 +8,7 @@ from virtumancer.contracts import (
     VMStats,
 )
 from virtumancer.errors import VMNotFound
-from virtumancer.services.hosts.inventory import Listing
+from virtumancer.services.hosts.inventory import HostListing
 from virtumancer.services.hosts.service import HostsService
 from virtumancer.services.hosts.session import HostSession
 from virtumancer.services.hosts.vm_lookup import SeenUUID, find_vm, in_step, last_seen, uuid_in
@@ -24,7 +24,7 @@ class VMsService:
         self._hosts = hosts
         self._store = store
 
-    async def list(self, host_id: str) -> Listing:
+    async def list(self, host_id: str) -> HostListing:
         """Look at the host now; the stored rows are in step when this returns."""
         session = self._hosts.session(host_id)
         session.require_connection()

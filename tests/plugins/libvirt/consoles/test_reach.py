@@ -2,12 +2,12 @@
 
 import pytest
 
-from virtumancer_libvirt.consoles.dialer import Reach, Target, reach_of
+from virtumancer_libvirt.consoles.dialer import ConsoleDialer, Target, reach_of
 from virtumancer_libvirt.consoles.graphics import Display
 from virtumancer_libvirt.uri.uri import parse
 
 
-def reach(uri: str) -> Reach:
+def reach(uri: str) -> ConsoleDialer:
     return reach_of(parse(uri), None, 1.0)
 
 

@@ -11,14 +11,14 @@ import msgspec
 from virtumancer.config import OIDCConfig
 from virtumancer.errors import ConfigError, SignInFailed
 
-__all__ = ["Asking"]
+__all__ = ["ProviderClient"]
 
 T = TypeVar("T")
 LARGEST = 512 * 1024
 AT_ONCE = 16
 
 
-class Asking:
+class ProviderClient:
     """Asks for JSON documents. Whatever goes wrong is a `SignInFailed` that says what, and holds nothing of them."""
 
     def __init__(self, config: OIDCConfig) -> None:

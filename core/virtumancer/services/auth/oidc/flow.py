@@ -18,7 +18,7 @@ from virtumancer.errors import SignInFailed
 from virtumancer.services.auth import OIDCIdentity
 from virtumancer.services.auth.oidc.attempt import OIDCAnswer, OIDCStart
 from virtumancer.services.auth.oidc.claims import groups_of, name_of
-from virtumancer.services.auth.oidc.client import Asking
+from virtumancer.services.auth.oidc.client import ProviderClient
 from virtumancer.services.auth.oidc.id_token import Expected, read_id_token
 from virtumancer.services.auth.oidc.provider import Metadata, Provider
 from virtumancer.services.auth.oidc.signing_keys import UnknownKey
@@ -46,7 +46,7 @@ class OIDCLogin:
         self._config = config
         self._secret: Secret | None = read_secret(config.client_secret) if config.client_secret else None
         self._callback = f"{config.public_url.rstrip('/')}{CALLBACK}"
-        self._asking = Asking(config)
+        self._asking = ProviderClient(config)
         self._provider = Provider(config.issuer, self._asking)
 
     async def aclose(self) -> None:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from virtumancer.config import is_private
 from virtumancer.errors import SignInFailed
-from virtumancer.services.auth.oidc.client import Asking
+from virtumancer.services.auth.oidc.client import ProviderClient
 from virtumancer.services.auth.oidc.signing_keys import SigningKeys, read_keys
 
 __all__ = ["Metadata", "Provider"]
@@ -39,7 +39,7 @@ class _Keys(Struct):
 class Provider:
     """Asks the provider about itself when it has to; what it said counts for an hour."""
 
-    def __init__(self, issuer: str, asking: Asking) -> None:
+    def __init__(self, issuer: str, asking: ProviderClient) -> None:
         self._issuer = issuer
         self._asking = asking
         self._metadata = _Kept(self._ask_metadata)
