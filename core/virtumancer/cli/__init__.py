@@ -19,16 +19,16 @@ GROUPS = {
     "operations": "Operations: what was begun, how far it is, and an end to it.",
 }
 COMMANDS = {
-    "api": "raw:api",
+    "api": "api:api",
     "audit": "audit:app",
-    "check-config": "checking:check_config",
+    "check-config": "check_config:check_config",
     "console": "console:console",
     "events": "events:events",
     "me": "access:me",
-    "openapi": "raw:openapi",
+    "openapi": "api:openapi",
     "plugin": "plugin:app",
     "plugins": "plugins:plugins",
-    "serve": "serving:serve",
+    "serve": "serve:serve",
     "tokens": "access:tokens",
     "users": "access:users",
 }
