@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e.consoles.guests import LinuxGuest, start_linux
 from tests.e2e.manager import Manager
+from tests.forks import Forks
 from tests.http.cli.program import Program
 from tests.lab import LinuxKernel, PrivateLibvirtd, PrivateSshd, find_program, plain_definition, wait_until
 from tests.lab.requirements import requires
@@ -51,8 +52,8 @@ class Lab(NamedTuple):
     linux: LinuxGuest
     token: str
 
-    def program(self, folder: Path) -> Program:
-        return Program(folder, {"VIRTUMANCER_URL": self.manager.url, "VIRTUMANCER_TOKEN": self.token})
+    def program(self, folder: Path, forks: Forks | None = None) -> Program:
+        return Program(folder, {"VIRTUMANCER_URL": self.manager.url, "VIRTUMANCER_TOKEN": self.token}, forks)
 
     def client(self) -> Client:
         return Client(self.manager.url, token=self.token)
@@ -84,12 +85,12 @@ def lab(
             libvirtd.virsh("undefine", name)
 
 
-async def test_the_program_adds_a_host_after_asking_about_its_key(lab: Lab, tmp_path: Path) -> None:
+async def test_the_program_adds_a_host_after_asking_about_its_key(lab: Lab, tmp_path: Path, forks: Forks) -> None:
     program = lab.program(tmp_path)
     alone = await program.run("hosts", "add", "kvm1", lab.uri)
     assert alone.code == 6
     assert lab.sshd.host_key_fingerprint in alone.err
-    async with program.at_terminal("hosts", "add", "kvm1", lab.uri) as terminal:
+    async with lab.program(tmp_path, forks).at_terminal("hosts", "add", "kvm1", lab.uri) as terminal:
         await terminal.shows("Type yes")
         assert lab.sshd.host_key_fingerprint in terminal.shown
         terminal.type("yes\n")
@@ -136,8 +137,8 @@ async def test_the_program_shows_and_acts_on_vms(lab: Lab, tmp_path: Path) -> No
     assert (await program.run("operations", "cancel", operation["id"])).code == 4
 
 
-async def test_the_serial_console_is_a_shell_in_the_terminal(lab: Lab, tmp_path: Path) -> None:
-    async with lab.program(tmp_path).at_terminal("console", "cli-linux") as terminal:
+async def test_the_serial_console_is_a_shell_in_the_terminal(lab: Lab, tmp_path: Path, forks: Forks) -> None:
+    async with lab.program(tmp_path, forks).at_terminal("console", "cli-linux") as terminal:
         await terminal.shows("Ctrl-] ends it")
         terminal.type("seq -s x 41 43\r")
         await terminal.shows("41x42x43")

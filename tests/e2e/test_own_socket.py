@@ -155,6 +155,8 @@ def strangers() -> Iterator[Path]:
 
 def as_nobody(home: Path, *arguments: str, **environment: str) -> Done:
     identity = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    # The environment that the program is installed in may be its owner's alone.
+    identity += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("VIRTUMANCER_", "XDG_", "COV"))}
     done = subprocess.run(
         ["setpriv", *identity, str(PROGRAM), *arguments],

@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx2
@@ -17,9 +17,9 @@ from virtumancer.store.filelock import FileLock
 from virtumancer.testing import FakeHypervisor, fake_plugin
 
 
-@pytest.fixture(scope="session", autouse=True)
-def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Let new databases begin as copies of one with all tables: making those takes longer than most tests here."""
+@pytest.fixture(scope="session")
+def filling_lock(tmp_path_factory: pytest.TempPathFactory) -> type[FileLock]:
+    """Makes a database with all tables, and returns a lock that lets a new one begin as a copy of it."""
     made = tmp_path_factory.mktemp("tables") / "made.db"
 
     async def make() -> None:
@@ -38,9 +38,13 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             if not self.path.stat().st_size:
                 shutil.copyfile(made, self.path)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(database, "FileLock", FillingLock)
-        yield
+    return FillingLock
+
+
+@pytest.fixture(autouse=True)
+def tables(filling_lock: type[FileLock], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let new databases begin as copies: making all tables takes longer than most tests here."""
+    monkeypatch.setattr(database, "FileLock", filling_lock)
 
 
 @pytest.fixture

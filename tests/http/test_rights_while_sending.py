@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.http.access_kit import WEB, World
-from tests.http.naughty import until
+from tests.waiting import until
 
 ADMIN = {"role": "admin"}
 PASSWORD = "correct horse battery"

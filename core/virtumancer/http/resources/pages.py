@@ -10,7 +10,7 @@ from virtumancer.http.resources.static_files import FolderResource
 
 __all__ = ["own_pages"]
 
-FOLDER = Path(__file__).with_name("pages")
+FOLDER = Path(__file__).parents[1] / "pages"
 # What they show they fetch, as whoever has signed in.
 PAGES = {"sign-in": ROOT / "sign-in", "api": API / "docs"}
 
