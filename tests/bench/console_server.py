@@ -83,7 +83,7 @@ def main() -> None:
         config = load_config(None, {"VIRTUMANCER_CONFIG": config_file}, flags)
         extra = {"fake": fake_plugin(hypervisor), "bench": plugin}
         application = create_app(config, load_plugins(["libvirt", "vnc", "spice", "serial"], extra))
-        run(application, listen("127.0.0.1", port), lambda _link: None)
+        run(application, [listen("127.0.0.1", port)], lambda _link: None, with_link=False)
 
 
 if __name__ == "__main__":

@@ -286,14 +286,18 @@ class VirConnect:
         """Ask VM by VM where the hypervisor's bulk statistics never hold memory and CPU."""
         if records:
             self.has_bulk_facts = any("balloon.maximum" in record.values for record in records)
-        return records if self.has_bulk_facts else [record for record in records if self._complete(record)]
+        if self.has_bulk_facts:
+            return records
+        with self._translated("describe its VMs"):
+            return [record for record in records if self._complete(record)]
 
     def _complete(self, record: Record) -> bool:
         try:
-            with self._translated(f"describe VM {record.name}"):
-                state, maximum, memory, vcpus, cpu_time = self._domain(record.uuid).info()
-        except VMNotFound:  # it went between the two calls
-            return False
+            state, maximum, memory, vcpus, cpu_time = self._domain(record.uuid).info()
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                return False  # it went between the two calls
+            raise
         facts = {"balloon.maximum": maximum, "balloon.current": memory, "vcpu.current": vcpus, "cpu.time": cpu_time}
         record.values = {"state.state": state, **record.values, **facts}
         return True

@@ -113,11 +113,8 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
             overview = await self._quick(take_overview, "list its VMs")
             definitions = await self._watched(self._definitions.of(overview.uuids))
             chunks = chunks_of(overview.uuids, definitions)
-            records = [
-                record
-                for chunk in chunks
-                for record in await self._bulk_read(partial(read_records, chunk=chunk), "list its VMs")
-            ]
+            reads = [partial(read_records, chunk=chunk) for chunk in chunks]
+            records = [record for part in await self._bulk_reads(reads, "list its VMs") for record in part]
             snapshot = Snapshot(records, overview.transient, overview.autostart)
             if self._loading_ages:
                 await asyncio.wait({self._loading_ages}, timeout=_AGES_PATIENCE)
@@ -147,12 +144,16 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
         return await self._sampler.sample(uuids)
 
     async def _read_samples(self, uuids: Sequence[str]) -> Mapping[str, VMStats]:
+        chunks = chunks_of(uuids, self._cache.known(uuids))
+        reads = [partial(read_stats, chunk=chunk, last=self._last_samples(chunk.uuids)) for chunk in chunks]
         samples: dict[str, VMStats] = {}
-        for chunk in chunks_of(uuids, self._cache.known(uuids)):
-            last = {uuid: self._samples[uuid] for uuid in chunk.uuids if uuid in self._samples}
-            samples |= await self._bulk_read(partial(read_stats, chunk=chunk, last=last), "sample its VMs")
+        for part in await self._bulk_reads(reads, "sample its VMs"):
+            samples |= part
         self._samples.update(samples)
         return samples
+
+    def _last_samples(self, uuids: Sequence[str]) -> dict[str, VMStats]:
+        return {uuid: self._samples[uuid] for uuid in uuids if uuid in self._samples}
 
     async def power(self, uuid: str, verb: PowerVerb) -> None:
         """Change the power state, on a connection where that delays nobody."""
@@ -206,9 +207,9 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
             raise VMNotFound(f"Host {self._label} has no VM {said}; list its VMs to see what is there.")
         return found
 
-    async def _bulk_read(self, read: Callable[[VirConnect, Look], R], doing: str) -> R:
+    async def _bulk_reads(self, reads: Sequence[Callable[[VirConnect, Look], R]], doing: str) -> list[R]:
         self._lifeline.check()
-        return await self._watched(self._bulk.read(read, doing))
+        return await self._watched(self._bulk.read_all(reads, doing))
 
     async def _is_there(self, timeout: float) -> None:
         """Ask whether it is one VM or the whole host that hangs; when this is not answered either, the host is lost."""

@@ -109,6 +109,15 @@ class BulkCalls:
             self._count_left()
             return await self._race(read, doing)
 
+    async def read_all(self, reads: Sequence[Callable[[VirConnect, Look], R]], doing: str) -> list[R]:
+        """Do one after the other, each with a deadline of its own; on a host within this process all in one go.
+
+        There is no VM there that could hang, and each change of threads costs more than what it reads.
+        """
+        if self._pool.shared:
+            return await self.read(lambda node, look: [read(node, look) for read in reads], doing)
+        return [await self.read(read, doing) for read in reads]
+
     async def _race(self, read: Callable[[VirConnect, Look], R], doing: str) -> R:
         deadline, patience = time.monotonic() + self._timeout, self._patience(doing)
         running: dict[asyncio.Task[R], _Attempt[R]] = {}

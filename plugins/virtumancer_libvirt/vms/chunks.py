@@ -20,7 +20,10 @@ _UNKNOWN_VCPUS = 256
 
 
 class Chunk(Struct, frozen=True):
-    """VMs for one bulk call: `vcpus` are the numbers that are known already, of all of them or of none."""
+    """VMs for one bulk call: `vcpus` are the numbers that are known already, of all of them or of none.
+
+    Those of other VMs may stand there too.
+    """
 
     uuids: tuple[str, ...]
     vcpus: Mapping[str, int] = {}
@@ -35,7 +38,8 @@ def chunks_of(uuids: Sequence[str], definitions: Mapping[str, Definition | None]
     """Share VMs out; the number of vCPUs is asked for only where it may change without an event."""
     known = {uuid: found.vcpu for uuid in uuids if (found := definitions.get(uuid)) and found.vcpus_fixed}
     counted = [uuid for uuid in uuids if uuid not in known]
-    chunks = [Chunk(part, {uuid: known[uuid] for uuid in part}) for part in _parts((uuid, 0) for uuid in known)]
+    fixed = tuple(known)
+    chunks = [Chunk(fixed[start : start + _VMS], known) for start in range(0, len(fixed), _VMS)]
     chunks += [Chunk(part) for part in _parts((uuid, _weight(definitions.get(uuid))) for uuid in counted)]
     return chunks
 

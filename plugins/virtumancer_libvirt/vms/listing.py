@@ -24,6 +24,16 @@ _KEYS = {
 }
 
 
+# What has to be told of a VM that is active or not, and whose number of vCPUs is known already or not.
+_NEEDED = {
+    (active, fixed): frozenset(_KEYS.values())
+    - ({"vcpu.current"} if fixed else set())
+    - (set() if active else {"cpu.time"})
+    for active in (False, True)
+    for fixed in (False, True)
+}
+
+
 class Overview(Struct, frozen=True):
     """Which VMs a host has, which of them are transient, and which start with it."""
 
@@ -96,13 +106,12 @@ def _vm(record: Record, definition: Definition, snapshot: Snapshot, uptimes: Upt
 
 def _last_known(record: Record, definition: Definition) -> tuple[str, ...] | UnsetType:
     """Name what the VM did not tell just now."""
-    missing = {name for name, key in _KEYS.items() if key not in record.values}
+    needed = _NEEDED[record.active, definition.vcpus_fixed]
+    if not record.unanswered and needed <= record.values.keys():  # as nearly always
+        return UNSET
+    missing = {name for name, key in _KEYS.items() if key in needed and key not in record.values}
     if record.unanswered:  # libvirt gives what it was told last of the guest's balloon
         missing.add("memory")
-    if definition.vcpus_fixed:
-        missing.discard("vcpu")
-    if not record.active:
-        missing.discard("cpu_time")
     return tuple(sorted(missing)) or UNSET
 
 

@@ -14,6 +14,7 @@ def look_at(node: VirConnect, look: Look, chunk: Chunk, groups: int) -> list[Rec
     if not look.asking:
         groups &= ~ASKED
     records = node.records_of(chunk.uuids, groups)
-    for record in records:
-        record.unanswered = look.hanging and node.unanswered(record)
+    if look.hanging:
+        for record in records:
+            record.unanswered = node.unanswered(record)
     return records
