@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from virtumancer.cli.check_config import check_config
+from virtumancer.cli.commands.check_config import check_config
 from virtumancer.config import describe, load_config
-from virtumancer.config.tables import Config
+from virtumancer.config.tables.config import Config
 from virtumancer.errors import ConfigError
 from virtumancer.services.auth import GroupGrants
 

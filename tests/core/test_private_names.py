@@ -42,9 +42,9 @@ def test_an_import_is_found(code: str) -> None:
 def test_what_is_patched_is_found() -> None:
     code = """
 monkeypatch.setattr(engines, "_BUSY", 1)
-monkeypatch.setattr("virtumancer.store.engines._BUSY", 1)
+monkeypatch.setattr("virtumancer.store.engine.engines._BUSY", 1)
 getattr(node, "_raw", None)
 setattr(node, "__doc__", "")
-monkeypatch.setattr("virtumancer.store.engines.LOCK_WAIT", 1)
+monkeypatch.setattr("virtumancer.store.engine.engines.LOCK_WAIT", 1)
 """
-    assert sorted(private_names(code)) == ["_BUSY", "_raw", "virtumancer.store.engines._BUSY"]
+    assert sorted(private_names(code)) == ["_BUSY", "_raw", "virtumancer.store.engine.engines._BUSY"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.forks import Forks
-from virtumancer.cli.plugin_new import new
+from virtumancer.cli.commands.plugin_new import new
 from virtumancer.errors import UsageError
 from virtumancer.scaffold import KINDS, Kind, write_package
 

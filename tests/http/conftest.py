@@ -12,8 +12,9 @@ from virtumancer.app import Application, create_app
 from virtumancer.config import load_config
 from virtumancer.plugins import load_plugins
 from virtumancer.server.runner import Server, listen, server_settings, url_of
-from virtumancer.store import Database, database
-from virtumancer.store.filelock import FileLock
+from virtumancer.store import Database
+from virtumancer.store.engine import database
+from virtumancer.store.engine.filelock import FileLock
 from virtumancer.testing import FakeHypervisor, fake_plugin
 
 

@@ -15,8 +15,8 @@ from virtumancer.config.database_url import parse_url
 from virtumancer.contracts import Host, HostKey
 from virtumancer.errors import StoreUnavailable, StoreUnusable
 from virtumancer.store import Database, HostsRepository, VMsRepository, migrations
-from virtumancer.store.database import CORE_APPS
-from virtumancer.store.engines import App, configuration
+from virtumancer.store.engine.database import CORE_APPS
+from virtumancer.store.engine.engines import App, configuration
 
 pytest_plugins = ["tests.lab.fixtures"]
 
@@ -53,7 +53,7 @@ class Migration(migrations.Migration):
 OPEN = """
 import asyncio, sys
 from virtumancer.store import Database
-from virtumancer.store.engines import App
+from virtumancer.store.engine.engines import App
 async def main():
     async with Database(sys.argv[1], apps=(App("core", "virtumancer.store.models", sys.argv[2]),)):
         pass

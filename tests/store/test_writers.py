@@ -8,8 +8,8 @@ from tortoise.transactions import in_transaction
 
 from virtumancer.config.database_url import parse_url
 from virtumancer.store import Database
-from virtumancer.store.database import CORE_APPS
-from virtumancer.store.engines import configuration
+from virtumancer.store.engine.database import CORE_APPS
+from virtumancer.store.engine.engines import configuration
 from virtumancer.store.models import HostModel
 
 

@@ -43,9 +43,9 @@ def _program() -> cyclopts.App:
         result_action="return_value",
     )
     for name, text in GROUPS.items():
-        program.command(f"virtumancer.cli.{name}:app", name=name, help=text)
+        program.command(f"virtumancer.cli.commands.{name}:app", name=name, help=text)
     for name, place in COMMANDS.items():
-        program.command(f"virtumancer.cli.{place}", name=name)
+        program.command(f"virtumancer.cli.commands.{place}", name=name)
     program.register_install_completion_command(name="--install-completion")
     return program
 

@@ -1,16 +1,15 @@
 """The configuration: one Struct per table, read from flags, environment and file, checked as a whole."""
 
 from virtumancer.config.addresses import is_private
-from virtumancer.config.connections import ConnectionsConfig
 from virtumancer.config.describe import describe
 from virtumancer.config.load import connect_settings, load_config
 from virtumancer.config.local import LocalServer, admin_token_file, local_server, read_token
 from virtumancer.config.places import state_folder
 from virtumancer.config.problems import did_you_mean
-from virtumancer.config.secrets import SecretMissing, read_secret
-from virtumancer.config.sources import config_file
-from virtumancer.config.structs import read_struct
-from virtumancer.config.tables import (
+from virtumancer.config.sources.layers import config_file
+from virtumancer.config.sources.secrets import SecretMissing, read_secret
+from virtumancer.config.sources.structs import read_struct
+from virtumancer.config.tables.config import (
     AccessConfig,
     AuditConfig,
     Config,
@@ -27,6 +26,7 @@ from virtumancer.config.tables import (
     SessionsConfig,
     SSHConfig,
 )
+from virtumancer.config.tables.connections import ConnectionsConfig
 
 __all__ = [
     "AccessConfig",

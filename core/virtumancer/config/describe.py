@@ -7,7 +7,7 @@ from typing import cast
 
 import msgspec
 
-from virtumancer.config.tables import Config
+from virtumancer.config.tables.config import Config
 from virtumancer.masking import mask_data, mask_url
 
 __all__ = ["describe"]

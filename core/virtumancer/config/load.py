@@ -9,10 +9,10 @@ import msgspec
 from virtumancer.config.places import default_database_url
 from virtumancer.config.problems import Problems, did_you_mean
 from virtumancer.config.rules import check_rules
-from virtumancer.config.sources import ConfigFile, find_file, from_environment, from_flags, read_file
-from virtumancer.config.structs import fields_of
-from virtumancer.config.tables import Config, DeclaredHost, PluginsConfig
-from virtumancer.config.values import Raw, WrongValue, convert
+from virtumancer.config.sources.layers import ConfigFile, find_file, from_environment, from_flags, read_file
+from virtumancer.config.sources.structs import fields_of
+from virtumancer.config.sources.values import Raw, WrongValue, convert
+from virtumancer.config.tables.config import Config, DeclaredHost, PluginsConfig
 from virtumancer.contracts import ConnectSettings
 
 __all__ = ["connect_settings", "load_config"]

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from virtumancer.config.database_url import MEMORY, SQLiteTarget, parse_url
 from virtumancer.config.places import state_folder
-from virtumancer.config.tables import Config
+from virtumancer.config.tables.config import Config
 from virtumancer.errors import UsageError
 
 __all__ = ["LocalServer", "admin_token_file", "local_server", "read_token"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from virtumancer.config.addresses import is_loopback
 from virtumancer.config.problems import Problems
 from virtumancer.config.sign_in_rules import check_oidc
-from virtumancer.config.tables import Config
+from virtumancer.config.tables.config import Config
 from virtumancer.masking import holds_secret
 
 __all__ = ["check_rules"]

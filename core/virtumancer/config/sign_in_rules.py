@@ -5,9 +5,9 @@ from pathlib import Path
 
 from virtumancer.config.addresses import is_private
 from virtumancer.config.problems import Problems
-from virtumancer.config.secrets import SecretMissing, read_secret
-from virtumancer.config.sign_in_tables import OIDCConfig
-from virtumancer.config.tables import Config
+from virtumancer.config.sources.secrets import SecretMissing, read_secret
+from virtumancer.config.tables.config import Config
+from virtumancer.config.tables.sign_in import OIDCConfig
 from virtumancer.masking import mask_url
 
 __all__ = ["check_oidc"]

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 from msgspec.structs import FieldInfo
 
-from virtumancer.cli.serve import serve
+from virtumancer.cli.commands.serve import serve
 from virtumancer.config import Config
-from virtumancer.config.sources import ENVIRONMENT_PREFIX
-from virtumancer.config.values import expected, unwrap
+from virtumancer.config.sources.layers import ENVIRONMENT_PREFIX
+from virtumancer.config.sources.values import expected, unwrap
 from virtumancer_reference.markdown import docstring
 
 __all__ = ["configuration", "flags", "settings"]

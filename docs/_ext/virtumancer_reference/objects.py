@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from virtumancer import contracts
-from virtumancer.config.values import unwrap
+from virtumancer.config.sources.values import unwrap
 from virtumancer.contracts.access import Grant, Me, NewToken, TokenInfo, UserInfo, WebSessionInfo
 from virtumancer.contracts.audit import AuditPage, AuditRecord, RecordKind
 from virtumancer.contracts.listings import ListedVM, StaleHost, VMPage

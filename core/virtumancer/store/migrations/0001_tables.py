@@ -6,7 +6,7 @@ from tortoise import fields, migrations
 from tortoise.fields.base import OnDelete
 from tortoise.migrations import operations as ops
 
-from virtumancer.store.create_models import CreateModels
+from virtumancer.store.engine.create_models import CreateModels
 
 
 class Migration(migrations.Migration):

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from virtumancer.config.problems import Problems, did_you_mean
-from virtumancer.config.values import Raw
+from virtumancer.config.sources.values import Raw
 
 __all__ = [
     "ENVIRONMENT_PREFIX",

@@ -10,10 +10,10 @@ from tortoise.transactions import in_transaction
 
 from virtumancer.contracts import VM, VMRow
 from virtumancer.errors import HostNotFound
-from virtumancer.store.database import Database
-from virtumancer.store.documents import VMDocuments, as_datetime
+from virtumancer.store.engine.database import Database
+from virtumancer.store.engine.sql import execute_many, query
 from virtumancer.store.models import HostModel, VMModel
-from virtumancer.store.sql import execute_many, query
+from virtumancer.store.repositories.documents import VMDocuments, as_datetime
 
 __all__ = ["StoredVM", "VMIdentity", "VMsRepository"]
 

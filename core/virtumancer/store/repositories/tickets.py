@@ -6,7 +6,7 @@ from msgspec import Struct, structs
 from tortoise.expressions import Q
 from tortoise.transactions import in_transaction
 
-from virtumancer.store.database import Database
+from virtumancer.store.engine.database import Database
 from virtumancer.store.models import ConsoleTicketModel
 
 __all__ = ["ConsoleTicketsRepository", "StoredTicket"]

@@ -7,7 +7,7 @@ import msgspec
 from msgspec.structs import FieldInfo
 
 from virtumancer.config.problems import did_you_mean
-from virtumancer.config.values import Raw, WrongValue, convert
+from virtumancer.config.sources.values import Raw, WrongValue, convert
 
 __all__ = ["fields_of", "read_struct"]
 

@@ -9,10 +9,10 @@ from tortoise.transactions import in_transaction
 
 from virtumancer.contracts import Metadata
 from virtumancer.errors import VMNotFound
-from virtumancer.store.database import Database
-from virtumancer.store.keys import may_be_key
+from virtumancer.store.engine.database import Database
+from virtumancer.store.engine.sql import query
 from virtumancer.store.models import MetadataModel
-from virtumancer.store.sql import query
+from virtumancer.store.repositories.keys import may_be_key
 
 __all__ = ["MetadataRepository", "StoredMetadata"]
 

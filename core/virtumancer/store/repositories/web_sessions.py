@@ -5,7 +5,7 @@ from datetime import datetime
 from msgspec import Struct, structs
 from tortoise.transactions import in_transaction
 
-from virtumancer.store.database import Database
+from virtumancer.store.engine.database import Database
 from virtumancer.store.models import WebSessionModel
 
 __all__ = ["StoredWebSession", "WebSessionsRepository"]

@@ -11,13 +11,13 @@ from cyclopts import Parameter
 from msgspec import UNSET, structs
 
 from virtumancer.cli.action_params import params_of, takes
+from virtumancer.cli.commands.vm_actions import Job, goal_of, run, run_on
 from virtumancer.cli.exit_codes import Exit
 from virtumancer.cli.metadata_options import NoTags, Notes, Tags, Title, Wanted, say_metadata
 from virtumancer.cli.options import JSONOutput
 from virtumancer.cli.output import say
 from virtumancer.cli.server_discovery import HERE, Server, connected
 from virtumancer.cli.tables import clean, say_fields, say_json, say_list, time_of
-from virtumancer.cli.vm_actions import Job, goal_of, run, run_on
 from virtumancer.cli.vm_lookup import Target, filter_on, find_vm, find_vms, targets_on
 from virtumancer.client import AsyncClient
 from virtumancer.client.vms import WaitFor

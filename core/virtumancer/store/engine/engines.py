@@ -45,7 +45,7 @@ def _sqlite(target: SQLiteTarget, lock_wait: float) -> dict[str, Any]:
     # that rebuilds a table drops the old one, which would delete the rows of its children.
     busy_timeout = round(lock_wait * 1000)
     pragmas = {"busy_timeout": busy_timeout, "journal_mode": "WAL", "synchronous": "NORMAL", "foreign_keys": "OFF"}
-    return {"engine": "virtumancer.store.sqlite_immediate", "credentials": {"file_path": target.path, **pragmas}}
+    return {"engine": "virtumancer.store.engine.sqlite_immediate", "credentials": {"file_path": target.path, **pragmas}}
 
 
 def _postgresql(target: PostgreSQLTarget) -> dict[str, Any]:
@@ -62,4 +62,4 @@ def _postgresql(target: PostgreSQLTarget) -> dict[str, Any]:
     }
     if target.sslmode is not None:
         credentials["ssl"] = target.sslmode
-    return {"engine": "virtumancer.store.asyncpg_bounded", "credentials": credentials}
+    return {"engine": "virtumancer.store.engine.asyncpg_bounded", "credentials": credentials}

@@ -6,9 +6,9 @@ from msgspec import Struct
 from tortoise.connection import get_connection
 from tortoise.transactions import in_transaction
 
-from virtumancer.store.database import Database
+from virtumancer.store.engine.database import Database
+from virtumancer.store.engine.sql import execute_many, query
 from virtumancer.store.models import EventLogModel, EventModel
-from virtumancer.store.sql import execute_many, query
 
 __all__ = ["EventPlace", "EventSlice", "EventsRepository", "NewEvent", "StoredEvent", "stored_event"]
 

@@ -2,9 +2,9 @@
 
 from tortoise.transactions import in_transaction
 
-from virtumancer.store.database import Database
+from virtumancer.store.engine.database import Database
+from virtumancer.store.engine.sql import query
 from virtumancer.store.models import ProcessModel
-from virtumancer.store.sql import query
 
 __all__ = ["ProcessesRepository"]
 

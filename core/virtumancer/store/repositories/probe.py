@@ -4,9 +4,9 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.connection import get_connection
 from tortoise.transactions import in_transaction
 
-from virtumancer.store.database import Database
-from virtumancer.store.processes import ProcessesRepository
-from virtumancer.store.sql import query
+from virtumancer.store.engine.database import Database
+from virtumancer.store.engine.sql import query
+from virtumancer.store.repositories.processes import ProcessesRepository
 
 __all__ = ["StoreProbe"]
 

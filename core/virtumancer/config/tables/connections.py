@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from virtumancer.config.units import Seconds
+from virtumancer.config.tables.units import Seconds
 
 __all__ = ["ConnectionsConfig"]
 

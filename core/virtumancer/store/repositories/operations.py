@@ -10,9 +10,9 @@ from tortoise.expressions import Q
 from tortoise.transactions import in_transaction
 
 from virtumancer.contracts import OperationInfo, OperationOutcome
-from virtumancer.store.database import Database
-from virtumancer.store.keys import may_be_key
+from virtumancer.store.engine.database import Database
 from virtumancer.store.models import OperationModel, OperationOutcomeModel
+from virtumancer.store.repositories.keys import may_be_key
 
 __all__ = ["OperationQuery", "OperationsRepository", "StoredOperation"]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 import msgspec
 from msgspec import Meta, Struct
 
-from virtumancer.config.secrets import SecretMissing, read_secret
+from virtumancer.config.sources.secrets import SecretMissing, read_secret
 from virtumancer.contracts import Secret
 from virtumancer.masking import mask_url
 

@@ -15,15 +15,15 @@ from tortoise.context import TortoiseContext
 
 from virtumancer.config.database_url import MEMORY, PostgreSQLTarget, SQLiteTarget, parse_url
 from virtumancer.errors import StoreUnavailable, StoreUnusable
-from virtumancer.store.engines import LOCK_WAIT, App, configuration, connection_name
-from virtumancer.store.failures import failures_of, may_pass
-from virtumancer.store.filelock import FileLock
-from virtumancer.store.migrate import migrate
-from virtumancer.store.sql import query
-from virtumancer.store.sqlite_file import SQLiteFile
-from virtumancer.store.sqlite_immediate import ImmediateClient
-from virtumancer.store.unit import unit
-from virtumancer.store.units import Units
+from virtumancer.store.engine.engines import LOCK_WAIT, App, configuration, connection_name
+from virtumancer.store.engine.failures import failures_of, may_pass
+from virtumancer.store.engine.filelock import FileLock
+from virtumancer.store.engine.migrate import migrate
+from virtumancer.store.engine.sql import query
+from virtumancer.store.engine.sqlite_file import SQLiteFile
+from virtumancer.store.engine.sqlite_immediate import ImmediateClient
+from virtumancer.store.engine.unit import unit
+from virtumancer.store.engine.units import Units
 
 __all__ = ["CORE_APPS", "Database"]
 

@@ -9,9 +9,9 @@ from tortoise.transactions import in_transaction
 
 from virtumancer.contracts import Host, HostKey
 from virtumancer.errors import Conflict, HostExists, HostNotFound
-from virtumancer.store.database import Database
-from virtumancer.store.keys import may_be_key
+from virtumancer.store.engine.database import Database
 from virtumancer.store.models import HostKeyModel, HostModel
+from virtumancer.store.repositories.keys import may_be_key
 
 __all__ = ["HostsRepository", "StoredHost"]
 

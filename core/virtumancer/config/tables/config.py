@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from virtumancer.config.connections import ConnectionsConfig
 from virtumancer.config.places import default_database_url
-from virtumancer.config.sign_in_tables import AccessConfig, OIDCConfig
-from virtumancer.config.units import Seconds
+from virtumancer.config.tables.connections import ConnectionsConfig
+from virtumancer.config.tables.sign_in import AccessConfig, OIDCConfig
+from virtumancer.config.tables.units import Seconds
 from virtumancer.contracts import UnknownHostKeys
 
 __all__ = [

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from msgspec import Struct
 from tortoise.transactions import in_transaction
 
-from virtumancer.store.database import Database
+from virtumancer.store.engine.database import Database
+from virtumancer.store.engine.sql import query
 from virtumancer.store.models import AuditChainModel, AuditRecordModel
-from virtumancer.store.sql import query
 
 __all__ = ["AuditRepository", "ChainEnds", "StoredRecord", "digest_of"]
 

@@ -7,7 +7,7 @@ from typing import Self
 import structlog
 
 from virtumancer.errors import StoreUnavailable, StoreUnusable
-from virtumancer.store.database import Database
+from virtumancer.store.engine.database import Database
 
 __all__ = ["AwaitedDatabase"]
 

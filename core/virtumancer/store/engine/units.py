@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from contextvars import Context
 from typing import Any, TypeVar
 
-from virtumancer.store.unit import unit
+from virtumancer.store.engine.unit import unit
 
 __all__ = ["Units"]
 

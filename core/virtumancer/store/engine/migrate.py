@@ -9,7 +9,7 @@ from tortoise.migrations.schema_editor import AsyncpgSchemaEditor, SqliteSchemaE
 from tortoise.transactions import in_transaction
 
 from virtumancer.errors import StoreUnusable
-from virtumancer.store.sql import query
+from virtumancer.store.engine.sql import query
 
 __all__ = ["migrate"]
 

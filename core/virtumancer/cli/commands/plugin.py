@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import cyclopts
 from cyclopts import Parameter
 
+from virtumancer.cli.commands.plugin_new import new
 from virtumancer.cli.options import ConfigFile, JSONOutput
 from virtumancer.cli.output import complain, log_quietly, say, table
-from virtumancer.cli.plugin_new import new
 from virtumancer.cli.tables import say_json
 from virtumancer.config import load_config
 from virtumancer.contracts import PluginState

@@ -6,9 +6,9 @@ from typing import Any
 from msgspec import Struct, structs
 from tortoise.transactions import in_transaction
 
-from virtumancer.store.database import Database
-from virtumancer.store.keys import may_be_key
+from virtumancer.store.engine.database import Database
 from virtumancer.store.models import UserModel
+from virtumancer.store.repositories.keys import may_be_key
 
 __all__ = ["StoredUser", "UserColumns", "UsersRepository"]
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from tortoise.transactions import in_transaction
 
-from virtumancer.store.database import Database
+from virtumancer.store.engine.database import Database
 from virtumancer.store.models import AuditRecordModel, ClockModel
 
 __all__ = ["ClockRepository"]

@@ -1,0 +1,1 @@
+"""How the database is opened, migrated, locked, timed and written."""
