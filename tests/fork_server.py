@@ -89,7 +89,7 @@ def main() -> None:
     requests = socket.socket(fileno=int(sys.argv[1]))
     del sys.path[0]  # the folder of this file
     commands = importlib.import_module("virtumancer.cli")
-    for module in (*IMPORTED, *(found.name for found in pkgutil.iter_modules(commands.__path__, "virtumancer.cli."))):
+    for module in (*IMPORTED, *(found.name for found in pkgutil.walk_packages(commands.__path__, "virtumancer.cli."))):
         with suppress(ModuleNotFoundError):  # an extra that is not installed
             importlib.import_module(module)
     gc.freeze()

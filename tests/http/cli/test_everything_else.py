@@ -12,7 +12,7 @@ from virtumancer.cli import GROUPS
 
 @pytest.mark.parametrize("name", GROUPS)
 def test_the_help_of_the_program_says_the_same_as_that_of_the_group(name: str) -> None:
-    assert import_module(f"virtumancer.cli.{name}").app.help == GROUPS[name]
+    assert import_module(f"virtumancer.cli.commands.{name}").app.help == GROUPS[name]
 
 
 async def test_help_does_not_import_what_a_command_needs(tmp_path: Path) -> None:
