@@ -28,7 +28,7 @@ from virtumancer.http.requests import BodyReader, RequestLog
 from virtumancer.http.resources.pages import own_pages
 from virtumancer.http.routes import Services, add_routes, mount, reserved_names
 from virtumancer.http.security_headers import SecurityHeaders
-from virtumancer.plugins import Plugins, load_configured_plugins
+from virtumancer.plugins import Plugins, app_label, load_configured_plugins
 from virtumancer.plugins.calls.health import PluginHealth
 from virtumancer.services.actions.bulk import BulkService
 from virtumancer.services.actions.offers import ActionOffers
@@ -48,6 +48,7 @@ from virtumancer.services.hosts.backoff import RetryTiming
 from virtumancer.services.hosts.connector import HostConnector
 from virtumancer.services.hosts.host_keys import HostKeysService
 from virtumancer.services.hosts.key_change_alert import HostKeyChangeAlert
+from virtumancer.services.hosts.plugin_api import PluginHosts
 from virtumancer.services.hosts.service import HostsService
 from virtumancer.services.hosts.stats_collection import StatsCollection
 from virtumancer.services.hosts.stats_stream import StatsStream
@@ -57,6 +58,7 @@ from virtumancer.services.metadata.service import MetadataService
 from virtumancer.services.metadata.sync import MetadataSync
 from virtumancer.services.operations.manager import Operations
 from virtumancer.services.operations.recovery import OperationsRecovery
+from virtumancer.services.plugins.lifespans import Lifespans
 from virtumancer.services.readiness import Readiness
 from virtumancer.services.runtime.bus import LocalEventBus
 from virtumancer.services.runtime.clock import Clock
@@ -65,6 +67,7 @@ from virtumancer.services.vms.listing import VMListingService
 from virtumancer.services.vms.screenshots import ScreenshotsService
 from virtumancer.services.vms.service import VMsService
 from virtumancer.store import (
+    App,
     AuditRepository,
     AwaitedDatabase,
     ClockRepository,
@@ -75,6 +78,7 @@ from virtumancer.store import (
     IdempotencyRepository,
     MetadataRepository,
     OperationsRepository,
+    PluginApps,
     ProcessesRepository,
     StoreProbe,
     TokensRepository,
@@ -106,7 +110,10 @@ class Application:
     def __init__(self, config: Config, plugins: Plugins) -> None:
         self.config = config
         self.plugins = plugins
-        self.database = Database(config.database.url)
+        self._tables = PluginApps(
+            {plugin: App(app_label(plugin), found.models, found.migrations) for plugin, found in plugins.tables.items()}
+        )
+        self.database = Database(config.database.url, plugin_apps=self._tables)
         self._clock = Clock(ClockRepository(self.database))
         self._oidc = oidc_login(config.oidc)
         self.bus = bus = LocalEventBus()
@@ -128,6 +135,9 @@ class Application:
             keys, self.processes, config.idempotency, now=clock.trusted, latest=clock.latest
         )
         self.services = services = self._build_services()
+        self._lifespans = Lifespans(
+            plugins.lifespans, PluginHosts(services.hosts), self.database, self._tables, self._health
+        )
         self._callers.on_change(services.consoles.withdraw)
         self._starting = Starting()
         self._asgi = ShutdownResponder(
@@ -188,6 +198,9 @@ class Application:
             stack.push_async_callback(services.operations.aclose)
             stack.push_async_callback(services.readiness.aclose)
             await self._start_hosts()
+            for plugin, reason in self._tables.failures().items():
+                self._health.note_fault(plugin, "tables", "tables", reason)
+            await stack.enter_async_context(self._lifespans)
             await stack.enter_async_context(HostsKeeper(services.hosts, shared=self._shared))
             self._opened = stack.pop_all()
         self._starting.over = True

@@ -16,7 +16,9 @@ from virtumancer.contracts import (
     ConsoleTransport,
     EventListener,
     HostDriver,
+    Lifespan,
     PluginConfig,
+    PluginTables,
     Route,
     StaticFiles,
     StatsCollector,
@@ -31,8 +33,10 @@ __all__ = [
     "virtumancer_console_transports",
     "virtumancer_event_listeners",
     "virtumancer_host_drivers",
+    "virtumancer_lifespans",
     "virtumancer_routes",
     "virtumancer_stats_collectors",
+    "virtumancer_tables",
     "virtumancer_vm_actions",
 ]
 
@@ -197,3 +201,39 @@ def virtumancer_config() -> type[PluginConfig]:
     Since 1.1.
     """
     return PluginConfig
+
+
+@hookspec
+def virtumancer_lifespans(config: Any) -> Sequence[Lifespan | type[Lifespan]]:
+    """Return what lives as long as the server does.
+
+    Each is opened in a task of its own when the server starts, and closed when it stops. One that cannot be opened is
+    tried again and stops nobody.
+
+    ```python
+    @hookimpl
+    def virtumancer_lifespans(config: MyConfig) -> list[Lifespan]:
+        return [MyLifespan(config.address)]
+    ```
+
+    Since 1.3.
+    """
+    return ()
+
+
+@hookspec(firstresult=True)
+def virtumancer_tables() -> PluginTables | None:
+    """Return where the tables of this plugin are, for the server's database.
+
+    They are made and changed at start-up, each plugin's in a transaction of its own. When that fails, the server runs,
+    and whoever uses them meets an error with the reason.
+
+    ```python
+    @hookimpl
+    def virtumancer_tables() -> PluginTables:
+        return PluginTables(models="my_plugin.models", migrations="my_plugin.migrations")
+    ```
+
+    Since 1.3.
+    """
+    return None

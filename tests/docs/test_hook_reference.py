@@ -50,6 +50,15 @@ class MyListener(EventListener):
     async def on_event(self, event):
         pass
 
+class MyLifespan(Lifespan):
+    name = "mine"
+
+    def __init__(self, address):
+        self.address = address
+
+    def open(self, context):
+        raise NotImplementedError
+
 class Nudge(msgspec.Struct):
     pass
 
@@ -80,6 +89,8 @@ def test_the_example_of_a_hook_works(name: str) -> None:
 
     made = hook(module.MyConfig()) if inspect.signature(hook).parameters else hook()
 
+    if isinstance(made, contracts.PluginTables):
+        return
     assert made if isinstance(made, Sequence) else issubclass(made, contracts.PluginConfig)
 
 

@@ -49,6 +49,7 @@ from virtumancer.contracts.events import (
     VMsChanged,
 )
 from virtumancer.contracts.hostkeys import HostKey, HostKeyPolicy, HostKeyTrust, ShownHostKey, UnknownHostKeys
+from virtumancer.contracts.lifespans import Lifespan, PluginContext, PluginDatabase
 from virtumancer.contracts.metadata import Metadata
 from virtumancer.contracts.models import (
     VM,
@@ -82,6 +83,7 @@ from virtumancer.contracts.plugin_config import PluginConfig, Secret
 from virtumancer.contracts.routes import Hosts, Route, RouteRequest, StaticFiles
 from virtumancer.contracts.stats import CollectContext, Sample, StatsCollector
 from virtumancer.contracts.status import HookCalls, HostDetail, HostState, PluginInfo, PluginState, Timestamp
+from virtumancer.contracts.tables import PluginTables
 
 __all__ = [
     "ABILITIES",
@@ -134,6 +136,7 @@ __all__ = [
     "HostVMEvent",
     "Hosts",
     "Identity",
+    "Lifespan",
     "Metadata",
     "MetadataChanged",
     "MultiChannelTransport",
@@ -151,9 +154,12 @@ __all__ = [
     "OperationTarget",
     "PartialListing",
     "PluginConfig",
+    "PluginContext",
+    "PluginDatabase",
     "PluginInfo",
     "PluginState",
     "PluginStateChanged",
+    "PluginTables",
     "PowerVerb",
     "RetirementWarning",
     "Route",

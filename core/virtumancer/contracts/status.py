@@ -97,6 +97,8 @@ class PluginInfo(Struct, frozen=True, kw_only=True):
     authenticators: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
     """Method and path below `/api/v1/plugins/<name>/`."""
+    lifespans: tuple[str, ...] = ()
+    """What of it is open for as long as the server runs."""
     warnings: tuple[str, ...] = ()
     """What the plugin uses that a later version of the contracts will not have."""
     calls: tuple[HookCalls, ...] = ()

@@ -2,5 +2,6 @@
 
 from virtumancer.plugins.loading.discovery import GROUP
 from virtumancer.plugins.loading.registry import DriverEntry, Plugins, load_configured_plugins, load_plugins
+from virtumancer.plugins.loading.table_validation import app_label
 
-__all__ = ["GROUP", "DriverEntry", "Plugins", "load_configured_plugins", "load_plugins"]
+__all__ = ["GROUP", "DriverEntry", "Plugins", "app_label", "load_configured_plugins", "load_plugins"]

@@ -2,6 +2,8 @@
 
 from virtumancer.store.engine.awaited import AwaitedDatabase
 from virtumancer.store.engine.database import Database
+from virtumancer.store.engine.engines import App
+from virtumancer.store.engine.plugin_apps import PluginApps
 from virtumancer.store.engine.unit import unit
 from virtumancer.store.repositories.audit import AuditRepository, ChainEnds, StoredRecord, digest_of
 from virtumancer.store.repositories.clock import ClockRepository
@@ -17,6 +19,7 @@ from virtumancer.store.repositories.hosts import HostsRepository, StoredHost
 from virtumancer.store.repositories.idempotency import IdempotencyRepository, StoredKey
 from virtumancer.store.repositories.metadata import MetadataRepository, StoredMetadata
 from virtumancer.store.repositories.operations import OperationQuery, OperationsRepository, StoredOperation
+from virtumancer.store.repositories.plugin_tables import drop_tables
 from virtumancer.store.repositories.probe import StoreProbe
 from virtumancer.store.repositories.processes import ProcessesRepository
 from virtumancer.store.repositories.tickets import ConsoleTicketsRepository, StoredTicket
@@ -26,6 +29,7 @@ from virtumancer.store.repositories.vms import StoredVM, VMIdentity, VMsReposito
 from virtumancer.store.repositories.web_sessions import StoredWebSession, WebSessionsRepository
 
 __all__ = [
+    "App",
     "AuditRepository",
     "AwaitedDatabase",
     "ChainEnds",
@@ -41,6 +45,7 @@ __all__ = [
     "NewEvent",
     "OperationQuery",
     "OperationsRepository",
+    "PluginApps",
     "ProcessesRepository",
     "StoreProbe",
     "StoredEvent",
@@ -61,6 +66,7 @@ __all__ = [
     "VMsRepository",
     "WebSessionsRepository",
     "digest_of",
+    "drop_tables",
     "stored_event",
     "unit",
 ]

@@ -9,6 +9,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from virtumancer.cli.commands.plugin_new import new
+from virtumancer.cli.commands.plugin_tables import drop_tables
 from virtumancer.cli.options import ConfigFile, JSONOutput
 from virtumancer.cli.output import complain, log_quietly, say, table
 from virtumancer.cli.tables import say_json
@@ -26,6 +27,7 @@ EXIT_FAILED = 1
 
 app = cyclopts.App(name="plugin", help="Begin a plugin, and hold one against the contracts.")
 app.command(new)
+app.command(drop_tables)
 
 
 @app.command

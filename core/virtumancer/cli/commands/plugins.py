@@ -60,6 +60,7 @@ def _provides(info: PluginInfo) -> str:
         "consoles": info.consoles,
         "listeners": info.listeners,
         "authenticators": info.authenticators,
+        "lifespans": info.lifespans,
         "routes": info.routes,
     }
     return "; ".join(f"{kind} {', '.join(names)}" for kind, names in parts.items() if names) or "nothing"

@@ -66,6 +66,7 @@ class PluginHealth:
         self._clock = clock
         self._breakers: dict[PluginCall, _Breaker] = {}
         self._counts: dict[tuple[str, str, str], _Counts] = {}
+        self._faults: dict[tuple[str, str], tuple[str, str]] = {}
 
     def infos(self) -> tuple[PluginInfo, ...]:
         """Describe every plugin as it does now: with what it was called for, and `degraded` while something rests."""
@@ -76,7 +77,7 @@ class PluginHealth:
         call: PluginCall,
         what: str,
         begin: Callable[[], Awaitable[T]],
-        timeout: float,
+        timeout: float | None,
         answer: ReturnCheck | None = None,
     ) -> T:
         """Await what `begin` returns for at most `timeout` seconds, and hold it against the `answer` expected.
@@ -140,6 +141,16 @@ class PluginHealth:
             counts.seconds += self._clock() - started
         return result
 
+    def note_fault(self, plugin: str, what: str, phase: str, reason: str) -> None:
+        """Take note that something of this plugin does not work, until `clear_fault`: it is `degraded`."""
+        self._faults[plugin, what] = phase, reason
+        self._tell_state(plugin)
+
+    def clear_fault(self, plugin: str, what: str) -> None:
+        """Take note that it works."""
+        if self._faults.pop((plugin, what), None):
+            self._tell_state(plugin)
+
     def count_failure(self, call: PluginCall) -> None:
         """Count that something failed later that a call has opened."""
         self._counts_of(call).failures += 1
@@ -200,6 +211,10 @@ class PluginHealth:
             if plugin == info.name
         )
         resting = self._resting(info.name)
+        fault = next((fault for (plugin, _), fault in self._faults.items() if plugin == info.name), None)
+        if not resting and fault:
+            phase, reason = fault
+            return structs.replace(info, calls=calls, state=PluginState.DEGRADED, phase=phase, reason=reason)
         if not resting:
             return structs.replace(info, calls=calls)
         return structs.replace(info, calls=calls, state=PluginState.DEGRADED, phase="call", reason=_sentence(resting))

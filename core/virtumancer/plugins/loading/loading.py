@@ -12,7 +12,9 @@ from virtumancer.contracts import (
     ConsoleTransport,
     EventListener,
     HostDriver,
+    Lifespan,
     PluginConfig,
+    PluginTables,
     RetirementWarning,
     Route,
     StaticFiles,
@@ -25,12 +27,14 @@ from virtumancer.plugins.loading.hooks import PluginHooks
 from virtumancer.plugins.loading.importer import import_plugin
 from virtumancer.plugins.loading.refusal import PluginRefused, described
 from virtumancer.plugins.loading.route_validation import check_routes
+from virtumancer.plugins.loading.table_validation import check_tables
 from virtumancer.plugins.loading.validation import (
     check_action,
     check_authenticator,
     check_collector,
     check_contract,
     check_driver,
+    check_lifespan,
     check_listener,
     check_transport,
     checked,
@@ -59,6 +63,8 @@ class Provided(Struct):
     listeners: list[EventListener] = field(default_factory=list[EventListener])
     authenticators: list[Authenticator] = field(default_factory=list[Authenticator])
     routes: list[Route | StaticFiles] = field(default_factory=list[Route | StaticFiles])
+    lifespans: list[Lifespan] = field(default_factory=list[Lifespan])
+    tables: PluginTables | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -116,6 +122,8 @@ class _Intake:
         provided = _collected(hooks, config)
         self.phase = "register"
         _check(provided, self._reserved)
+        if provided.tables is not None:
+            check_tables(self._candidate.name, provided.tables)
         self.provided = provided
 
 
@@ -135,6 +143,8 @@ def _collected(hooks: PluginHooks, config: PluginConfig | None) -> Provided:
         listeners=made("virtumancer_event_listeners", EventListener),
         authenticators=made("virtumancer_authenticators", Authenticator),
         routes=checked("virtumancer_routes", (Route, StaticFiles), items("virtumancer_routes")),
+        lifespans=made("virtumancer_lifespans", Lifespan),
+        tables=hooks.single("collect", "virtumancer_tables"),
     )
 
 
@@ -151,6 +161,8 @@ def _check(provided: Provided, reserved: Collection[str]) -> None:
         check_listener(listener)
     for authenticator in provided.authenticators:
         check_authenticator(authenticator)
+    for lifespan in provided.lifespans:
+        check_lifespan(lifespan)
     check_routes(provided.routes)
 
 

@@ -14,9 +14,11 @@ from virtumancer.contracts import (
     ConsoleTransport,
     EventListener,
     HostDriver,
+    Lifespan,
     PluginConfig,
     PluginInfo,
     PluginState,
+    PluginTables,
     Route,
     StaticFiles,
     StatsCollector,
@@ -60,6 +62,9 @@ class Plugins(Struct, frozen=True):
         default_factory=dict[str, tuple[str, Authenticator]]
     )
     routes: Mapping[str, Routes] = field(default_factory=dict[str, Routes])
+    """By plugin."""
+    lifespans: Mapping[str, tuple[str, Lifespan]] = field(default_factory=dict[str, tuple[str, Lifespan]])
+    tables: Mapping[str, PluginTables] = field(default_factory=dict[str, PluginTables])
     """By plugin."""
     configs: Mapping[str, PluginConfig] = field(default_factory=dict[str, PluginConfig])
     """By plugin; those that declare none are not here."""
@@ -140,6 +145,8 @@ class _Loader:
         self._listeners: dict[str, tuple[str, EventListener]] = {}
         self._authenticators: dict[str, tuple[str, Authenticator]] = {}
         self._routes: dict[str, Routes] = {}
+        self._lifespans: dict[str, tuple[str, Lifespan]] = {}
+        self._tables_of_plugins: dict[str, PluginTables] = {}
         self._configs: dict[str, PluginConfig] = {}
         for doubt in found:
             log.warning(doubt)
@@ -198,6 +205,8 @@ class _Loader:
             self._listeners,
             self._authenticators,
             self._routes,
+            self._lifespans,
+            self._tables_of_plugins,
             self._configs,
             self._doubts,
         )
@@ -210,6 +219,7 @@ class _Loader:
         consoles = {t.suffix: (name, t) for t in provided.consoles}
         listeners = {item.name: (name, item) for item in provided.listeners}
         authenticators = {item.name: (name, item) for item in provided.authenticators}
+        lifespans = {f"{name}.{item.name}": (name, item) for item in provided.lifespans}
         kinds = {t.kind: name for t in provided.consoles}
         _refuse_twice(name, provided)
         _refuse_taken(name, "URI scheme", drivers, {s: e.plugin for s, e in self._drivers.items()})
@@ -229,6 +239,9 @@ class _Loader:
         self._kinds |= kinds
         self._listeners |= listeners
         self._authenticators |= authenticators
+        self._lifespans |= lifespans
+        if provided.tables is not None:
+            self._tables_of_plugins[name] = provided.tables
         if provided.routes:
             self._routes[name] = tuple(provided.routes)
         if provided.config is not None:
@@ -255,6 +268,7 @@ def _with_provided(info: PluginInfo, provided: Provided) -> PluginInfo:
         listeners=tuple(listener.name for listener in provided.listeners),
         authenticators=tuple(authenticator.name for authenticator in provided.authenticators),
         routes=tuple(shown(route) for route in provided.routes),
+        lifespans=tuple(lifespan.name for lifespan in provided.lifespans),
         warnings=provided.warnings,
     )
 
@@ -272,6 +286,7 @@ def _refuse_twice(name: str, provided: Provided) -> None:
         ],
         "event listener": [listener.name for listener in provided.listeners],
         "authenticator": [authenticator.name for authenticator in provided.authenticators],
+        "lifespan": [lifespan.name for lifespan in provided.lifespans],
     }
     for what, names in named.items():
         for item, times in Counter(names).items():

@@ -15,6 +15,7 @@ from virtumancer.contracts import (
     ConsoleTransport,
     EventListener,
     HostDriver,
+    Lifespan,
     PluginState,
     StatsCollector,
     VMAction,
@@ -27,6 +28,7 @@ __all__ = [
     "check_collector",
     "check_contract",
     "check_driver",
+    "check_lifespan",
     "check_listener",
     "check_transport",
     "checked",
@@ -138,6 +140,13 @@ def check_listener(listener: EventListener) -> None:
     name = _named(listener)
     _positive(f"listener {name!r}", "timeout", listener.timeout)
     refuse_unless_async(listener, "on_event")
+
+
+def check_lifespan(lifespan: Lifespan) -> None:
+    """Refuse a lifespan without a name, or without time."""
+    name = _named(lifespan)
+    _positive(f"lifespan {name!r}", "start_timeout", lifespan.start_timeout)
+    _positive(f"lifespan {name!r}", "stop_timeout", lifespan.stop_timeout)
 
 
 def check_authenticator(authenticator: Authenticator) -> None:

@@ -19,6 +19,7 @@ from virtumancer.store.engine.engines import LOCK_WAIT, App, configuration, conn
 from virtumancer.store.engine.failures import failures_of, may_pass
 from virtumancer.store.engine.filelock import FileLock
 from virtumancer.store.engine.migrate import migrate
+from virtumancer.store.engine.plugin_apps import PluginApps
 from virtumancer.store.engine.sql import query
 from virtumancer.store.engine.sqlite_file import SQLiteFile
 from virtumancer.store.engine.sqlite_immediate import ImmediateClient
@@ -44,7 +45,8 @@ class Database:
     `sqlite:///absolute/path.db` and `sqlite://relative/path.db` are files, each for one process at a time;
     `sqlite://:memory:` ends with the process; `postgresql://user:password@host:port/database` may be shared.
     What cannot be opened is a `StoreUnusable` if waiting does not cure it, else a `StoreUnavailable`, and so is a
-    failure later on; a unit that has not ended `within` seconds is one. With `reading` the database may be in use by
+    failure later on; a unit that has not ended `within` seconds is one. `plugin_apps` are the tables of plugins, of
+    which those that cannot be made are noted there. With `reading` the database may be in use by
     another process meanwhile: nothing is created, locked or migrated, and nothing should be written. A statement waits
     `lock_wait` seconds for a SQLite file that another program has locked.
     """
@@ -54,6 +56,7 @@ class Database:
         url: str,
         *,
         apps: tuple[App, ...] = CORE_APPS,
+        plugin_apps: PluginApps | None = None,
         reading: bool = False,
         within: float = UNIT_TIMEOUT,
         lock_wait: float = LOCK_WAIT,
@@ -61,7 +64,9 @@ class Database:
         self._target = parse_url(url)
         self._reading = reading
         self._failures = failures_of(self._target)
-        self._config = configuration(self._target, apps, lock_wait=lock_wait)
+        self._apps = apps
+        self._plugin_apps = plugin_apps or PluginApps()
+        self._lock_wait = lock_wait
         self._orm = TortoiseContext()
         self._stack = AsyncExitStack()
         self._open = False
@@ -118,6 +123,9 @@ class Database:
         context.run(self._orm.__enter__)
         return context
 
+    def _configuration(self, plugin_apps: tuple[App, ...]) -> dict[str, Any]:
+        return configuration(self._target, (*self._apps, *plugin_apps), lock_wait=self._lock_wait)
+
     async def _start(self, stack: AsyncExitStack) -> None:
         file: SQLiteFile | None = None
         if self._reading:
@@ -129,7 +137,9 @@ class Database:
             await asyncio.to_thread(lock.acquire)
             file = await asyncio.to_thread(SQLiteFile, path)
             stack.push_async_callback(asyncio.to_thread, file.close)
-        await self._orm.init(config=self._config)
+        plugin_apps = () if self._reading else await self._plugin_apps.usable(self._configuration)
+        config = self._configuration(plugin_apps)
+        await self._orm.init(config=config)
         stack.push_async_callback(self._orm.close_connections)
         stack.push_async_callback(self._units.settle)
         connection = self._orm.db()
@@ -137,7 +147,9 @@ class Database:
         await connection.create_connection(with_db=True)
         if self._reading:
             return
-        await migrate(connection, self._config["apps"], self.name)
+        core = frozenset(app.label for app in self._apps)
+        await migrate(connection, {label: app for label, app in config["apps"].items() if label in core}, self.name)
+        await self._plugin_apps.migrate(connection, config["apps"], core, self.name, self._failures)
         if self.dialect == "sqlite":
             await _enforce_foreign_keys(connection)
         if file is not None and isinstance(connection, ImmediateClient):

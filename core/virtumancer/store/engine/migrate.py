@@ -21,8 +21,9 @@ _BEFORE_THE_FIRST_RELEASE = MigrationKey("core", "0001_initial")
 
 
 async def migrate(connection: BaseDBAsyncClient, apps: dict[str, dict[str, Any]], name: str) -> None:
-    """Run the migrations that are missing; raises `StoreUnusable` and changes nothing when a check fails.
+    """Run the migrations of these apps that are missing; raises `StoreUnusable` and changes nothing when a check fails.
 
+    The tables of apps that are not named here are left alone, as those of a plugin that is away.
     The one transaction is why a process killed in the middle leaves the old tables, not half of the new ones. On
     SQLite the connection must have foreign keys off, which is why they are checked before the commit.
     """
@@ -34,15 +35,16 @@ async def migrate(connection: BaseDBAsyncClient, apps: dict[str, dict[str, Any]]
         executor = MigrationExecutor(transaction, apps)
         # The executor first reads this table and ignores the failure, which in PostgreSQL ends the transaction.
         await executor.recorder.ensure_schema((SqliteSchemaEditor if sqlite else AsyncpgSchemaEditor)(transaction))
-        await _refuse_other_versions(executor, name)
+        await _refuse_other_versions(executor, frozenset(apps), name)
         await executor.migrate(direction="forward")
         if sqlite:
             await _check_foreign_keys(transaction, name)
 
 
-async def _refuse_other_versions(executor: MigrationExecutor, name: str) -> None:
+async def _refuse_other_versions(executor: MigrationExecutor, labels: frozenset[str], name: str) -> None:
     await executor.loader.build_graph()
-    unknown = executor.loader.applied_migrations - executor.loader.disk_migrations.keys()
+    applied = {key for key in executor.loader.applied_migrations if key.app_label in labels}
+    unknown = applied - executor.loader.disk_migrations.keys()
     if _BEFORE_THE_FIRST_RELEASE in unknown:
         raise StoreUnusable(
             f"The {name} is from before the first release of virtumancer, and its tables are not carried over. It is "
@@ -51,8 +53,9 @@ async def _refuse_other_versions(executor: MigrationExecutor, name: str) -> None
         )
     if unknown:
         first = min(f"{key.app_label}.{key.name}" for key in unknown)
+        writer = "virtumancer" if any(key.app_label == "core" for key in unknown) else "the plugin"
         raise StoreUnusable(
-            f"The {name} was written by a newer version of virtumancer (migration {first} is unknown here); "
+            f"The {name} was written by a newer version of {writer} (migration {first} is unknown here); "
             "upgrade this one, or give it a database of its own."
         )
 
