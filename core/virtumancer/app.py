@@ -8,7 +8,7 @@ import falcon
 import falcon.asgi
 import structlog
 
-from virtumancer.config import Config, admin_token_file, connect_settings
+from virtumancer.config import Config, admin_token_file, connect_settings, credentials_key_file
 from virtumancer.contracts import Host
 from virtumancer.http import problems
 from virtumancer.http.asgi.head import with_head
@@ -46,6 +46,8 @@ from virtumancer.services.events.log import EventLog
 from virtumancer.services.events.retention import EventsRetention
 from virtumancer.services.hosts.backoff import RetryTiming
 from virtumancer.services.hosts.connector import HostConnector
+from virtumancer.services.hosts.credentials import HostCredentials
+from virtumancer.services.hosts.credentials_key import CredentialsKey
 from virtumancer.services.hosts.host_keys import HostKeysService
 from virtumancer.services.hosts.key_change_alert import HostKeyChangeAlert
 from virtumancer.services.hosts.plugin_api import PluginHosts
@@ -243,8 +245,11 @@ class Application:
         health = self._health
         collectors = StatsCollection(plugins.collectors, health)
         alarm = HostKeyChangeAlert(self._audit, bus)
+        key = CredentialsKey(config.server.credentials_key, credentials_key_file(config))
+        declared = {host.id: host.credentials for host in config.hosts if host.credentials}
+        credentials = HostCredentials(hosts_store, key, declared)
         dialler = HostConnector(
-            plugins, hosts_store, connect_settings(config), config.ssh.unknown_host_keys, health, alarm
+            plugins, hosts_store, connect_settings(config), config.ssh.unknown_host_keys, health, alarm, credentials
         )
         sessions = config.sessions
         timing = RetryTiming(
@@ -252,7 +257,9 @@ class Application:
         )
         metadata = MetadataService(MetadataRepository(self.database), self._callers, bus)
         watchers = [collectors.watch]
-        hosts = HostsService(hosts_store, vms_store, dialler, bus, metadata, timing, watchers, shared=self._shared)
+        hosts = HostsService(
+            hosts_store, vms_store, dialler, bus, metadata, credentials, timing, watchers, shared=self._shared
+        )
         vms = VMsService(hosts, vms_store)
         all_vms = VMListingService(hosts, vms_store, metadata)
         actions = ActionsService(hosts, plugins.actions, health, bus)

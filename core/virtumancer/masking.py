@@ -1,11 +1,13 @@
 """Hides passwords, tokens and tickets in text and data that leave the program as messages or logs."""
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
-__all__ = ["MASK", "holds_secret", "is_secret_key", "mask_data", "mask_text", "mask_url"]
+__all__ = ["MASK", "holds_secret", "is_secret_key", "mask_data", "mask_text", "mask_url", "remember_secret"]
 
 MASK = "***"
 
@@ -19,18 +21,64 @@ _QUERY_SECRET = re.compile(r"([?&;](?:\w*(?:password|secret|token|ticket|api_?ke
 _AUTHORIZATION = re.compile(r"(authorization[\"']?\s*[:=]\s*[\"']?\w+\s+)[^\s\"']+", re.I)
 
 
+class _KnownSecrets:
+    """Values that are masked wherever they turn up: what comes from a library or a plugin follows no form of ours."""
+
+    # Fewer characters stand in too many words that are no secrets.
+    SHORTEST = 6
+    # A certificate with its key has some 60 lines; the oldest are given up, those in use are remembered anew.
+    MOST = 20_000
+
+    def __init__(self) -> None:
+        self._forms: OrderedDict[str, None] = OrderedDict()
+        self._pattern: re.Pattern[str] | None = None
+
+    def remember(self, value: str) -> None:
+        forms = [form for form in _forms_of(value) if len(form) >= self.SHORTEST]
+        if all(form in self._forms for form in forms):
+            return
+        for form in forms:
+            self._forms[form] = None
+            self._forms.move_to_end(form)
+        while len(self._forms) > self.MOST:
+            self._forms.popitem(last=False)
+        # The longest first: one may be the beginning of another.
+        longest_first = sorted(self._forms, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+    def mask(self, text: str) -> str:
+        return self._pattern.sub(MASK, text) if self._pattern else text
+
+
+# Logs are the whole program's, as are the libraries that write them.
+_KNOWN = _KnownSecrets()
+
+
+def remember_secret(value: str) -> None:
+    """Mask this value from now on in all texts, also line by line, and as JSON, Python or a URL write it."""
+    _KNOWN.remember(value)
+
+
+def _forms_of(value: str) -> Iterable[str]:
+    lines = value.splitlines() if "\n" in value else [value]
+    for line in (line.strip() for line in lines):
+        if not line.startswith("-----"):  # the head and foot of PEM, which tell nothing
+            yield from {line, json.dumps(line)[1:-1], json.dumps(line, ensure_ascii=False)[1:-1], quote(line, safe="")}
+            yield repr(line)[1:-1]
+
+
 def is_secret_key(key: str) -> bool:
     """Say whether a key of this name holds a secret."""
     return _SECRET_KEY.search(key) is not None
 
 
 def mask_text(text: str) -> str:
-    """Replace the passwords in URLs, the secrets in query strings and authorization headers."""
+    """Replace the passwords in URLs, secrets in query strings, authorization headers, and all that are remembered."""
     if "://" in text:
         text = _URL_PASSWORD.sub(rf"\1{MASK}@", text)
     if "=" in text:
         text = _QUERY_SECRET.sub(rf"\1{MASK}", text)
-    return _AUTHORIZATION.sub(rf"\1{MASK}", text)
+    return _KNOWN.mask(_AUTHORIZATION.sub(rf"\1{MASK}", text))
 
 
 def mask_url(url: str) -> str:

@@ -24,7 +24,7 @@ def test_no_secret_is_shown() -> None:
 def test_what_is_shown_is_toml() -> None:
     shown = tomllib.loads(describe(SECRET))
     assert shown["plugins"]["my plugin"] == {"api_token": "***", "limits": {"a b": [1, 2.5, True, "\x7f"]}}
-    assert shown["hosts"] == [{"id": "a", "uri": "esx://root:***@esx1/?no_verify=1"}]
+    assert shown["hosts"] == [{"id": "a", "uri": "esx://root:***@esx1/?no_verify=1", "credentials": {}}]
 
 
 def test_what_is_shown_can_be_loaded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

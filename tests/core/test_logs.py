@@ -6,13 +6,14 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 import structlog
 
 from virtumancer.config import LogConfig
 from virtumancer.logs import configure_logging
-from virtumancer.masking import mask_text, mask_url
+from virtumancer.masking import mask_text, mask_url, remember_secret
 
 
 @pytest.fixture
@@ -117,6 +118,26 @@ def test_no_secret_is_logged(stream: io.StringIO, style: str) -> None:
 )
 def test_text_is_masked_where_it_is_secret_and_nowhere_else(text: str, masked: str) -> None:
     assert mask_text(text) == masked
+
+
+def test_a_remembered_value_is_masked_as_others_write_it() -> None:
+    value = 'correct "horse"/Ü'
+    for text in (value, json.dumps(value), json.dumps(value, ensure_ascii=False), repr(value), quote(value, safe="")):
+        remember_secret(value)
+        masked = mask_text(f"login as root with {text} failed")
+        assert "horse" not in masked
+        assert masked.startswith("login as root with ")
+
+
+def test_a_remembered_certificate_is_masked_line_by_line() -> None:
+    remember_secret("-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2Vw\nBCIEIFxyzzy\n-----END PRIVATE KEY-----\n")
+    masked = mask_text("at MC4CAQAwBQYDK2Vw of -----BEGIN PRIVATE KEY-----\\nMC4CAQAwBQYDK2Vw\\nBCIEIFxyzzy\\n")
+    assert masked == "at *** of -----BEGIN PRIVATE KEY-----\\n***\\n***\\n"
+
+
+def test_a_value_that_stands_in_many_words_is_not_masked() -> None:
+    remember_secret("log")
+    assert mask_text("the log says") == "the log says"
 
 
 def test_a_urls_password_may_hold_blanks_and_line_breaks() -> None:

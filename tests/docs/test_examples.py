@@ -29,8 +29,9 @@ def _configurations() -> Iterator[object]:
 def test_a_quoted_configuration_is_accepted(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in re.findall(r'"env:(\w+)"', code):
         monkeypatch.setenv(name, "a secret")
-    file = tmp_path / "virtumancer.toml"
-    file.write_text(code)
+    secret, file = tmp_path / "secret", tmp_path / "virtumancer.toml"
+    secret.write_text("a secret")
+    file.write_text(re.sub(r'"file:[^"]+"', f'"file:{secret}"', code))
 
     load_config(file, {"HOME": str(tmp_path)}, {})
 

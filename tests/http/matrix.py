@@ -39,6 +39,7 @@ RULES: dict[str, tuple[str, str]] = {
     "GET /api/v1/hosts": ("anybody", ""),
     "POST /api/v1/hosts": ("everything", "hosts"),
     "GET /api/v1/hosts/{host}": ("host", "read"),
+    "PATCH /api/v1/hosts/{host}": ("host", "hosts"),
     "DELETE /api/v1/hosts/{host}": ("host", "hosts"),
     "GET /api/v1/hosts/{host}/info": ("host", "read"),
     "POST /api/v1/hosts/{host}/connect": ("host", "hosts"),

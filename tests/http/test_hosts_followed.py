@@ -169,3 +169,16 @@ async def test_a_host_that_another_process_removed_is_removed_once(
 
     assert (await client.delete("/hosts/a")).status_code == 404
     assert hosts.ids() == ()
+
+
+async def test_credentials_that_were_changed_elsewhere_connect_the_host_anew(
+    client: httpx2.AsyncClient, hosts: HostsService, store: SlowHosts, kvm1: FakeHypervisor
+) -> None:
+    await client.post("/hosts", json={"id": "a", "uri": kvm1.uri, "credentials": {"password": "right-one"}})
+    before = kvm1.connections[:]
+    await hosts.follow()
+    assert kvm1.connections == before
+
+    await store.change_credentials("a", {}, ["password"])
+    kvm1.credentials = {"password": "right-one"}
+    await until(is_(hosts, "a", HostState.REFUSED))

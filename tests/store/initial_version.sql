@@ -62,9 +62,10 @@ CREATE TABLE "hosts" (
     "disconnected" INT NOT NULL,
     "declared" INT NOT NULL,
     "created_at" TIMESTAMP NOT NULL,
-    "updated_at" TIMESTAMP NOT NULL
+    "updated_at" TIMESTAMP NOT NULL,
+    "credentials" TEXT NOT NULL
 );
-INSERT INTO "hosts" VALUES(1,'kvm1','test:///default',0,0,'2026-11-30 03:00:05.658033+00:00','2026-11-30 03:00:05.658033+00:00');
+INSERT INTO "hosts" VALUES(1,'kvm1','test:///default',0,0,'2026-11-30 03:00:05.658033+00:00','2026-11-30 03:00:05.658033+00:00','');
 CREATE TABLE "idempotency_keys" (
     "digest" VARCHAR(64) NOT NULL  PRIMARY KEY,
     "caller" VARCHAR(32) NOT NULL,

@@ -150,3 +150,41 @@ async def test_an_empty_declaration_is_no_error(hosts):
     await hosts.upsert_declared([KVM1])
     await hosts.upsert_declared([])
     assert not (await hosts.get("kvm1")).declared
+
+
+async def test_sealed_credentials_are_stored_changed_and_removed_one_by_one(hosts):
+    await hosts.add(KVM1, [KEY], {"password": "sealed 1", "client-key": "sealed 2"})
+    changed = await hosts.change_credentials("kvm1", {"password": "sealed 3"}, {"client-key", "never there"})
+    assert changed == {"password": "sealed 3"}
+    assert (await hosts.get("kvm1")).credentials == {"password": "sealed 3"}
+    assert [stored.credentials for stored in await hosts.list()] == [{"password": "sealed 3"}]
+    assert await hosts.any_credential() == "sealed 3"
+    assert await hosts.change_credentials("kvm1", {}, {"password"}) == {}
+    assert await hosts.any_credential() is None
+
+
+async def test_a_host_without_credentials_has_none_and_declaring_it_keeps_those_that_it_has(hosts):
+    await hosts.add(KVM1)
+    assert (await hosts.get("kvm1")).credentials == {}
+    await hosts.change_credentials("kvm1", {"password": "sealed"}, ())
+    await hosts.upsert_declared([Host("kvm1", "test:///other"), KVM2])
+    assert [stored.credentials for stored in await hosts.list()] == [{"password": "sealed"}, {}]
+
+
+async def test_credentials_of_a_host_that_is_gone_are_not_stored(hosts):
+    with pytest.raises(HostNotFound):
+        await hosts.change_credentials("kvm1", {"password": "sealed"}, ())
+    assert await hosts.renew_credential("kvm1", "password", "old", "new") is False
+
+
+async def test_a_credential_is_sealed_anew_only_if_nobody_changed_it_meanwhile(hosts):
+    await hosts.add(KVM1, credentials={"password": "old"})
+    assert await hosts.renew_credential("kvm1", "password", "older", "new") is False
+    assert await hosts.renew_credential("kvm1", "password", "old", "new") is True
+    assert await hosts.any_credential() == "new"
+
+
+async def test_changes_of_several_credentials_at_once_lose_none(hosts):
+    await hosts.add(KVM1)
+    await asyncio.gather(*(hosts.change_credentials("kvm1", {f"name-{n}": "sealed"}, ()) for n in range(8)))
+    assert len((await hosts.get("kvm1")).credentials) == 8

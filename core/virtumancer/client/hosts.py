@@ -1,6 +1,6 @@
 """The hosts, and which of their SSH host keys are trusted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from virtumancer.client import metadata
 from virtumancer.client.transport import RESPOND_ASYNC, Outgoing, Transport, path_of
@@ -24,16 +24,30 @@ class AsyncHosts:
         """Describe a host and the session with it, without asking the host."""
         return await self._transport.get(path_of("hosts", host), HostDetail)
 
-    async def add(self, host: str, uri: str, *, host_keys: Sequence[str] = ()) -> Host:
+    async def add(
+        self, host: str, uri: str, *, host_keys: Sequence[str] = (), credentials: Mapping[str, str] | None = None
+    ) -> Host:
         """Connect to a host and store it; `host_keys` approves SSH host keys by fingerprint.
+
+        `credentials` are what its driver needs to be let in, by name; they can be set and removed, and never be read.
 
         Raises `HostKeyUnknown`, whose `extra["host_key"]` a person has to compare, `HostKeyChanged`, `HostExists` …
         """
-        return await self._transport.fetch(_adding(host, uri, host_keys), Host)
+        return await self._transport.fetch(_adding(host, uri, host_keys, credentials), Host)
 
-    async def begin_add(self, host: str, uri: str, *, host_keys: Sequence[str] = ()) -> OperationInfo:
+    async def begin_add(
+        self, host: str, uri: str, *, host_keys: Sequence[str] = (), credentials: Mapping[str, str] | None = None
+    ) -> OperationInfo:
         """Begin to add a host, as an operation."""
-        return await self._transport.fetch(_adding(host, uri, host_keys, RESPOND_ASYNC), OperationInfo)
+        return await self._transport.fetch(_adding(host, uri, host_keys, credentials, RESPOND_ASYNC), OperationInfo)
+
+    async def change_credentials(self, host: str, credentials: Mapping[str, str | None]) -> HostDetail:
+        """Set credentials of a host by name, and remove those that are None; it is connected anew with them.
+
+        The others stay. The answer shows whether the host lets the server in.
+        """
+        body = {"credentials": dict(credentials)}
+        return await self._transport.fetch(Outgoing(method="PATCH", path=path_of("hosts", host), body=body), HostDetail)
 
     async def remove(self, host: str) -> None:
         """Disconnect a host and forget it; its VMs are not touched."""
@@ -118,8 +132,16 @@ class AsyncHosts:
         return await metadata.change(self._transport, path, title, notes, tags, seen)
 
 
-def _adding(host: str, uri: str, keys: Sequence[str], headers: dict[str, str] | None = None) -> Outgoing:
-    body = {"id": host, "uri": uri, "host_key": tuple(keys)}
+def _adding(
+    host: str,
+    uri: str,
+    keys: Sequence[str],
+    credentials: Mapping[str, str] | None,
+    headers: dict[str, str] | None = None,
+) -> Outgoing:
+    body: dict[str, object] = {"id": host, "uri": uri, "host_key": tuple(keys)}
+    if credentials:
+        body["credentials"] = dict(credentials)
     return Outgoing(method="POST", path="/hosts", body=body, headers=headers or {})
 
 

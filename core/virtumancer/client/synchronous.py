@@ -38,6 +38,7 @@ class Hosts(Blocking):
     get = blocking(AsyncHosts.get)
     add = blocking(AsyncHosts.add)
     begin_add = blocking(AsyncHosts.begin_add)
+    change_credentials = blocking(AsyncHosts.change_credentials)
     remove = blocking(AsyncHosts.remove)
     info = blocking(AsyncHosts.info)
     samples = blocking(AsyncHosts.samples)

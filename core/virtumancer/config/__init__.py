@@ -3,7 +3,7 @@
 from virtumancer.config.addresses import is_private
 from virtumancer.config.describe import describe
 from virtumancer.config.load import connect_settings, load_config
-from virtumancer.config.local import LocalServer, admin_token_file, local_server, read_token
+from virtumancer.config.local import LocalServer, admin_token_file, credentials_key_file, local_server, read_token
 from virtumancer.config.places import state_folder
 from virtumancer.config.problems import did_you_mean
 from virtumancer.config.sources.layers import config_file
@@ -50,6 +50,7 @@ __all__ = [
     "admin_token_file",
     "config_file",
     "connect_settings",
+    "credentials_key_file",
     "describe",
     "did_you_mean",
     "is_private",

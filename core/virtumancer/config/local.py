@@ -10,7 +10,7 @@ from virtumancer.config.places import state_folder
 from virtumancer.config.tables.config import Config
 from virtumancer.errors import UsageError
 
-__all__ = ["LocalServer", "admin_token_file", "local_server", "read_token"]
+__all__ = ["LocalServer", "admin_token_file", "credentials_key_file", "local_server", "read_token"]
 
 
 class LocalServer(Struct, frozen=True):
@@ -43,10 +43,19 @@ def admin_token_file(config: Config) -> Path:
     """Return where the administrator's token of this machine is kept: each database has its own."""
     if config.server.admin_token_file:
         return Path(config.server.admin_token_file).expanduser()
+    return _beside_database(config, ".admin-token")
+
+
+def credentials_key_file(config: Config) -> Path:
+    """Return where the key of the hosts' credentials is kept unless `server.credentials_key` says where it is."""
+    return _beside_database(config, ".credentials-key")
+
+
+def _beside_database(config: Config, suffix: str) -> Path:
     target = parse_url(config.database.url)
     if isinstance(target, SQLiteTarget) and target.path != MEMORY:
-        return Path(target.path).resolve().with_suffix(".admin-token")
-    return state_folder() / "virtumancer.admin-token"
+        return Path(target.path).resolve().with_suffix(suffix)
+    return (state_folder() / "virtumancer").with_suffix(suffix)
 
 
 def read_token(file: Path) -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from virtumancer.config.addresses import is_loopback
 from virtumancer.config.problems import Problems
 from virtumancer.config.sign_in_rules import check_oidc
+from virtumancer.config.sources.secrets import SecretMissing, read_secret
 from virtumancer.config.tables.config import Config
 from virtumancer.masking import holds_secret
 
@@ -20,6 +21,7 @@ def check_rules(config: Config, origins: Mapping[str, str], problems: Problems) 
     _check_proxies(config, origins, problems)
     _check_retries(config, origins, problems)
     _check_hosts(config, origins, problems)
+    _check_credentials_key(config, origins, problems)
     check_oidc(config, origins, problems)
 
 
@@ -85,3 +87,18 @@ def _check_hosts(config: Config, origins: Mapping[str, str], problems: Problems)
         if holds_secret(host.uri):
             path = f"hosts[{index}].uri"
             problems.add(origins.get(path, origins.get("hosts", "")), path, "holds a password; use an SSH key instead")
+        for name, reference in host.credentials.items():
+            path = f"hosts[{index}].credentials.{name}"
+            try:
+                read_secret(reference)
+            except SecretMissing as missing:
+                problems.add(origins.get(path, origins.get("hosts", "")), path, str(missing))
+
+
+def _check_credentials_key(config: Config, origins: Mapping[str, str], problems: Problems) -> None:
+    if not config.server.credentials_key or problems.concern("server.credentials_key"):
+        return
+    try:
+        read_secret(config.server.credentials_key)
+    except SecretMissing as missing:
+        problems.add(origins.get("server.credentials_key", ""), "server.credentials_key", str(missing))

@@ -2,14 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import ClassVar
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from virtumancer.contracts.consoles import SupportsConsoles, SupportsScreenshot
 from virtumancer.contracts.events import EventStream
 from virtumancer.contracts.hostkeys import HostKeyPolicy, ShownHostKey
 from virtumancer.contracts.models import VM, HardwareInfo, Host, HostInfo, PowerVerb, VMRef, VMStats
+from virtumancer.contracts.plugin_config import Secret
 from virtumancer.errors import VMNotFound
 
 __all__ = [
@@ -39,10 +41,14 @@ class ConnectSettings(Struct, frozen=True, kw_only=True):
 
 
 class ConnectContext(Struct, frozen=True):
-    """What the core hands a driver for one attempt to connect."""
+    """What the core hands a driver for one attempt to connect.
+
+    `credentials` are the host's own, by the names of `HostDriver.credentials`: those that are set. Since 1.3.
+    """
 
     settings: ConnectSettings
     host_keys: HostKeyPolicy
+    credentials: Mapping[str, Secret] = field(default_factory=dict[str, Secret])
 
 
 class PartialListing(list[VM]):
@@ -132,6 +138,13 @@ class HostDriver(ABC):
 
     schemes: ClassVar[frozenset[str]]
     """URI schemes up to any `+transport`, in lower case: `qemu` stands for `qemu:///system` and `qemu+ssh://…`."""
+
+    credentials: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """The credentials that a host may have, each name with a sentence about it: `client-key`, `password`. Since 1.3.
+
+    Names are of lower-case letters, digits and `-`. Values are texts, as a password or a PEM file, and reach `connect`
+    alone, in `ConnectContext.credentials`. None of them is required: a driver that needs one says so when it connects.
+    """
 
     def check_uri(self, uri: str) -> None:
         """Raise `InvalidValue` for a URI that can never work; no I/O. The default accepts everything."""

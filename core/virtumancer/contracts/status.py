@@ -42,6 +42,8 @@ class HostDetail(Struct, frozen=True, kw_only=True):
     abilities: tuple[str, ...]
     declared: bool
     """The host comes from the configuration file."""
+    credential_names: tuple[str, ...] = ()
+    """The credentials that are set; their values are never shown."""
     title: str = ""
     """This and what follows is what people wrote down about it."""
     notes: str = ""

@@ -39,6 +39,7 @@ VirtumancerError
 ├── HypervisorError            the hypervisor refused, or answered nonsense
 │   ├── HostUnreachable
 │   └── AuthenticationFailed
+├── CredentialsUnreadable      the server has no key, or another one, for the credentials of a host
 ├── CallTimeout                no answer in time
 │   └── StateNotReached
 ├── HostUnavailable            not connected just now
@@ -60,6 +61,7 @@ from virtumancer.errors.hosts import (
     AbilityMissing,
     AuthenticationFailed,
     CallTimeout,
+    CredentialsUnreadable,
     HostExists,
     HostKeyChanged,
     HostKeyUnknown,
@@ -98,6 +100,7 @@ __all__ = [
     "ConsoleClosed",
     "ConsoleNotFound",
     "ConsoleRefused",
+    "CredentialsUnreadable",
     "Forbidden",
     "HostExists",
     "HostKeyChanged",

@@ -8,6 +8,7 @@ __all__ = [
     "AbilityMissing",
     "AuthenticationFailed",
     "CallTimeout",
+    "CredentialsUnreadable",
     "HostExists",
     "HostKeyChanged",
     "HostKeyUnknown",
@@ -59,6 +60,12 @@ class AuthenticationFailed(HypervisorError):
     """The host does not let us in."""
 
     code = "authentication-failed"
+
+
+class CredentialsUnreadable(VirtumancerError):
+    """The credentials of a host cannot be opened, or sealed, with the key that the server has."""
+
+    code = "credentials-unreadable"
 
 
 class CallTimeout(VirtumancerError):

@@ -56,6 +56,7 @@ CONNECTS: Errors = (
     errors.HypervisorError,
     errors.CallTimeout,
     errors.PluginFailed,
+    errors.CredentialsUnreadable,
 )
 """What an attempt to connect to a host may fail with."""
 
@@ -88,7 +89,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     it for generators of clients: a verb, then what it is about; `summary` and `description` say it to people. `answer`
     is the type of the JSON answer, None for an answer without body; `media` says what is answered if it is not JSON.
     `also` are the forms that the same answer has for who asks for them in `Accept`, by media type, and what they hold.
-    `body` is what the client sends. `cached` says that the answer has an `ETag`, and `expanded` that plugins decide
+    `body` is what the client sends; with `secret_body` it may hold a secret that people can guess, so that no plain
+    digest of it is kept. `cached` says that the answer has an `ETag`, and `expanded` that plugins decide
     what it stands for, so that each of those has its own place in the document. `right` is what it needs on the object
     of its path; None leaves the answer to `right_for` of the resource, which knows more of a request. With `filters`,
     one object below that of the path is enough, and the answer holds those that may be read. `others` are further
@@ -108,6 +110,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     media: str = "application/json"
     also: Mapping[str, str] = {}
     body: type[Struct] | None = None
+    secret_body: bool = False
     query: tuple[Query, ...] = ()
     headers: tuple[Header, ...] = ()
     errors: Errors = ()
@@ -143,6 +146,7 @@ def endpoint(
     media: str = "application/json",
     also: Mapping[str, str] | None = None,
     body: type[Struct] | None = None,
+    secret_body: bool = False,
     query: tuple[Query, ...] = (),
     headers: tuple[Header, ...] = (),
     errors: Errors = (),
@@ -176,6 +180,7 @@ def endpoint(
             media=media,
             also=also or {},
             body=body,
+            secret_body=secret_body,
             query=query,
             headers=headers,
             errors=errors,

@@ -38,6 +38,7 @@ STATUS: dict[type[VirtumancerError], HTTPStatus] = {
     errors.HypervisorError: HTTPStatus.BAD_GATEWAY,
     errors.CallTimeout: HTTPStatus.GATEWAY_TIMEOUT,
     errors.HostUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.CredentialsUnreadable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ConsoleRefused: HTTPStatus.FORBIDDEN,
     errors.TooManyConsoles: HTTPStatus.TOO_MANY_REQUESTS,
     errors.TooManyAttempts: HTTPStatus.TOO_MANY_REQUESTS,

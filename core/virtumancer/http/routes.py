@@ -136,7 +136,7 @@ RESOURCES: Mapping[type, Callable[[Services], object]] = {
     PluginResource: lambda s: PluginResource(s.plugins),
     HostsResource: lambda s: HostsResource(s.hosts, s.deferring, s.bodies),
     NewHostKeyScanResource: lambda s: NewHostKeyScanResource(s.host_keys, s.bodies),
-    HostResource: lambda s: HostResource(s.hosts),
+    HostResource: lambda s: HostResource(s.hosts, s.bodies),
     HostInfoResource: lambda s: HostInfoResource(s.hosts),
     HostConnectResource: lambda s: HostConnectResource(s.hosts, s.deferring, s.bodies),
     HostDisconnectResource: lambda s: HostDisconnectResource(s.hosts),

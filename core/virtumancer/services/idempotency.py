@@ -1,11 +1,14 @@
 """Idempotency: the same key of a caller never acts twice, across restarts and while the first is at work too."""
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import msgspec
 import structlog
+from argon2 import DEFAULT_MEMORY_COST, DEFAULT_PARALLELISM, DEFAULT_TIME_COST, Type
+from argon2.low_level import hash_secret_raw
 from msgspec import Struct, structs
 
 from virtumancer.config import IdempotencyConfig
@@ -27,16 +30,22 @@ __all__ = ["Idempotency", "KeptAnswer", "KeyedRequest"]
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 FORGET_INTERVAL = 600.0
+# Digests of secrets: each takes 64 MiB of memory while it is computed.
+AT_ONCE = 2
 
 
 class KeyedRequest(Struct, frozen=True, kw_only=True):
-    """A request that came with a key: `content` is all that makes it this request, `look_at` tells what it changed."""
+    """A request that came with a key: `content` is all that makes it this request, `look_at` tells what it changed.
+
+    `secret` says that the content may hold something that people can guess.
+    """
 
     caller: str
     key: str
     content: bytes
     request_id: str
     look_at: str
+    secret: bool = False
 
 
 class KeptAnswer(Struct, frozen=True):
@@ -67,6 +76,7 @@ class Idempotency(PeriodicTask):
         self._latest = latest
         self._retention = timedelta(seconds=config.retention)
         self._at_work: dict[str, str] = {}
+        self._costly = asyncio.Semaphore(AT_ONCE)
         super().__init__(
             "idempotency keys",
             self.forget,
@@ -81,12 +91,12 @@ class Idempotency(PeriodicTask):
         Raises `KeyReused`, `RequestInProgress`, `OutcomeUnknown`, `AnswerNotKept`, `TooManyKeys`.
         """
         digest = hashlib.sha256(msgspec.json.encode((request.caller, request.key))).hexdigest()
+        content = await self._content_digest(digest, request)
         now = self._now()
         mine = StoredKey(
             digest=digest,
             caller=request.caller,
-            # Bound to the key, so that equal requests are not seen to be equal.
-            request=hashlib.sha256(digest.encode() + request.content).hexdigest(),
+            request=content,
             request_id=request.request_id,
             owner=self._processes.own,
             look_at=request.look_at,
@@ -107,6 +117,26 @@ class Idempotency(PeriodicTask):
             if not taken:
                 del self._at_work[digest]
         return found if taken else await self._first(found, mine)
+
+    async def _content_digest(self, digest: str, request: KeyedRequest) -> str:
+        """Return what is kept of a request, bound to its key, so that equal requests are not seen to be equal.
+
+        A secret must not be guessed from it, whoever reads the store: that costs as much as with a stored password.
+        """
+        if not request.secret:
+            return hashlib.sha256(digest.encode() + request.content).hexdigest()
+        async with self._costly:
+            made = await asyncio.to_thread(
+                hash_secret_raw,
+                hashlib.sha256(request.content).digest(),
+                bytes.fromhex(digest)[:16],
+                time_cost=DEFAULT_TIME_COST,
+                memory_cost=DEFAULT_MEMORY_COST,
+                parallelism=DEFAULT_PARALLELISM,
+                hash_len=32,
+                type=Type.ID,
+            )
+        return made.hex()
 
     async def answer(self, key: StoredKey, answer: KeptAnswer | None, status: int, location: str) -> None:
         """Keep what was answered; None for an answer that holds a secret, or too much."""

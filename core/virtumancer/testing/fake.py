@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from types import ModuleType
+from typing import ClassVar
 from urllib.parse import urlsplit
 
 from msgspec import structs
@@ -34,7 +35,14 @@ from virtumancer.contracts import (
     VMState,
     VMStats,
 )
-from virtumancer.errors import ConsoleNotFound, HostLost, HostUnreachable, VMNotFound, WrongPowerState
+from virtumancer.errors import (
+    AuthenticationFailed,
+    ConsoleNotFound,
+    HostLost,
+    HostUnreachable,
+    VMNotFound,
+    WrongPowerState,
+)
 from virtumancer.hookspecs import hookimpl
 from virtumancer.testing.fake_events import FakeEventStream
 from virtumancer.testing.faults import Faults
@@ -68,6 +76,8 @@ class FakeHypervisor:
         self.console_password: str | None = None
         self.picture = b"\x89PNG\r\n\x1a\n"
         self.shown_keys: tuple[ShownHostKey, ...] = ()
+        self.credentials: dict[str, str] = {}
+        """What a connection has to have; empty lets everybody in."""
 
     @property
     def uri(self) -> str:
@@ -266,9 +276,18 @@ def fake_plugin(*hypervisors: FakeHypervisor) -> ModuleType:
         """Reaches the hypervisors of this test."""
 
         schemes = frozenset({"fake"})
+        credentials: ClassVar[Mapping[str, str]] = {
+            "password": "a password",  # nosec B105 - what it is
+            "client-key": "a key as PEM",
+        }
 
         async def connect(self, host: Host, context: ConnectContext) -> HostConnection:
             await reached(host).faults.meet("connect")
+            given = {name: secret.reveal() for name, secret in context.credentials.items()}
+            for name, needed in reached(host).credentials.items():
+                if given.get(name) != needed:
+                    # As careless as a real driver may be: it is for the core to take the value out.
+                    raise AuthenticationFailed(f"the hypervisor does not take {name} {given.get(name)!r}")
             return FakeConnection(reached(host))
 
         async def scan_host_keys(self, host: Host, context: ConnectContext) -> Sequence[ShownHostKey]:

@@ -25,7 +25,7 @@ from virtumancer.http.resources.bulk_actions import BulkRequest
 from virtumancer.http.resources.consoles import ConsoleRequest
 from virtumancer.http.resources.health import Ready
 from virtumancer.http.resources.host_keys import KeyApproval, NewHostScan, Rotation
-from virtumancer.http.resources.hosts import Approval, NewHost
+from virtumancer.http.resources.hosts import Approval, HostChange, NewHost
 from virtumancer.http.resources.metadata import MetadataChange, MetadataRequest
 from virtumancer.http.resources.sign_in import Credentials, Session
 from virtumancer.http.resources.tokens import TokenChange, TokenRequest
@@ -41,6 +41,7 @@ __all__ = ["OBJECTS", "objects"]
 OBJECTS: tuple[type[Struct], ...] = (
     contracts.Host,
     NewHost,
+    HostChange,
     Approval,
     contracts.Metadata,
     MetadataRequest,
@@ -109,6 +110,7 @@ OBJECTS: tuple[type[Struct], ...] = (
 )
 _BODIES = (
     NewHost,
+    HostChange,
     Approval,
     KeyApproval,
     NewHostScan,

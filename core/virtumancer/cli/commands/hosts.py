@@ -7,6 +7,7 @@ from typing import Annotated
 import cyclopts
 from cyclopts import Parameter
 
+from virtumancer.cli.credentials import Credentials, read_credentials
 from virtumancer.cli.host_keys import with_approval
 from virtumancer.cli.metadata_options import NoTags, Notes, Tags, Title, Wanted, say_metadata
 from virtumancer.cli.options import JSONOutput
@@ -73,6 +74,7 @@ async def show(host: HostName, /, *, json: JSONOutput = False, server: Server = 
         ("Next attempt", time_of(detail.retry_at)),
         ("Driver", detail.driver),
         ("Abilities", ", ".join(detail.abilities)),
+        ("Credentials", ", ".join(detail.credential_names)),
         ("From the configuration file", "yes" if detail.declared else "no"),
     ]
     if info:
@@ -91,6 +93,7 @@ async def add(
     /,
     *,
     host_key: HostKeys = (),
+    credential: Credentials = (),
     json: JSONOutput = False,
     server: Server = HERE,
 ) -> None:
@@ -99,11 +102,13 @@ async def add(
     An SSH host key that is not known is shown with its fingerprint, and asked about. Without a terminal nobody can be
     asked: the exit code is 6, and the command to repeat with --host-key is printed.
     """
+    credentials = await read_credentials(credential)
+    named = [part for option in credential for part in ("--credential", option)]
     async with connected(server) as client:
         added = await with_approval(
-            lambda keys: client.hosts.add(host, uri, host_keys=keys),
+            lambda keys: client.hosts.add(host, uri, host_keys=keys, credentials=credentials),
             host_key,
-            ["virtumancer", "hosts", "add", host, uri, *_said(server)],
+            ["virtumancer", "hosts", "add", host, uri, *named, *_said(server)],
         )
     say_done(added, f"Host {added.id} is added.", json=json)
 
@@ -114,6 +119,27 @@ async def remove(host: HostName, /, *, server: Server = HERE) -> None:
     async with connected(server) as client:
         await client.hosts.remove(host)
     say(f"Host {host} is removed.")
+
+
+@app.command
+async def credentials(
+    host: HostName,
+    /,
+    *,
+    credential: Credentials = (),
+    remove: Annotated[tuple[str, ...], Parameter(help="Remove the credential of this name.", negative=())] = (),
+    json: JSONOutput = False,
+    server: Server = HERE,
+) -> None:
+    """Show which credentials of a host are set, or set and remove some, and connect it anew with them.
+
+    Their values are never shown.
+    """
+    changes: dict[str, str | None] = {**dict.fromkeys(remove), **await read_credentials(credential)}
+    async with connected(server) as client:
+        detail = await (client.hosts.change_credentials(host, changes) if changes else client.hosts.get(host))
+    names = ", ".join(detail.credential_names) or "none"
+    say_done(detail, f"Credentials of host {detail.id}: {names}. It is {detail.state.value}.", json=json)
 
 
 @app.command

@@ -76,6 +76,14 @@ class ServerConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
             extra={"default": "the name of the SQLite file, with .admin-token in place of .db"},
         ),
     ] = ""
+    credentials_key: Annotated[
+        str,
+        Meta(
+            description="Where the key is with which the credentials of hosts are encrypted in the database: "
+            "`env:NAME` or `file:PATH`; empty for a file that is made when it is first needed, beside the database.",
+            extra={"default": "the name of the SQLite file, with .credentials-key in place of .db"},
+        ),
+    ] = ""
     tls_cert: Annotated[str | None, Meta(description="PEM file with the certificate chain; needs `tls_key`.")] = None
     tls_key: Annotated[str | None, Meta(description="PEM file with the private key; needs `tls_cert`.")] = None
     allowed_hosts: Annotated[
@@ -261,6 +269,13 @@ class DeclaredHost(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     host_key: Annotated[
         Fingerprint | None, Meta(description="Fingerprint of the SSH host key to trust when it is first seen.")
     ] = None
+    credentials: Annotated[
+        dict[str, str],
+        Meta(
+            description="Where each credential of the host is, as in "
+            '`{ client-cert = "file:/etc/virtumancer/lxd.crt" }`: `env:NAME` or `file:PATH`, read at each connection.'
+        ),
+    ] = field(default_factory=dict[str, str])
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -8,6 +8,7 @@ from falcon.asgi import Request, Response
 
 from virtumancer.errors import InvalidRequest
 from virtumancer.http.api_paths import OPERATIONS
+from virtumancer.http.endpoint import endpoint_of
 from virtumancer.http.middleware.authorization import caller_of
 from virtumancer.http.middleware.respond_async import prefers_async
 from virtumancer.http.middleware.trusted_host import SAFE_METHODS
@@ -53,6 +54,7 @@ class Idempotent:
                 content=content,
                 request_id=request_id(req),
                 look_at=_place(req, params),
+                secret=_has_secret(responder),
             )
         )
         if isinstance(begun, KeptAnswer):
@@ -82,6 +84,11 @@ class Idempotent:
             return
         body = await resp.render_body() or b""
         await self._idempotency.answer(key, KeptAnswer(status, headers, body), status, location)
+
+
+def _has_secret(responder: Any) -> bool:
+    record = endpoint_of(responder)
+    return record is not None and record.secret_body
 
 
 def _place(req: Request, params: dict[str, str]) -> str:

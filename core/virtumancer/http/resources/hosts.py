@@ -12,8 +12,10 @@ from msgspec import Meta, Struct
 from virtumancer.contracts import Host, HostDetail, HostInfo, OperationInfo, OperationTarget
 from virtumancer.contracts.responses import HostSamples
 from virtumancer.errors import (
+    CredentialsUnreadable,
     HostExists,
     HostNotFound,
+    HostUnavailable,
     InvalidValue,
     PreconditionFailed,
     StoreUnavailable,
@@ -29,6 +31,7 @@ from virtumancer.http.middleware.respond_async import RespondAsync, prefers_asyn
 from virtumancer.http.pagination import LINK, LIST_ERRORS, LIST_QUERY, asked_of, send_list
 from virtumancer.http.requests import BodyReader, send_json
 from virtumancer.services.auth import Right
+from virtumancer.services.hosts.credentials import LONGEST
 from virtumancer.services.hosts.service import HostsService
 from virtumancer.services.hosts.stats_collection import StatsCollection
 from virtumancer.services.operations.operation import OperationBody, RunningOperation
@@ -41,6 +44,11 @@ __all__ = [
     "HostSamplesResource",
     "HostsResource",
 ]
+
+
+# Only for the schema, as below.
+CredentialName = Annotated[str, Meta(extra_json_schema={"pattern": "^[a-z][a-z0-9-]{0,62}$"})]
+CredentialValue = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": LONGEST})]
 
 
 class NewHost(Struct, frozen=True):
@@ -56,6 +64,23 @@ class NewHost(Struct, frozen=True):
     """How to reach the host, as `qemu+ssh://root@kvm1.example.org/system`."""
     host_key: str | tuple[str, ...] = ()
     """The fingerprint, as `SHA256:…`, of each SSH host key that nobody else vouches for."""
+    credentials: dict[CredentialName, CredentialValue] = {}
+    """What the driver of the host needs to be let in, by the names that it knows; never shown again."""
+
+    def __repr__(self) -> str:
+        """Show no credentials."""
+        return f"NewHost({self.id!r}, {self.uri!r})"
+
+
+class HostChange(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `PATCH /hosts/{id}`; what is left out stays."""
+
+    credentials: dict[CredentialName, CredentialValue | None] = {}
+    """Credentials to set, by name, and with null to remove; the others stay."""
+
+    def __repr__(self) -> str:
+        """Show no credentials."""
+        return "HostChange(…)"
 
 
 class Approval(Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,6 +137,7 @@ class HostsResource:
         right=Right.HOSTS,
         status=201,
         body=NewHost,
+        secret_body=True,
         answer=Host,
         headers=(Header("Location", "The path of the new host."),),
         others=((202, OperationInfo),),
@@ -124,15 +150,16 @@ class HostsResource:
 
         Nothing is stored when the connection fails. An SSH host key that is not known is refused with its fingerprint
         (409 `host-key-unknown`); when a person has compared it, the same request with `host_key` approves it.
+        Credentials are encrypted before they are stored, and reach the driver of the host alone.
         """
         body = await self._bodies.decode(req, NewHost)
         wanted, approved = Host(body.id, body.uri), _approved(body.host_key)
         if prefers_async(req):
-            self._hosts.check_new(wanted)
-            work = _connecting(lambda: self._hosts.add(wanted, approved))
+            self._hosts.check_new(wanted, body.credentials)
+            work = _connecting(lambda: self._hosts.add(wanted, approved, body.credentials))
             await self._deferring.start(req, resp, "add-host", Right.HOSTS, OperationTarget(), work)
             return
-        host = await self._hosts.add(wanted, approved)
+        host = await self._hosts.add(wanted, approved, body.credentials)
         resp.status = falcon.HTTP_201
         resp.location = f"{req.path.rstrip('/')}/{quote(host.id)}"
         send_json(resp, host)
@@ -141,8 +168,9 @@ class HostsResource:
 class HostResource:
     """One host and its session."""
 
-    def __init__(self, hosts: HostsService) -> None:
+    def __init__(self, hosts: HostsService, bodies: BodyReader) -> None:
         self._hosts = hosts
+        self._bodies = bodies
 
     @endpoint(
         "getHost",
@@ -158,13 +186,44 @@ class HostResource:
         send_json(resp, await self._hosts.detail(host))
 
     @endpoint(
+        "changeHost",
+        "hosts",
+        path=HOST_PATH,
+        right=Right.HOSTS,
+        body=HostChange,
+        secret_body=True,
+        answer=HostDetail,
+        errors=(
+            HostNotFound,
+            HostUnavailable,
+            InvalidValue,
+            PreconditionFailed,
+            CredentialsUnreadable,
+            StoreUnavailable,
+        ),
+        example=examples.HOST_DETAIL,
+        body_example=HostChange({"client-cert": "-----BEGIN CERTIFICATE-----…"}),
+    )
+    async def on_patch(self, req: Request, resp: Response, host: str) -> None:
+        """Set credentials of a host, or remove them, and connect it anew with them.
+
+        The answer shows whether the host lets us in with them; they are kept in any case. A host that somebody has
+        disconnected stays so. Credentials of the configuration file are changed there.
+        """
+        body = await self._bodies.decode(req, HostChange)
+        async with as_known(req, lambda: self._hosts.detail(host)):
+            detail = await self._hosts.change_credentials(host, body.credentials)
+        send_json(resp, detail)
+
+    @endpoint(
         "removeHost", "hosts", path=HOST_PATH, right=Right.HOSTS, status=204, errors=(HostNotFound, PreconditionFailed)
     )
     async def on_delete(self, req: Request, resp: Response, host: str) -> None:
         """Disconnect a host and delete it.
 
-        Its pinned SSH host keys and the stored rows of its VMs are deleted too; the VMs themselves are not touched.
-        What people wrote down about it and its VMs is there again when it is added again under the same id.
+        Its pinned SSH host keys, its credentials and the stored rows of its VMs are deleted too; the VMs themselves are
+        not touched. What people wrote down about it and its VMs is there again when it is added again under the same
+        id.
         """
         async with as_known(req, lambda: self._hosts.detail(host)):
             await self._hosts.remove(host)

@@ -68,6 +68,7 @@ class SessionResource:
         path=API / "session",
         right=PUBLIC,
         body=Credentials,
+        secret_body=True,
         answer=Session,
         errors=(Conflict, InvalidValue, TooManyAttempts, Unauthenticated),
         example=Session(True, "user alice", examples.NOON),

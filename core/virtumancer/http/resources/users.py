@@ -90,6 +90,7 @@ class UsersResource:
         right=Right.ACCESS,
         status=201,
         body=UserRequest,
+        secret_body=True,
         answer=UserInfo,
         headers=(Header("Location", "The path of the new user."),),
         errors=(Conflict, Forbidden, InvalidValue),
@@ -131,6 +132,7 @@ class UserResource:
         path=USERS / USER_NAME,
         right=Right.ACCESS,
         body=UserChange,
+        secret_body=True,
         answer=UserInfo,
         errors=(Conflict, NotFound, PreconditionFailed, Forbidden, InvalidValue),
         example=USER,
@@ -174,6 +176,7 @@ class PasswordResource:
         right=SIGNED_IN,
         status=204,
         body=PasswordChange,
+        secret_body=True,
         errors=(Conflict, InvalidValue, TooManyAttempts),
         body_example=PasswordChange("correct horse battery", "correct horse battery"),
     )

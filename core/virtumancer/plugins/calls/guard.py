@@ -10,6 +10,7 @@ import structlog
 from msgspec import Struct
 
 from virtumancer.errors import CallTimeout, PluginFailed, VirtumancerError
+from virtumancer.masking import mask_data, mask_text
 
 __all__ = ["Guard", "ReturnCheck", "guarded"]
 
@@ -46,7 +47,10 @@ class Guard:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None or isinstance(error, VirtumancerError) or self._is_ours(error, trace):
+        if error is None or self._is_ours(error, trace):
+            return
+        if isinstance(error, VirtumancerError):
+            _mask(error)
             return
         log.error("a plugin failed", plugin=self._plugin, call=self._what, exc_info=error)
         raise self.failure(_describe(error)) from error
@@ -116,9 +120,17 @@ def _cancellations() -> int:
     return task.cancelling() if task else 0
 
 
+def _mask(error: VirtumancerError) -> None:
+    """Take credentials out of what a plugin says: it goes into answers, events and logs."""
+    masked = mask_text(error.message)
+    if masked != error.message:
+        error.message, error.args = masked, (masked,)
+    error.extra = {name: mask_data(value) for name, value in error.extra.items()}
+
+
 def _describe(error: BaseException) -> str:
     try:
-        return f"{type(error).__name__}: {error}"
+        return mask_text(f"{type(error).__name__}: {error}")
     except Exception:  # noqa: BLE001 - its own text is a plugin's code too
         return type(error).__name__
 

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
@@ -89,13 +89,19 @@ def checked(hook: str, kinds: type[T] | tuple[type[T], ...], items: Iterable[Any
 
 
 def check_driver(driver: HostDriver) -> None:
-    """Refuse schemes that no URI can have."""
+    """Refuse schemes that no URI can have, and credentials without a usable name."""
     schemes = _declared(driver, "schemes")
     if isinstance(schemes, str) or not schemes or not all(isinstance(s, str) for s in schemes):
         raise _wrong(driver, f"schemes = {schemes!r} is not a set of texts such as frozenset({{'qemu'}})")
     for scheme in schemes:
         if not SCHEME.fullmatch(scheme):
             raise _wrong(driver, f"the scheme {scheme!r} is not usable: lower-case, without '+transport' and '://'")
+    credentials: Any = driver.credentials
+    if not isinstance(credentials, Mapping):
+        raise _wrong(driver, f"credentials = {credentials!r} is no mapping of names to sentences")
+    for name, text in cast("Mapping[object, object]", credentials).items():
+        if not (isinstance(name, str) and SEGMENT.fullmatch(name) and isinstance(text, str)):
+            raise _wrong(driver, f"the credential {name!r}: {text!r} is not usable: a name as client-key, and a text")
     refuse_unless_async(driver, "connect")
 
 

@@ -14,6 +14,7 @@ from virtumancer.contracts import (
     HostKeyPolicy,
     PluginInfo,
     PluginState,
+    Secret,
     ShownHostKey,
     SupportsHostKeyScan,
     UnknownHostKeys,
@@ -23,6 +24,7 @@ from virtumancer.plugins import DriverEntry, Plugins
 from virtumancer.plugins.calls.connection import HOOK, DriverCalls, guarded_connection
 from virtumancer.plugins.calls.health import PluginCall, PluginHealth
 from virtumancer.plugins.calls.return_types import CONNECTION, SHOWN_KEYS
+from virtumancer.services.hosts.credentials import HostCredentials, check_credential_names
 from virtumancer.services.hosts.key_change_alert import HostKeyChangeAlert
 from virtumancer.store import HostsRepository
 
@@ -50,6 +52,7 @@ class HostConnector:
         unknown_host_keys: UnknownHostKeys,
         health: PluginHealth,
         alarm: HostKeyChangeAlert,
+        credentials: HostCredentials,
     ) -> None:
         self._plugins = plugins
         self._store = store
@@ -57,6 +60,7 @@ class HostConnector:
         self._unknown_host_keys: UnknownHostKeys = unknown_host_keys
         self._health = health
         self._alarm = alarm
+        self._credentials = credentials
 
     @property
     def settings(self) -> ConnectSettings:
@@ -80,15 +84,16 @@ class HostConnector:
         )
         return entry
 
-    async def first(self, host: Host, approved: Collection[str]) -> NewConnection:
-        """Connect to a host that is not stored yet; the caller stores it with the accepted keys."""
-        return await self._dial(host, HostKeyPolicy((), frozenset(approved), self._unknown_host_keys))
+    async def first(self, host: Host, approved: Collection[str], credentials: Mapping[str, Secret]) -> NewConnection:
+        """Connect to a host that is not stored yet; the caller stores it with the accepted keys and the credentials."""
+        return await self._dial(host, HostKeyPolicy((), frozenset(approved), self._unknown_host_keys), credentials)
 
     async def again(self, host: Host, approved: Collection[str] = ()) -> HostConnection:
         """Connect to a stored host, and pin what was newly accepted."""
         pinned = await self._store.keys(host.id)
         try:
-            dialling = await self._dial(host, HostKeyPolicy(pinned, frozenset(approved), self._unknown_host_keys))
+            policy = HostKeyPolicy(pinned, frozenset(approved), self._unknown_host_keys)
+            dialling = await self._dial(host, policy, await self._credentials.of_host(host.id))
         except HostKeyChanged as error:
             await self._alarm.raise_for(host.id, error)
             raise
@@ -103,7 +108,8 @@ class HostConnector:
 
     async def trial(self, host: Host, pinned: tuple[HostKey, ...], approved: Collection[str]) -> NewConnection:
         """Connect while only these keys count; nothing is pinned, and nothing unknown is accepted."""
-        return await self._dial(host, HostKeyPolicy(pinned, frozenset(approved), "refuse"))
+        policy = HostKeyPolicy(pinned, frozenset(approved), "refuse")
+        return await self._dial(host, policy, await self._credentials.of_host(host.id))
 
     async def scan(self, host: Host, pinned: tuple[HostKey, ...]) -> tuple[ShownHostKey, ...]:
         """Ask a host, stored or not, which keys it shows, without logging in. Raises `AbilityMissing`."""
@@ -122,12 +128,14 @@ class HostConnector:
         )
         return tuple(shown)
 
-    async def _dial(self, host: Host, policy: HostKeyPolicy) -> NewConnection:
+    async def _dial(self, host: Host, policy: HostKeyPolicy, credentials: Mapping[str, Secret]) -> NewConnection:
         entry = self.entry_for(host)
+        check_credential_names(entry.driver, host, credentials)
+        context = ConnectContext(self._settings, policy, credentials)
         connection = await self._health.counted(
             PluginCall(entry.plugin, HOOK, "connect", host.id),
             f"connecting to host {host.id!r}",
-            lambda: entry.driver.connect(host, ConnectContext(self._settings, policy)),
+            lambda: entry.driver.connect(host, context),
             self._settings.connect_timeout + GRACE,
             CONNECTION,
         )

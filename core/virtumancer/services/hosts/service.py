@@ -20,6 +20,7 @@ from virtumancer.errors import (
 from virtumancer.masking import holds_secret
 from virtumancer.services.hosts.backoff import RetryTiming
 from virtumancer.services.hosts.connector import HostConnector
+from virtumancer.services.hosts.credentials import HostCredentials, check_credentials
 from virtumancer.services.hosts.monitor import ConnectionTask
 from virtumancer.services.hosts.own_changes import OwnChanges
 from virtumancer.services.hosts.session import HostSession
@@ -62,11 +63,13 @@ class HostsService:
         dialler: HostConnector,
         bus: EventBus,
         metadata: MetadataService,
+        credentials: HostCredentials,
         timing: RetryTiming,
         watchers: Collection[ConnectionTask] = (),
         *,
         shared: bool = False,
     ) -> None:
+        self._credentials = credentials
         self._store = store
         self._vms = vms
         self._dialler = dialler
@@ -89,10 +92,11 @@ class HostsService:
         self._approvals = {host.id: approved for host, approved in declared.items()}
         known = {stored.host.id for stored in await self._store.list()}
         await self._store.upsert_declared(tuple(declared))
+        await self._credentials.renew()
         for stored in await self._store.list():
             if stored.host.id not in known:
                 self._bus.publish(HostAdded(stored.host.id))
-            session = self._new_session(stored.host, stored.number)
+            session = self._new_session(stored.host, stored.number, stored.credentials)
             if stored.disconnected:
                 await session.stop(DISCONNECTED)
             else:
@@ -153,7 +157,8 @@ class HostsService:
         if stored is None:
             raise _not_found(host_id)
         detail, said = self.session(host_id).detail(declared=stored.declared), self._metadata.of_host(host_id)
-        return structs.replace(detail, title=said.title, notes=said.notes, tags=said.tags)
+        names = self._credentials.names(host_id, stored.credentials)
+        return structs.replace(detail, credential_names=names, title=said.title, notes=said.notes, tags=said.tags)
 
     def session(self, host_id: str) -> HostSession:
         """Return the session of a host. Raises `HostNotFound`."""
@@ -178,27 +183,33 @@ class HostsService:
         """Ask the host what it has."""
         return await self.session(host_id).call(lambda connection: connection.info())
 
-    def check_new(self, host: Host) -> None:
+    def check_new(self, host: Host, credentials: Mapping[str, str] | None = None) -> None:
         """Raise `InvalidValue` and `HostExists` for a host that cannot be added, whether or not it can be reached."""
         _check(host)
-        self._dialler.entry_for(host)
+        entry = self._dialler.entry_for(host)
+        check_credentials(entry.driver, host, credentials or {})
         if any(host.id in taken for taken in (self._sessions, self._adding, self._removing, self._ending)):
             raise HostExists(f"host {host.id!r} exists already; choose another id, or delete that host first")
 
-    async def add(self, host: Host, approved: Collection[str] = ()) -> Host:
+    async def add(
+        self, host: Host, approved: Collection[str] = (), credentials: Mapping[str, str] | None = None
+    ) -> Host:
         """Connect to a new host, then store it; nothing is stored when the connection fails."""
-        self.check_new(host)
+        self.check_new(host, credentials)
         self._adding.add(host.id)
         try:
-            dialling = await self._dialler.first(host, approved)
+            given = self._credentials.of_request(credentials or {})
+            # Before the connection: without a key nothing could be stored after it.
+            sealed = await self._credentials.sealed(host.id, given)
+            dialling = await self._dialler.first(host, approved, given)
             try:
-                await self._store.add(host, dialling.accepted)
+                await self._store.add(host, dialling.accepted, sealed)
                 number = await self._number(host.id)
             except BaseException:
                 with suppress(VirtumancerError):
                     await dialling.connection.aclose()
                 raise
-            session = self._new_session(host, number)
+            session = self._new_session(host, number, sealed)
             self._bus.publish(HostAdded(host.id))
             session.start(dialling.connection)
         finally:
@@ -219,6 +230,7 @@ class HostsService:
                     removed = await self._store.remove(host_id)
                     self._sessions.pop(host_id, None)
                     await session.stop(DELETED)
+                    self._credentials.forget(host_id)
             finally:
                 self._removing.discard(host_id)
         self._bus.publish(HostRemoved(host_id) if removed else HostRemovedElsewhere(host_id))
@@ -233,6 +245,23 @@ class HostsService:
             with self._own.change(host_id):
                 await self._store.set_disconnected(host_id, False)
         await session.connect(approved)
+        return await self.detail(host_id)
+
+    async def change_credentials(self, host_id: str, wish: Mapping[str, str | None]) -> HostDetail:
+        """Set credentials of a host, and remove those that are None; it is connected anew with them, unless stopped.
+
+        Waits for that attempt, and raises nothing that it fails with: the detail shows it. Raises `HostNotFound`,
+        `InvalidValue`, `CredentialsUnreadable`.
+        """
+        session = await self.confirmed(host_id)
+        check_credentials(self._dialler.entry_for(session.host).driver, session.host, wish)
+        if wish:
+            async with session.switching:
+                self._require(session)
+                with self._own.change(host_id):
+                    await self._credentials.change(host_id, wish)
+                    await session.restart()
+            await session.settle()
         return await self.detail(host_id)
 
     async def disconnect(self, host_id: str) -> HostDetail:
@@ -264,7 +293,7 @@ class HostsService:
             del self._sessions[host_id]  # one in its place begins with a later look, after the end of this one
             self._end(session, DELETED if stored is None else "changed", HostRemovedElsewhere(host_id))
         elif session is None and stored is not None:
-            session = self._new_session(stored.host, stored.number)
+            session = self._new_session(stored.host, stored.number, stored.credentials)
             self._bus.publish(HostAddedElsewhere(host_id))
             if not stored.disconnected:
                 session.start()
@@ -289,13 +318,15 @@ class HostsService:
 
     def _is_of(self, session: HostSession, stored: StoredHost) -> bool:
         """Say whether a session is of this very host: another one may have its id by now."""
-        return (self._numbers[stored.host.id], session.host) == (stored.number, stored.host)
+        of_session = (self._numbers[stored.host.id], session.host, self._credentials.stored(stored.host.id))
+        return of_session == (stored.number, stored.host, stored.credentials)
 
-    def _new_session(self, host: Host, number: int) -> HostSession:
+    def _new_session(self, host: Host, number: int, sealed: Mapping[str, str]) -> HostSession:
         approved = self._approvals.get(host.id, frozenset())
         session = HostSession(host, self._dialler, self._vms, self._bus, self._timing, self._watchers, approved)
         self._sessions[host.id] = session
         self._numbers[host.id] = number
+        self._credentials.take(host.id, sealed)
         self._own.count += 1
         return session
 

@@ -24,12 +24,14 @@ from virtumancer.contracts import (
 )
 from virtumancer.errors import (
     AuthenticationFailed,
+    CredentialsUnreadable,
     HostKeyChanged,
     HostKeyUnknown,
     HostUnavailable,
     InvalidValue,
     VirtumancerError,
 )
+from virtumancer.masking import mask_text
 from virtumancer.services.hosts.backoff import RetryTiming
 from virtumancer.services.hosts.connector import GRACE, HostConnector
 from virtumancer.services.hosts.inventory import Inventory
@@ -45,7 +47,7 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 T = TypeVar("T")
 
 # Another attempt will not help until somebody does something about these.
-REFUSALS = (AuthenticationFailed, HostKeyChanged, HostKeyUnknown, InvalidValue)
+REFUSALS = (AuthenticationFailed, CredentialsUnreadable, HostKeyChanged, HostKeyUnknown, InvalidValue)
 # A connection that held for so many seconds was a good one.
 SETTLED = 5.0
 # How long a session gets to end before it is left to itself.
@@ -164,6 +166,17 @@ class HostSession:
             self._stopping = False
         self._status.set(HostState.STOPPED, reason)
         self._outcome.resolve(HostUnavailable(f"host {self.host.id!r} was disconnected: {reason}"))
+
+    async def restart(self) -> None:
+        """Give the connection back and begin anew; a session that is stopped stays so."""
+        if self._task is None:
+            return
+        self._stopping = True
+        try:
+            await self._end()
+        finally:
+            self._stopping = False
+        self.start()
 
     async def _end(self) -> None:
         task, self._task = self._task, None
@@ -287,7 +300,7 @@ class HostSession:
     def tell(self, event: VMEvent | EventsMissed) -> None:
         """Pass on what the driver told of a VM, or that it could not."""
         if isinstance(event, EventsMissed):
-            self._bus.publish(HostEventsMissed(self.host.id, event.reason))
+            self._bus.publish(HostEventsMissed(self.host.id, mask_text(event.reason)))
         else:
             self._bus.publish(HostVMEvent(self.host.id, event.uuid, event.name, event.change))
 

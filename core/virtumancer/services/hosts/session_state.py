@@ -7,6 +7,7 @@ import structlog
 
 from virtumancer.contracts import HostState, HostStateChanged
 from virtumancer.errors import HostUnavailable
+from virtumancer.masking import mask_text
 from virtumancer.services.runtime.bus import EventBus
 
 __all__ = ["SessionState"]
@@ -28,7 +29,7 @@ class SessionState:
 
     def set(self, state: HostState, reason: str, code: str = "") -> None:
         """Go to a state for this reason; `code` is the error behind it, if any."""
-        before = self.state
+        before, reason = self.state, mask_text(reason)
         if (before, self.reason) == (state, reason):
             return
         self.state, self.reason, self.code, self.retry_at = state, reason, code, None

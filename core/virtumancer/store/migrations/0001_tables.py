@@ -26,6 +26,7 @@ class Migration(migrations.Migration):
                     ("declared", fields.BooleanField(default=False)),
                     ("created_at", fields.DatetimeField(auto_now=False, auto_now_add=False)),
                     ("updated_at", fields.DatetimeField(auto_now=False, auto_now_add=False)),
+                    ("credentials", fields.TextField(unique=False, default="")),
                 ],
                 options={
                     "table": "hosts",

@@ -13,7 +13,7 @@ __all__ = [
 
 
 class HostModel(Model):
-    """A host; `number` is the order of adding, `disconnected` the user's choice."""
+    """A host; `number` is the order of adding, `disconnected` the user's choice, `credentials` JSON of sealed ones."""
 
     number = fields.IntField(primary_key=True)
     id = fields.CharField(max_length=63, unique=True)
@@ -22,6 +22,7 @@ class HostModel(Model):
     declared = fields.BooleanField(default=False)
     created_at = fields.DatetimeField()
     updated_at = fields.DatetimeField()
+    credentials = fields.TextField(default="")
 
     class Meta(Model.Meta):
         """Its table."""

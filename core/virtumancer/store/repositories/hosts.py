@@ -1,8 +1,9 @@
 """The hosts that people added or declared, and the SSH keys pinned for them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
+import msgspec
 from msgspec import Struct
 from tortoise.exceptions import IntegrityError
 from tortoise.transactions import in_transaction
@@ -19,7 +20,7 @@ __all__ = ["HostsRepository", "StoredHost"]
 class StoredHost(Struct, frozen=True):
     """A host as stored: `disconnected` is the user's choice, `declared` that the configuration file has it.
 
-    `number` is the order of adding.
+    `number` is the order of adding, `credentials` are the sealed ones by name.
     """
 
     number: int
@@ -27,6 +28,7 @@ class StoredHost(Struct, frozen=True):
     disconnected: bool
     declared: bool
     created_at: datetime
+    credentials: Mapping[str, str] = {}
 
 
 class HostsRepository:
@@ -43,9 +45,29 @@ class HostsRepository:
         """Return one host, None if it is not there."""
         return await self._database.unit(_get(id))
 
-    async def add(self, host: Host, keys: Sequence[HostKey] = ()) -> None:
-        """Store a new host and its pinned keys, or nothing. Raises `HostExists`."""
-        await self._database.unit(_add(host, keys))
+    async def add(self, host: Host, keys: Sequence[HostKey] = (), credentials: Mapping[str, str] | None = None) -> None:
+        """Store a new host, its pinned keys and its sealed credentials, or nothing. Raises `HostExists`."""
+        await self._database.unit(_add(host, keys, credentials or {}))
+
+    async def change_credentials(
+        self,
+        id: str,  # noqa: A002
+        sealed: Mapping[str, str],
+        removed: Collection[str],
+    ) -> Mapping[str, str]:
+        """Store sealed credentials in place of those of their names, and remove others; returns all that are stored.
+
+        Raises `HostNotFound`.
+        """
+        return await self._database.unit(_change_credentials(id, sealed, removed))
+
+    async def renew_credential(self, id: str, name: str, old: str, new: str) -> bool:  # noqa: A002
+        """Store a credential that was sealed anew, unless it was changed or removed since; says whether."""
+        return await self._database.unit(_renew_credential(id, name, old, new))
+
+    async def any_credential(self) -> str | None:
+        """Return any credential of any host as it is sealed, None when there is none."""
+        return await self._database.unit(_any_credential())
 
     async def upsert_declared(self, hosts: Sequence[Host]) -> None:
         """Store the hosts of the configuration file: new ones and changed URIs; all else about a host stays.
@@ -89,15 +111,61 @@ async def _get(host_id: str) -> StoredHost | None:
     return None if row is None else _stored(row)
 
 
-async def _add(host: Host, keys: Sequence[HostKey]) -> None:
+async def _add(host: Host, keys: Sequence[HostKey], credentials: Mapping[str, str]) -> None:
     now = datetime.now(UTC)
     try:
         async with in_transaction():
-            await HostModel.create(id=host.id, uri=host.uri, created_at=now, updated_at=now)
+            text = _credentials_text(credentials)
+            await HostModel.create(id=host.id, uri=host.uri, created_at=now, updated_at=now, credentials=text)
             await _insert_keys(host.id, keys)
     except IntegrityError as error:
         # Keys that are there already are skipped, so this is the host's own id.
         raise HostExists(f"Host {host.id!r} is already there; choose another id or remove that host first.") from error
+
+
+async def _change_credentials(host_id: str, sealed: Mapping[str, str], removed: Collection[str]) -> Mapping[str, str]:
+    async with in_transaction():
+        row = await _locked(host_id)
+        kept = {name: text for name, text in _credentials_of(row).items() if name not in removed}
+        changed = {**kept, **sealed}
+        await _write_credentials(host_id, changed)
+    return changed
+
+
+async def _renew_credential(host_id: str, name: str, old: str, new: str) -> bool:
+    async with in_transaction():
+        row = await HostModel.filter(id=host_id).select_for_update(no_key=True).first()
+        stored = _credentials_of(row) if row else {}
+        if stored.get(name) != old:
+            return False
+        await _write_credentials(host_id, {**stored, name: new})
+    return True
+
+
+async def _any_credential() -> str | None:
+    row = await HostModel.exclude(credentials="").order_by("number").first()
+    return next(iter(_credentials_of(row).values()), None) if row else None
+
+
+async def _locked(host_id: str) -> HostModel:
+    """Return the row of a host; in PostgreSQL nobody else changes it until the end of the transaction."""
+    row = await HostModel.filter(id=host_id).select_for_update(no_key=True).first()
+    if row is None:
+        raise HostNotFound(f"Host {host_id!r} is not there.")
+    return row
+
+
+async def _write_credentials(host_id: str, credentials: Mapping[str, str]) -> None:
+    text = _credentials_text(credentials)
+    await HostModel.filter(id=host_id).update(credentials=text, updated_at=datetime.now(UTC))
+
+
+def _credentials_text(credentials: Mapping[str, str]) -> str:
+    return msgspec.json.encode(credentials).decode() if credentials else ""
+
+
+def _credentials_of(row: HostModel) -> dict[str, str]:
+    return msgspec.json.decode(row.credentials, type=dict[str, str]) if row.credentials else {}
 
 
 async def _upsert_declared(hosts: dict[str, Host]) -> None:
@@ -131,9 +199,7 @@ async def _keys(host_id: str) -> tuple[HostKey, ...]:
 
 async def _add_keys(host_id: str, keys: Sequence[HostKey], known: Sequence[HostKey]) -> None:
     async with in_transaction():
-        # In PostgreSQL this keeps others who pin keys away until the end of the transaction.
-        if await HostModel.filter(id=host_id).select_for_update(no_key=True).first() is None:
-            raise HostNotFound(f"Host {host_id!r} is not there, so no key can be pinned for it.")
+        await _locked(host_id)
         addresses, expected = {key.address for key in keys}, {key.fingerprint for key in (*keys, *known)}
         for pinned in await _keys(host_id):
             if pinned.address in addresses and pinned.fingerprint not in expected:
@@ -170,4 +236,5 @@ async def _insert_keys(host_id: str, keys: Sequence[HostKey]) -> None:
 
 
 def _stored(row: HostModel) -> StoredHost:
-    return StoredHost(row.number, Host(row.id, row.uri), row.disconnected, row.declared, row.created_at)
+    host, credentials = Host(row.id, row.uri), _credentials_of(row)
+    return StoredHost(row.number, host, row.disconnected, row.declared, row.created_at, credentials)
