@@ -210,7 +210,7 @@ class HostResource:
         The answer shows whether the host lets us in with them; they are kept in any case. A host that somebody has
         disconnected stays so. Credentials of the configuration file are changed there.
         """
-        body = await self._bodies.decode(req, HostChange)
+        body = await self._bodies.decode_optional(req, HostChange)
         async with as_known(req, lambda: self._hosts.detail(host)):
             detail = await self._hosts.change_credentials(host, body.credentials)
         send_json(resp, detail)
