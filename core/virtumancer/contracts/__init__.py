@@ -49,6 +49,7 @@ from virtumancer.contracts.events import (
     VMsChanged,
 )
 from virtumancer.contracts.hostkeys import HostKey, HostKeyPolicy, HostKeyTrust, ShownHostKey, UnknownHostKeys
+from virtumancer.contracts.jobs import Job, NullJob
 from virtumancer.contracts.lifespans import Lifespan, PluginContext, PluginDatabase
 from virtumancer.contracts.metadata import Metadata
 from virtumancer.contracts.models import (
@@ -136,6 +137,7 @@ __all__ = [
     "HostVMEvent",
     "Hosts",
     "Identity",
+    "Job",
     "Lifespan",
     "Metadata",
     "MetadataChanged",
@@ -145,6 +147,7 @@ __all__ = [
     "NetworkModel",
     "NetworkTarget",
     "NoParams",
+    "NullJob",
     "OperationChanged",
     "OperationError",
     "OperationInfo",
