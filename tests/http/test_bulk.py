@@ -54,7 +54,7 @@ async def test_all_vms_of_a_host(client: httpx2.AsyncClient, kvm1: FakeHyperviso
     operation = await run(client, "start", {"hosts": ["a"]})
     assert (operation["state"], operation["action"]) == ("succeeded", "start")
     assert outcomes(operation) == {"a/vm0": "ok", "a/vm1": "ok", "a/vm2": "ok"}
-    assert operation["progress"] == {"total": 3, "done": 3, "failed": 0}
+    assert operation["progress"] == {"total": 3, "done": 3, "failed": 0, "unit": "VMs"}
     assert operation["result"] == {"ok": 3}
     assert states(kvm1) == [VMState.RUNNING] * 3
     assert states(kvm2) == [VMState.SHUTOFF] * 3
@@ -82,7 +82,7 @@ async def test_the_others_go_on_when_one_fails(client: httpx2.AsyncClient, kvm1:
     operation = await run(client, "start", {"hosts": ["a"]}, max_parallel=1)
     assert outcomes(operation) == {"a/vm0": "hypervisor-error", "a/vm1": "ok", "a/vm2": "ok"}
     assert "no memory left" in operation["outcomes"][0]["detail"]
-    assert operation["progress"] == {"total": 3, "done": 3, "failed": 1}
+    assert operation["progress"] == {"total": 3, "done": 3, "failed": 1, "unit": "VMs"}
     assert operation["result"] == {"ok": 2, "hypervisor-error": 1}
 
 
@@ -208,4 +208,4 @@ async def test_the_list_of_operations_leaves_the_outcomes_out(client: httpx2.Asy
     await run(client, "start", {"hosts": ["a"]})
     (listed,) = (await client.get("/operations")).json()
     assert listed["outcomes"] == []
-    assert listed["progress"] == {"total": 3, "done": 3, "failed": 0}
+    assert listed["progress"] == {"total": 3, "done": 3, "failed": 0, "unit": "VMs"}

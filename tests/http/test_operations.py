@@ -62,7 +62,7 @@ async def test_an_action_is_answered_before_it_is_done(client: httpx2.AsyncClien
     kvm1.faults.hang("power")
     operation = await begun(client, "/hosts/a/vms/web/start")
     (vm,) = kvm1.vms.values()
-    assert operation["target"] == {"host": "a", "vm": vm.uuid, "name": "web"}
+    assert operation["target"] == {"host": "a", "vm": vm.uuid, "name": "web", "resource": "", "key": ""}
     await reached(kvm1, "power")
     running = (await client.get(f"/operations/{operation['id']}")).json()
     assert (running["state"], running["step"]) == ("running", "asking the host for start")
@@ -326,7 +326,7 @@ async def test_a_host_is_added_and_connected_as_an_operation(client: httpx2.Asyn
     assert refused["error"]["code"] == "host-key-unknown"
     assert refused["error"]["facts"]["host_key"]["fingerprint"] == "SHA256:abc"
     assert (connected["state"], connected["result"]["state"]) == ("succeeded", "connected")
-    assert connected["target"] == {"host": "b", "vm": "", "name": ""}
+    assert connected["target"] == {"host": "b", "vm": "", "name": "", "resource": "", "key": ""}
 
 
 async def test_old_operations_are_forgotten(

@@ -49,7 +49,7 @@ from virtumancer.contracts.events import (
     VMsChanged,
 )
 from virtumancer.contracts.hostkeys import HostKey, HostKeyPolicy, HostKeyTrust, ShownHostKey, UnknownHostKeys
-from virtumancer.contracts.jobs import Job, NullJob
+from virtumancer.contracts.jobs import Job, NullJob, VMUse
 from virtumancer.contracts.lifespans import Lifespan, PluginContext, PluginDatabase
 from virtumancer.contracts.metadata import Metadata
 from virtumancer.contracts.models import (
@@ -186,6 +186,7 @@ __all__ = [
     "VMRow",
     "VMState",
     "VMStats",
+    "VMUse",
     "VMsChanged",
     "abilities_of",
     "retired",

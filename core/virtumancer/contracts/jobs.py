@@ -1,10 +1,22 @@
-"""Jobs: how work that takes its time reports what it does, and can be ended."""
+"""Jobs: how work that takes its time reports what it does, can be ended, and gets along with other work."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
+from enum import StrEnum
 
-__all__ = ["Job", "NullJob"]
+__all__ = ["Job", "NullJob", "VMUse"]
+
+
+class VMUse(StrEnum):
+    """How work on a VM gets along with other work on it; reading goes on in any case."""
+
+    ALONE = "alone"
+    """It changes the VM, and nothing else may meanwhile: whoever comes second is refused with 409 `busy`."""
+    SHARED = "shared"
+    """It may be done beside other work, but not beside what needs the VM alone."""
+    ANYTIME = "anytime"
+    """It breaks in on whatever goes on, as cutting the power must."""
 
 
 class Job(ABC):

@@ -34,13 +34,17 @@ class OperationState(StrEnum):
 
 
 class OperationTarget(Struct, frozen=True):
-    """What an operation is about: everything, a host, or a VM by host and UUID."""
+    """What an operation is about: everything, a host, a VM by host and UUID, or a resource of one of these."""
 
     host: str = ""
     vm: str = ""
     """The VM's UUID."""
     name: str = ""
     """The VM's name when the operation began."""
+    resource: str = ""
+    """The type of a resource, as `snapshots`; empty when it is about no resource."""
+    key: str = ""
+    """Which one of them it is; empty while nobody knows yet."""
 
 
 class OperationError(Struct, frozen=True):
@@ -52,11 +56,15 @@ class OperationError(Struct, frozen=True):
 
 
 class OperationProgress(Struct, frozen=True):
-    """How many parts an operation has, how many have an outcome, and how many of these are failures."""
+    """How far an operation is: `done` of `total`, counted in `unit`; it never falls while these two stay the same."""
 
     total: int
+    """How much there is to do; 0 when nobody knows."""
     done: int = 0
     failed: int = 0
+    """How many of those that are done did not succeed, in an operation over many VMs."""
+    unit: str = ""
+    """What is counted, as `bytes`, `VMs` or `%`."""
 
 
 class OperationOutcome(Struct, frozen=True, kw_only=True):
@@ -82,7 +90,7 @@ class OperationInfo(Struct, frozen=True, kw_only=True):
     step: str
     """What it was doing last."""
     progress: OperationProgress | None = None
-    """For operations over many VMs."""
+    """How far it is, where the work says so."""
     result: Any = None
     """What the request would have been answered with, had it waited; null for nothing."""
     error: OperationError | None = None
@@ -92,6 +100,8 @@ class OperationInfo(Struct, frozen=True, kw_only=True):
     """The `X-Request-Id` of the answer to the request that started it."""
     cancellable: bool
     """Whether `DELETE` can end it just now."""
+    exclusive: bool = False
+    """Until its end, others who want to change the same VM are refused with 409 `busy`."""
     created_at: Timestamp
     started_at: Timestamp | None = None
     ended_at: Timestamp | None = None

@@ -28,7 +28,9 @@ VirtumancerError
 │   ├── ConsoleBusy
 │   ├── HostKeyUnknown
 │   ├── HostKeyChanged
+│   ├── Busy
 │   ├── NotCancellable
+│   ├── OperationCancelled
 │   ├── PartlyFailed
 │   ├── RequestInProgress
 │   ├── OutcomeUnknown
@@ -72,7 +74,14 @@ from virtumancer.errors.hosts import (
     HypervisorError,
 )
 from virtumancer.errors.idempotency import AnswerNotKept, KeyReused, OutcomeUnknown, RequestInProgress, TooManyKeys
-from virtumancer.errors.operations import NotCancellable, OperationNotFound, PartlyFailed, TooManyOperations
+from virtumancer.errors.operations import (
+    Busy,
+    NotCancellable,
+    OperationCancelled,
+    OperationNotFound,
+    PartlyFailed,
+    TooManyOperations,
+)
 from virtumancer.errors.plugins import PluginDegraded, PluginFailed, PluginNotFound
 from virtumancer.errors.requests import (
     InvalidFilter,
@@ -93,6 +102,7 @@ __all__ = [
     "ActionNotFound",
     "AnswerNotKept",
     "AuthenticationFailed",
+    "Busy",
     "CallTimeout",
     "ConfigError",
     "Conflict",
@@ -118,6 +128,7 @@ __all__ = [
     "NotCancellable",
     "NotFound",
     "NotReady",
+    "OperationCancelled",
     "OperationNotFound",
     "OutcomeUnknown",
     "PartlyFailed",

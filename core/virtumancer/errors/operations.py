@@ -4,13 +4,25 @@ from typing import Any
 
 from virtumancer.errors.base import Conflict, NotFound, VirtumancerError
 
-__all__ = ["NotCancellable", "OperationNotFound", "PartlyFailed", "TooManyOperations"]
+__all__ = ["Busy", "NotCancellable", "OperationCancelled", "OperationNotFound", "PartlyFailed", "TooManyOperations"]
 
 
 class OperationNotFound(NotFound):
     """There is no operation of this id, or it is not kept any more."""
 
     code = "operation-not-found"
+
+
+class Busy(Conflict):
+    """Something else changes this VM just now: `action`, and its `operation` where it is one; try again after it."""
+
+    code = "busy"
+
+
+class OperationCancelled(Conflict):
+    """Somebody cancelled the operation that the request waited for."""
+
+    code = "cancelled"
 
 
 class NotCancellable(Conflict):

@@ -10,7 +10,7 @@ from virtumancer.errors import InvalidRequest
 from virtumancer.http.api_paths import OPERATIONS
 from virtumancer.http.endpoint import endpoint_of
 from virtumancer.http.middleware.authorization import caller_of
-from virtumancer.http.middleware.respond_async import prefers_async
+from virtumancer.http.middleware.respond_async import prefers_operation
 from virtumancer.http.middleware.trusted_host import SAFE_METHODS
 from virtumancer.http.problems import request_id
 from virtumancer.http.requests import BodyReader, holds_secret
@@ -23,7 +23,7 @@ HEADER = "Idempotency-Key"
 # A structured string (RFC 8941), as the draft of the header has it, or the same without quotes, as many send it.
 KEY = re.compile(r'"(?P<quoted>[\x21\x23-\x5b\x5d-\x7e]{1,255})"|(?P<bare>[\x21\x23-\x5b\x5d-\x7e]{1,255})')
 # Nothing was done, and the client is told to try again: the same key may.
-NOTHING_DONE = frozenset({"host-unavailable", "plugin-degraded", "precondition-failed", "too-many-operations"})
+NOTHING_DONE = frozenset({"busy", "host-unavailable", "plugin-degraded", "precondition-failed", "too-many-operations"})
 # What of an answer is given again; the others are of the connection, or of the request that asks again.
 KEPT_HEADERS = ("content-type", "location", "cache-control", "preference-applied", "www-authenticate")
 
@@ -93,7 +93,7 @@ def _has_secret(responder: Any) -> bool:
 
 def _place(req: Request, params: dict[str, str]) -> str:
     """Say where one sees whether a request was done: at what it changes, or the list that it adds to."""
-    if prefers_async(req) or req.path.endswith("/vms/actions"):
+    if prefers_operation(req) or req.path.endswith("/vms/actions"):
         return f"{OPERATIONS}?request_id={request_id(req)}"
     if "action" in params:
         return req.path.split("/vms/")[0] + "/vms"

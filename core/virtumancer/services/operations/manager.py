@@ -3,7 +3,8 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -11,8 +12,9 @@ import msgspec
 import structlog
 
 from virtumancer.config import OperationsConfig
-from virtumancer.contracts import OperationError, OperationInfo, OperationState
+from virtumancer.contracts import OperationError, OperationInfo, OperationState, OperationTarget, VMUse
 from virtumancer.errors import (
+    Busy,
     NotCancellable,
     OperationNotFound,
     TooManyOperations,
@@ -22,17 +24,28 @@ from virtumancer.query.query import ParsedQuery
 from virtumancer.query.sort import CursorPosition
 from virtumancer.services.audit.log import AuditLog, AuditRecord
 from virtumancer.services.auth import Principal
-from virtumancer.services.operations.operation import OperationBody, OperationRequest, RunningOperation, change_of
+from virtumancer.services.operations.claims import Claims, busy
+from virtumancer.services.operations.lanes import Lane, Lanes
+from virtumancer.services.operations.operation import (
+    UNIT_OF_MANY,
+    OperationBody,
+    OperationRequest,
+    RunningOperation,
+    change_of,
+)
 from virtumancer.services.runtime.bus import EventBus
 from virtumancer.services.runtime.clock import wall_clock
 from virtumancer.services.runtime.cluster import ClusterMembers
+from virtumancer.services.runtime.object_locks import ObjectLocks
 from virtumancer.store import OperationQuery, OperationsRepository, StoredOperation
 
-__all__ = ["MAX_WAIT", "Operations", "interruption", "may_see"]
+__all__ = ["MAX_WAIT", "REQUEST_WAIT", "Operations", "interruption", "may_see"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 MAX_WAIT = 60.0
+REQUEST_WAIT = 20.0
+"""How long a request waits for its operation at most, in seconds: proxies give up after 30."""
 # How long those at work get to end when the server stops, and then to note that they did not.
 GRACE = 2.0
 LAST_WORDS = 3.0
@@ -44,7 +57,10 @@ ASK_AGAIN = 1.0
 
 
 class Operations:
-    """Carries operations out, so many at once as the configuration says; the others wait in their order."""
+    """Carries operations out, so many at once of each host as the configuration says; the others wait in their order.
+
+    Those that may take long have turns of their own, so that quick ones need not wait for them.
+    """
 
     def __init__(
         self,
@@ -60,8 +76,9 @@ class Operations:
         self._audit = audit
         self._bus = bus
         self._stamp = stamp
-        self._limit = config.max_running + config.max_queued
-        self._turn = asyncio.Semaphore(config.max_running)
+        self._lanes = Lanes(config.max_running, config.max_queued)
+        self._claims = Claims()
+        self._locks = ObjectLocks()
         self._running: dict[str, tuple[RunningOperation, asyncio.Task[None]]] = {}
         self._stopping = asyncio.Event()
 
@@ -69,17 +86,67 @@ class Operations:
         """Store an operation and carry it out when its turn comes; returns once it is stored.
 
         From then on it belongs to nobody's request: it goes on when that is cancelled. Raises `TooManyOperations`,
-        `StoreUnavailable`.
+        `Busy` when somebody else has its VM, `StoreUnavailable`, and what its `require` raises.
         """
-        if len(self._running) >= self._limit or self._stopping.is_set():
-            raise TooManyOperations(f"{len(self._running)} operations are not done yet; try again when some are")
+        return (await self._accept(order, work)).info
+
+    async def perform(self, order: OperationRequest, work: OperationBody, seconds: float) -> RunningOperation:
+        """Do the same, and wait for its end, so many seconds at most; whether it has ended, `info.ended_at` says.
+
+        What was raised by it stands in its `failure`. When the server stops it is returned at once.
+        """
+        running = await self._accept(order, work)
+        until = time.monotonic() + seconds
+        while running.info.ended_at is None and (left := until - time.monotonic()) > 0 and not self._stopping.is_set():
+            await self._changed_or_stopping(running.changed, left)
+        return running
+
+    async def _accept(self, order: OperationRequest, work: OperationBody) -> RunningOperation:
+        """Store an operation and begin with it; what belongs to it is given up when it has ended."""
+        if order.require is not None:
+            await order.require()
+        if self._stopping.is_set():
+            raise TooManyOperations("the server stops; ask again when it is there again")
         running = RunningOperation(self._new(order), order, self._store, self._bus, self._stamp)
+        lane = _lane(order)
+        self._lanes.enter(lane)
+        try:
+            give_up = self._claims.take(order.target, order.use, order.action, running.info.id)
+        except BaseException:
+            self._lanes.leave(lane)
+            raise
         accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         act = order.take_audit_record()
-        task = asyncio.create_task(self._carry_out(running, work, act, accepted), name=f"operation {running.info.id}")
+
+        async def carry_out() -> None:
+            try:
+                await self._carry_out(running, work, act, accepted)
+            finally:
+                give_up()
+                self._lanes.leave(lane)
+
+        task = asyncio.create_task(carry_out(), name=f"operation {running.info.id}")
         self._running[running.info.id] = (running, task)
         await asyncio.shield(accepted)
-        return running.info
+        return running
+
+    @asynccontextmanager
+    async def using(self, target: OperationTarget, use: VMUse, action: str) -> AsyncGenerator[None]:
+        """Use a VM for something that is no operation, as long as the context is open. Raises `Busy`."""
+        with self._claims.held(target, use, action):
+            await self._require_free(target, use, "")
+            yield
+
+    async def _require_free(self, target: OperationTarget, use: VMUse, own: str) -> None:
+        """Raise `Busy` when another process of this server works on a VM; two that begin at once both give way."""
+        if not self._processes.shared or not target.vm or use is VMUse.ANYTIME:
+            return
+        others = await self._store.unended(target.host, target.vm)
+        living = await self._processes.living() - {self._processes.own} if others else frozenset[str]()
+        for stored in others:
+            exclusive = use is VMUse.ALONE or stored.info.exclusive
+            if stored.owner in living and stored.info.id != own and exclusive:
+                raise busy(target, stored.info.action, stored.info.id)
 
     async def find(self, operation_id: str, caller: Principal) -> OperationInfo:
         """Return an operation with its outcomes. Raises `OperationNotFound`, also for one that is not to be seen."""
@@ -98,15 +165,17 @@ class Operations:
             left = until - time.monotonic()
             if info.ended_at is not None or left <= 0 or self._stopping.is_set():
                 return info
-            waiting = {asyncio.create_task(self._stopping.wait())}
-            if changed is not None:
-                waiting.add(asyncio.create_task(changed.wait()))
-            try:
-                seconds = min(left, ASK_AGAIN if changed is not None else POLL)
-                await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in waiting:
-                    task.cancel()
+            await self._changed_or_stopping(changed, min(left, ASK_AGAIN if changed is not None else POLL))
+
+    async def _changed_or_stopping(self, changed: asyncio.Event | None, seconds: float) -> None:
+        waiting = {asyncio.create_task(self._stopping.wait())}
+        if changed is not None:
+            waiting.add(asyncio.create_task(changed.wait()))
+        try:
+            await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
 
     async def list(
         self, wanted: OperationQuery, caller: Principal, asked: ParsedQuery
@@ -200,6 +269,7 @@ class Operations:
             actor=order.actor,
             request_id=order.request_id,
             cancellable=False,
+            exclusive=bool(order.target.vm) and order.use is VMUse.ALONE,
             created_at=self._stamp(),
         )
         return StoredOperation(owner=self._processes.own, caller=order.caller, right=order.right, info=info)
@@ -207,12 +277,15 @@ class Operations:
     async def _carry_out(
         self, running: RunningOperation, work: OperationBody, act: AuditRecord | None, accepted: "asyncio.Future[None]"
     ) -> None:
-        outcome = "broken-off"
+        outcome, order = "broken-off", running.order
         try:
             try:
                 await self._store.add(running.stored)
+                await self._require_free(order.target, order.use, running.info.id)
             except VirtumancerError as error:
                 outcome = error.code
+                if isinstance(error, Busy):
+                    await running.end(OperationState.FAILED, OperationError(error.code, error.message, _facts(error)))
                 accepted.set_exception(error)
                 accepted.exception()  # whoever asked may be gone
                 return  # it may be stored all the same: who keeps the operations finds that nobody is at it
@@ -233,29 +306,39 @@ class Operations:
     ) -> tuple[OperationState, OperationError | None]:
         """Do the work; whatever comes of it is an end."""
         try:
-            with running.interruptible():
-                await self._turn.acquire()
-            try:
+            async with self._turn(running):
                 running.require_right()
+                if running.order.require is not None:
+                    with running.interruptible():
+                        await running.order.require()
                 await running.begin()
                 await work(running)
-            finally:
-                self._turn.release()
         except asyncio.CancelledError:
             if task := asyncio.current_task():
                 task.uncancel()  # what is left to do is to say so
             if running.cancelled:
-                return OperationState.CANCELLED, OperationError("cancelled", f"cancelled at: {running.info.step}")
+                return _cancelled(running)
             return OperationState.INTERRUPTED, interruption(running.info, "the server stopped")
-        except VirtumancerError as error:
-            return OperationState.FAILED, OperationError(error.code, error.message, _facts(error))
-        except Exception:  # a plugin's action may raise anything; the operation has to come to an end
-            log.exception("an operation failed", operation=running.info.id, action=running.info.action)
-            detail = f"an unexpected error happened; the log has it under {running.info.request_id}"
-            return OperationState.FAILED, OperationError("internal-error", detail)
-        if running.cancelled:
-            return OperationState.CANCELLED, OperationError("cancelled", f"cancelled at: {running.info.step}")
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything; the operation has to come to an end
+            running.failure = error
+            return _failed(running, error)
+        if running.cancelled and not running.ends_by_itself:
+            return _cancelled(running)
         return OperationState.SUCCEEDED, None
+
+    @asynccontextmanager
+    async def _turn(self, running: RunningOperation) -> AsyncGenerator[None]:
+        """Wait until nobody else changes the same object, and then until there is room in the lane."""
+        order = running.order
+        lock: AbstractAsyncContextManager[None] = nullcontext()
+        target = order.target
+        if order.require is not None or target.key:
+            lock = self._locks.of((target.host, target.vm, target.resource, target.key))
+        async with AsyncExitStack() as turn:
+            with running.interruptible():
+                await turn.enter_async_context(lock)
+                turn.callback((await self._lanes.take_turn(_lane(order))).release)
+            yield
 
     async def _seen(self, operation_id: str, caller: Principal) -> StoredOperation:
         running = self.running(operation_id)
@@ -281,11 +364,34 @@ def may_see(caller: Principal, stored: StoredOperation) -> bool:
     return access.on_host(stored.right, target.host) if target.host else access.everywhere(stored.right)
 
 
+def _cancelled(running: RunningOperation, how: str = "") -> tuple[OperationState, OperationError]:
+    return OperationState.CANCELLED, OperationError("cancelled", f"cancelled at: {running.info.step}{how}")
+
+
+def _failed(running: RunningOperation, error: Exception) -> tuple[OperationState, OperationError]:
+    if isinstance(error, VirtumancerError):
+        if running.cancelled:  # work that something else breaks off ends like this
+            return _cancelled(running, f"; it ended with: {error.message}")
+        return OperationState.FAILED, OperationError(error.code, error.message, _facts(error))
+    log.error("an operation failed", operation=running.info.id, action=running.info.action, exc_info=error)
+    detail = f"an unexpected error happened; the log has it under {running.info.request_id}"
+    return OperationState.FAILED, OperationError("internal-error", detail)
+
+
+def _lane(order: OperationRequest) -> Lane:
+    return order.target.host, order.long
+
+
 def interruption(info: OperationInfo, why: str) -> OperationError:
     """Say what is known of an operation that was interrupted."""
     if info.started_at is None:
         return OperationError("interrupted", f"{why} before the operation had its turn: nothing was done")
-    known = "its outcomes say what was done" if info.progress else "whether that had an effect is not known"
+    known, progress = "whether that had an effect is not known", info.progress
+    if progress is not None and progress.unit == UNIT_OF_MANY:
+        known = "its outcomes say what was done"
+    elif progress is not None:
+        of = f" of {progress.total}" if progress.total else ""
+        known = f"it had reported {progress.done}{of} {progress.unit}".rstrip() + f"; {known}"
     return OperationError("interrupted", f"{why} during the step {info.step!r}; {known}")
 
 

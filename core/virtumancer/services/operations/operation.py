@@ -18,27 +18,36 @@ from virtumancer.contracts import (
     OperationProgress,
     OperationState,
     OperationTarget,
+    VMUse,
 )
 from virtumancer.errors import Forbidden, StoreUnavailable
 from virtumancer.services.audit.log import AuditRecord
+from virtumancer.services.operations.progress import ProgressReports
 from virtumancer.services.runtime.bus import EventBus
 from virtumancer.services.runtime.writing import until_written
 from virtumancer.store import OperationsRepository, StoredOperation
 
-__all__ = ["OperationBody", "OperationRequest", "RunningOperation", "change_of"]
+__all__ = ["UNIT_OF_MANY", "OperationBody", "OperationRequest", "RunningOperation", "change_of"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 # The progress of an operation over many VMs is stored so often at most; each outcome is stored at once.
 PROGRESS_INTERVAL = 1.0
+# How long something that ends a work may take to do so.
+ABORT_TIMEOUT = 30.0
 SUCCESSES = frozenset({"ok", "already"})
+UNIT_OF_MANY = "VMs"
+"""What the progress of an operation over many VMs is counted in; each of them has an outcome."""
 
 
 class OperationRequest(Struct, frozen=True, kw_only=True):
     """What is to be done, for whom: `right` on `target` is what it needs, `caller` the id of who asked.
 
     `still_allowed` is asked when its turn comes, and while it waits for something. `take_audit_record` hands over the
-    record of the audit log, which the operation completes from then on.
+    record of the audit log, which the operation completes from then on. `use` says whether others may change the VM of
+    the target meanwhile, `long` that it may take longer than a few seconds: quick ones do not wait behind such.
+    `require` is asked before it is accepted and again when its turn comes, alone with its target, and raises what it
+    is refused with, as `PreconditionFailed`.
     """
 
     action: str
@@ -49,6 +58,9 @@ class OperationRequest(Struct, frozen=True, kw_only=True):
     request_id: str
     still_allowed: Callable[[], bool]
     take_audit_record: Callable[[], AuditRecord | None]
+    use: VMUse = VMUse.ALONE
+    long: bool = True
+    require: Callable[[], Awaitable[None]] | None = None
 
 
 class RunningOperation:
@@ -70,6 +82,10 @@ class RunningOperation:
         self.cancelled = False
         self.ending: OperationState | None = None
         """How it ended, while that is not yet written down."""
+        self.failure: Exception | None = None
+        """What was raised, if it failed: whoever waits in this process is told just that."""
+        self.ends_by_itself = False
+        """It was cancelled by something that may come too late: without a failure, the work was done all the same."""
         self._store = store
         self._bus = bus
         self._stamp = stamp
@@ -77,6 +93,10 @@ class RunningOperation:
         self._written = 0.0
         # Which outcomes the store may have otherwise than they are here.
         self._unsure: set[int] = set()
+        # One change of the row at a time, so that no older state is written over a newer one.
+        self._writing = asyncio.Lock()
+        self._aborting: set[asyncio.Task[None]] = set()
+        self._reports = ProgressReports(lambda progress: self._set(progress=progress), self._store_as_it_is)
 
     @property
     def info(self) -> OperationInfo:
@@ -98,11 +118,11 @@ class RunningOperation:
     @contextmanager
     def cancellable(self, cancel: Callable[[], None]) -> Generator[None]:
         """Call `cancel` when somebody wants it to end, as long as the context is open."""
-        self._cancel = cancel
+        outer, self._cancel = self._cancel, cancel
         try:
             yield
         finally:
-            self._cancel = None
+            self._cancel = outer
 
     @contextmanager
     def interruptible(self) -> Generator[None]:
@@ -116,6 +136,32 @@ class RunningOperation:
 
         with self.cancellable(cancel):
             yield
+
+    @contextmanager
+    def cancelled_by(self, cancel: Callable[[], Awaitable[None]]) -> Generator[None]:
+        """Await `cancel` in a task of its own when somebody wants it to end, as long as the context is open."""
+
+        def abort() -> None:
+            self.ends_by_itself = True
+            if not self._aborting:
+                task = asyncio.create_task(self._abort(cancel), name=f"cancelling operation {self.info.id}")
+                self._aborting.add(task)
+                task.add_done_callback(self._aborting.discard)
+
+        with self.cancellable(abort):
+            yield
+
+    async def _abort(self, cancel: Callable[[], Awaitable[None]]) -> None:
+        try:
+            async with asyncio.timeout(ABORT_TIMEOUT):
+                await cancel()
+        except Exception as error:  # noqa: BLE001 - a plugin's function may raise anything; the work just goes on
+            log.warning("an operation could not be cancelled", operation=self.info.id, reason=repr(error))
+            self.cancelled = self.ends_by_itself = False
+
+    def report(self, done: int, total: int, unit: str) -> None:
+        """Note how far it is, from any thread; it is told and stored as often as makes sense."""
+        self._reports.report(done, total, unit)
 
     def require_right(self) -> None:
         """Raise `Forbidden` when whoever ordered it may not do that any more."""
@@ -144,9 +190,12 @@ class RunningOperation:
         Only when this process ends before that, the next start says that it was interrupted.
         """
         self.ending = state
+        await self._end_of_reports()
         changes: dict[str, Any] = {"state": state, "error": error, "result": self.result, "ended_at": self._stamp()}
         if self.outcomes:
             changes["progress"] = self._progress()
+        elif self._reports.latest is not None:
+            changes["progress"] = self._reports.latest
         try:
             await until_written(lambda: self._write_end(changes), f"the end of operation {self.info.id}")
         except Exception:  # whatever a work left as its result: it has to come to an end
@@ -158,7 +207,16 @@ class RunningOperation:
     async def _write_end(self, changes: dict[str, Any]) -> None:
         for position in sorted(self._unsure):
             await self._store.set_outcome(self.info.id, position, self.outcomes[position])
-        await self._store.update(self._changed(changes))
+        async with self._writing:
+            await self._store.update(self._changed(changes))
+
+    async def _end_of_reports(self) -> None:
+        await self._reports.close()
+        aborting = set(self._aborting)
+        for task in aborting:
+            task.cancel()
+        if aborting:
+            await asyncio.wait(aborting)
 
     async def choose(self, outcomes: Sequence[OperationOutcome]) -> None:
         """Note which VMs it is about."""
@@ -186,7 +244,7 @@ class RunningOperation:
         if time.monotonic() - self._written > PROGRESS_INTERVAL:
             self._written = time.monotonic()
             with suppress(StoreUnavailable):  # it is written with the next one, and at the end
-                await self._store.update(self.stored)
+                await self._store_as_it_is()
 
     async def _write_outcome(self, position: int, outcome: OperationOutcome, given_up: Callable[[], bool]) -> bool:
         self._unsure.add(position)
@@ -200,13 +258,22 @@ class RunningOperation:
 
     def _progress(self) -> OperationProgress:
         known = [outcome.outcome for outcome in self.outcomes if outcome.outcome not in {"not-begun", "running"}]
-        return OperationProgress(len(self.outcomes), len(known), sum(outcome not in SUCCESSES for outcome in known))
+        failed = sum(outcome not in SUCCESSES for outcome in known)
+        return OperationProgress(len(self.outcomes), len(known), failed, UNIT_OF_MANY)
 
     async def _note(self, **changes: Any) -> None:
         """Write, then tell: nobody sees what a kill could take back."""
+        if self.ending is not None:
+            return  # what a work says after its end is of no interest
         self._written = time.monotonic()
-        await self._store.update(self._changed(changes))
-        self._set(**changes)
+        async with self._writing:
+            await self._store.update(self._changed(changes))
+            self._set(**changes)
+
+    async def _store_as_it_is(self) -> None:
+        async with self._writing:
+            if self.ending is None:
+                await self._store.update(self.stored)
 
     def _set(self, **changes: Any) -> None:
         self.stored = self._changed(changes)

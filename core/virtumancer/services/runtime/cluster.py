@@ -41,6 +41,11 @@ class ClusterMembers(PeriodicTask):
         except StoreUnavailable as failure:
             log.warning("the end of this process could not be noted", reason=failure.message)
 
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may use the same database."""
+        return self._shared
+
     async def living(self) -> frozenset[str]:
         """Return the processes that live, this one among them."""
         if not self._shared:  # the file is locked: nobody else has it

@@ -66,9 +66,9 @@ class OperationsRepository:
         """Return operations without their outcomes, newest first, those behind this time and id."""
         return await self._database.unit(_page(wanted, limit, after))
 
-    async def unended(self) -> tuple[StoredOperation, ...]:
-        """Return the operations that have not ended, of whatever process, without their outcomes."""
-        return await self._database.unit(_unended())
+    async def unended(self, host: str = "", vm: str = "") -> tuple[StoredOperation, ...]:
+        """Return the operations that have not ended, all or of one VM, of whatever process, without their outcomes."""
+        return await self._database.unit(_unended(host, vm))
 
     async def put_outcomes(self, operation_id: str, outcomes: Sequence[OperationOutcome]) -> None:
         """Store the outcomes of an operation, all of them."""
@@ -117,8 +117,9 @@ async def _page(wanted: OperationQuery, limit: int, after: tuple[datetime, str] 
     return tuple([_stored(row) for row in await rows.order_by("-created_at", "-id").limit(limit)])
 
 
-async def _unended() -> tuple[StoredOperation, ...]:
-    rows = await OperationModel.filter(ended_at__isnull=True).order_by("created_at")
+async def _unended(host: str, vm: str) -> tuple[StoredOperation, ...]:
+    open_ones = OperationModel.filter(ended_at__isnull=True)
+    rows = await (open_ones.filter(host_id=host, vm_uuid=vm) if vm else open_ones).order_by("created_at")
     return tuple([_stored(row) for row in rows])
 
 
