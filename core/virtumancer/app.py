@@ -289,7 +289,7 @@ class Application:
             actions=actions,
             offers=ActionOffers(hosts, vms, plugins.actions),
             operations=operations,
-            bulk=BulkService(hosts, all_vms, actions, self._audit),
+            bulk=BulkService(hosts, all_vms, actions, operations, self._audit),
             metadata=metadata,
             readiness=Readiness(StoreProbe(self.database, self._processes_store, self.processes.own), hosts, health),
             bodies=BodyReader(config.server.max_body),

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from virtumancer.contracts import ActionContext, PowerVerb, VMAction, VMRef, VMState
+from virtumancer.contracts import ActionContext, PowerVerb, VMAction, VMRef, VMState, VMUse
 
 __all__ = ["power_actions"]
 
@@ -46,6 +46,7 @@ def power_actions() -> tuple[VMAction, ...]:
             run=_verb(PowerVerb.FORCE_OFF),
             states=ACTIVE,
             destructive=True,
+            use=VMUse.ANYTIME,
             goal=OFF,
         ),
         VMAction(
@@ -55,6 +56,7 @@ def power_actions() -> tuple[VMAction, ...]:
             run=_verb(PowerVerb.FORCE_RESET),
             states=ACTIVE - {VMState.PMSUSPENDED},
             destructive=True,
+            use=VMUse.ANYTIME,
         ),
     )
 

@@ -1,7 +1,8 @@
 """What plugins and the core promise each other; no I/O happens in here."""
 
-from virtumancer.contracts.actions import ActionContext, ActionOffer, NoParams, VMAction
+from virtumancer.contracts.actions import ActionContext, ActionOffer, HostAction, NoParams, VMAction
 from virtumancer.contracts.authentication import Authenticator, AuthRequest, Identity
+from virtumancer.contracts.callers import Caller
 from virtumancer.contracts.consoles import (
     ByteStream,
     ChannelHead,
@@ -95,6 +96,7 @@ __all__ = [
     "AuthRequest",
     "Authenticator",
     "ByteStream",
+    "Caller",
     "ChannelHead",
     "CloseCode",
     "CollectContext",
@@ -121,6 +123,7 @@ __all__ = [
     "HardwareInfo",
     "HookCalls",
     "Host",
+    "HostAction",
     "HostAdded",
     "HostConnection",
     "HostDetail",

@@ -162,7 +162,7 @@ RESOURCES: Mapping[type, Callable[[Services], object]] = {
     OperationResource: lambda s: OperationResource(s.operations, s.callers),
     ConsolesResource: lambda s: ConsolesResource(s.consoles),
     ConsoleResource: lambda s: ConsoleResource(s.consoles),
-    VMActionResource: lambda s: VMActionResource(s.offers, s.actions, s.deferring, s.bodies, s.callers),
+    VMActionResource: lambda s: VMActionResource(s.offers, s.actions, s.operations, s.deferring, s.bodies, s.callers),
 }
 """The classes whose records are the routes of the core, and what each is made with."""
 

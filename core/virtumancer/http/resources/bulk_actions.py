@@ -76,5 +76,7 @@ class VMsActionsResource:
             body.action, body.params, body.selector, body.if_already, body.max_parallel, body.on_error
         )
         act = structs.replace(act_of(req, {}), what=self._one)
-        work = self._bulk.work(bulk, lambda: self._callers.access_now(caller), act)
+        work = self._bulk.work(
+            bulk, lambda: self._callers.access_now(caller), act, self._callers.seen_by_plugins(caller)
+        )
         await self._deferring.start(req, resp, body.action, None, OperationTarget(), work)

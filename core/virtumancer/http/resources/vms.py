@@ -8,13 +8,26 @@ import msgspec
 from falcon.asgi import Request, Response, WebSocket
 from msgspec import Meta, Struct, structs
 
-from virtumancer.contracts import VM, ActionOffer, HardwareInfo, OperationInfo, OperationTarget, VMRow, VMStats
+from virtumancer.contracts import (
+    VM,
+    ActionOffer,
+    HardwareInfo,
+    NullJob,
+    OperationInfo,
+    OperationTarget,
+    VMAction,
+    VMRow,
+    VMStats,
+    VMUse,
+)
 from virtumancer.contracts.responses import ActionResult
 from virtumancer.errors import (
     AbilityMissing,
+    Busy,
     ConsoleNotFound,
     HostNotFound,
     InvalidValue,
+    OperationCancelled,
     PluginDegraded,
     StateNotReached,
     StoreUnavailable,
@@ -27,15 +40,16 @@ from virtumancer.http.endpoint import ASKS_HOST, ASKS_VM, Query, endpoint
 from virtumancer.http.list_schemas import rows_shape
 from virtumancer.http.middleware.authorization import access_of, caller_of
 from virtumancer.http.middleware.etag import is_known
-from virtumancer.http.middleware.respond_async import RespondAsync, prefers_async
+from virtumancer.http.middleware.respond_async import RespondAsync, prefers_operation
 from virtumancer.http.pagination import LINK, LIST_ERRORS, LIST_QUERY, asked_of, list_query, send_list
 from virtumancer.http.requests import BodyReader, send_json
 from virtumancer.query.query import ListQuery
 from virtumancer.services.actions.as_operation import operation_of_action
 from virtumancer.services.actions.offers import ActionOffers
-from virtumancer.services.actions.service import ActionsService
+from virtumancer.services.actions.service import ActionsService, PreparedAction
 from virtumancer.services.actions.wait import MAX_TIMEOUT, StateName, StateWait
 from virtumancer.services.auth import PrincipalDirectory, Right
+from virtumancer.services.operations.manager import Operations
 from virtumancer.services.vms.list_item import vms_shape
 from virtumancer.services.vms.listing import VMListingService
 from virtumancer.services.vms.service import VMsService
@@ -50,6 +64,8 @@ __all__ = [
 ]
 
 ACTION = VM_PATH / Parameter("action")
+# An action that may take longer than this, in seconds, has its turn among the long ones.
+QUICK = 60.0
 Timeout = Annotated[float, Meta(gt=0, le=MAX_TIMEOUT)]
 
 
@@ -200,6 +216,7 @@ class VMActionResource:
         self,
         offers: ActionOffers,
         actions: ActionsService,
+        operations: Operations,
         deferring: RespondAsync,
         bodies: BodyReader,
         callers: PrincipalDirectory,
@@ -207,6 +224,7 @@ class VMActionResource:
         self._callers = callers
         self._offers = offers
         self._actions = actions
+        self._operations = operations
         self._deferring = deferring
         self._bodies = bodies
 
@@ -232,6 +250,8 @@ class VMActionResource:
             StateNotReached,
             InvalidValue,
             TooManyOperations,
+            Busy,
+            OperationCancelled,
         ),
         expanded=True,
     )
@@ -240,29 +260,44 @@ class VMActionResource:
 
         The answer comes once the hypervisor accepted it, not when it is done; with `wait_for` it comes when the VM is
         in that state, or with 504 `state-not-reached`. With `"if_already": "ok"` in the body, a VM that is already as
-        wanted is a success, with 200 and `already`; without it, 409 `wrong-power-state`.
+        wanted is a success, with 200 and `already`; without it, 409 `wrong-power-state`. While something else needs the
+        VM alone: 409 `busy`. With `Prefer: wait=N` it is an operation, which is waited for so many seconds, 20 at most.
         """
         awaited = _awaited(req)
         prepared = await self._actions.prepare(host, vm, action, await self._bodies.read(req))
-        if prefers_async(req):
-            target = OperationTarget(host, prepared.vm.uuid, prepared.vm.name)
-            work = operation_of_action(self._actions, prepared, awaited)
-            await self._deferring.start(req, resp, action, prepared.action.permission, target, work)
-            return
-        caller, right, uuid = caller_of(req), prepared.action.permission, prepared.vm.uuid
+        kind, target = prepared.action, OperationTarget(host, prepared.vm.uuid, prepared.vm.name)
+        if prefers_operation(req) or kind.long or kind.use is VMUse.ALONE:
+            await self._as_operation(req, resp, prepared, target, awaited)
+        else:
+            await self._at_once(req, resp, prepared, target, awaited)
+
+    async def _as_operation(
+        self, req: Request, resp: Response, prepared: PreparedAction, target: OperationTarget, awaited: StateWait | None
+    ) -> None:
+        action = prepared.action
+        long = action.long or awaited is not None or action.timeout > QUICK
+        order = self._deferring.order(req, action.name, action.permission, target, use=action.use, long=long)
+        caller = self._callers.seen_by_plugins(caller_of(req))
+        work = operation_of_action(self._actions, prepared, awaited, caller)
+        running = await self._deferring.perform(req, resp, order, work)
+        if running is not None:
+            _send(resp, action, running.result, already=running.result.get("already") is True)
+
+    async def _at_once(
+        self, req: Request, resp: Response, prepared: PreparedAction, target: OperationTarget, awaited: StateWait | None
+    ) -> None:
+        action, caller = prepared.action, caller_of(req)
 
         def require_right() -> None:
-            self._callers.require_still(caller, right, host, uuid)
+            self._callers.require_still(caller, action.permission, target.host, target.vm)
 
-        require_right()  # the host may have taken its time to say which VM is meant
-        result = await self._actions.run(prepared)
+        async with self._operations.using(target, action.use, action.name):
+            require_right()  # the host may have taken its time to say which VM is meant
+            shown = self._callers.seen_by_plugins(caller)
+            done = await self._actions.run(prepared, NullJob(caller.actor), shown)
         if awaited:
-            waited = await self._actions.wait(prepared, awaited, require_right)
-            result = structs.replace(waited, already=result.already)
-        if result.already:
-            send_json(resp, result)
-        else:
-            resp.status = falcon.HTTP_204
+            done = structs.replace(done, state=await self._actions.wait(prepared, awaited, require_right))
+        _send(resp, action, done.result(), already=done.already)
 
     @endpoint(
         "openConsole", "consoles", path=ACTION, right=Right.READ, status=101, errors=(ConsoleNotFound,), expanded=True
@@ -270,6 +305,14 @@ class VMActionResource:
     async def on_websocket(self, _req: Request, _ws: WebSocket, host: str, vm: str, action: str) -> None:
         """Refuse it with a reason."""
         raise ConsoleNotFound(f"no plugin carries a console {action[:80]!r} of VM {vm[:80]!r} on host {host!r}")
+
+
+def _send(resp: Response, action: VMAction, result: object, *, already: bool) -> None:
+    """Answer with what an action answers; one that answers nothing says something only when it was not run."""
+    if already or action.answer is not None:
+        send_json(resp, result)
+    else:
+        resp.status = falcon.HTTP_204
 
 
 def _awaited(req: Request) -> StateWait | None:

@@ -14,11 +14,13 @@ from virtumancer.contracts import (
     Authenticator,
     ConsoleTransport,
     EventListener,
+    HostAction,
     HostDriver,
     Lifespan,
     PluginState,
     StatsCollector,
     VMAction,
+    VMUse,
 )
 from virtumancer.plugins.loading.refusal import PluginRefused, described
 
@@ -27,8 +29,10 @@ __all__ = [
     "check_authenticator",
     "check_collector",
     "check_contract",
+    "check_declared",
     "check_driver",
     "check_lifespan",
+    "check_host_action",
     "check_listener",
     "check_transport",
     "checked",
@@ -111,7 +115,28 @@ def check_action(action: VMAction, reserved: Collection[str]) -> None:
     if not SEGMENT.fullmatch(action.name) or action.name in taken:
         reason = f"action name {action.name!r} is not usable: lower-case letters, digits and - are, but not one of "
         raise PluginRefused("register", reason + ", ".join(sorted(taken)))
-    what = f"action {action.name!r}"
+    check_declared(f"action {action.name!r}", action)
+    if action.answer is not None and action.goal is not None:
+        reason = "it cannot have both a goal and an answer: there would be none when nothing is left to do"
+        raise PluginRefused("register", f"action {action.name!r}: {reason}")
+    use: Any = action.use
+    if not isinstance(use, VMUse):
+        raise PluginRefused("register", f"action {action.name!r}: use = {use!r} is no VMUse")
+
+
+def check_host_action(action: HostAction, reserved: Collection[str]) -> None:
+    """Do the same for an action on hosts."""
+    if not SEGMENT.fullmatch(action.name) or action.name in reserved:
+        reason = f"action name {action.name!r} is not usable: lower-case letters, digits and - are, but not one of "
+        raise PluginRefused("register", reason + ", ".join(sorted(reserved)))
+    check_declared(f"host action {action.name!r}", action)
+
+
+def check_declared(what: str, action: VMAction | HostAction) -> None:
+    """Refuse an action that cannot be run, or whose answer is none."""
+    answer: Any = action.answer
+    if answer is not None and not (isinstance(answer, type) and issubclass(answer, Struct)):
+        raise PluginRefused("register", f"{what}: answer = {answer!r} is no msgspec Struct")
     params: Any = action.params
     needs: Any = action.needs
     if not (isinstance(params, type) and issubclass(params, Struct)):

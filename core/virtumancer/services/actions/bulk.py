@@ -8,13 +8,14 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from virtumancer.contracts import OperationOutcome, VMAction
+from virtumancer.contracts import Caller, NullJob, OperationOutcome, OperationTarget, VMAction
 from virtumancer.errors import Forbidden, PartlyFailed, VirtumancerError
 from virtumancer.services.actions.service import ActionsService, IfAlready
 from virtumancer.services.audit.log import AuditedAction, AuditLog
 from virtumancer.services.auth import Permissions
 from virtumancer.services.hosts.service import HostsService
 from virtumancer.services.hosts.vm_lookup import SeenUUID
+from virtumancer.services.operations.manager import Operations
 from virtumancer.services.operations.operation import OperationBody, RunningOperation
 from virtumancer.services.vms.listing import VMListingService
 from virtumancer.services.vms.selector import SelectedVM, Selector, check_selector, select
@@ -40,7 +41,15 @@ class BulkAction(Struct, frozen=True):
 class BulkService:
     """Runs actions on all VMs that a selector means, as far as the caller has the right on each."""
 
-    def __init__(self, hosts: HostsService, vms: VMListingService, actions: ActionsService, audit: AuditLog) -> None:
+    def __init__(
+        self,
+        hosts: HostsService,
+        vms: VMListingService,
+        actions: ActionsService,
+        operations: Operations,
+        audit: AuditLog,
+    ) -> None:
+        self._operations = operations
         self._hosts = hosts
         self._vms = vms
         self._actions = actions
@@ -61,7 +70,9 @@ class BulkService:
         decoded, _ = self._actions.decode(action, msgspec.json.encode(params))
         return BulkAction(action, decoded, selector, if_already, max_parallel, on_error)
 
-    def work(self, bulk: BulkAction, access: Callable[[], Permissions], act: AuditedAction) -> OperationBody:
+    def work(
+        self, bulk: BulkAction, access: Callable[[], Permissions], act: AuditedAction, caller: Caller
+    ) -> OperationBody:
         """Return the work of the operation; `access` is what the caller may do now, `act` what is on record of each."""
 
         async def work(running: RunningOperation) -> None:
@@ -72,7 +83,7 @@ class BulkService:
                 OperationOutcome(host=vm.host, vm=vm.uuid, name=vm.name, outcome="not-begun") for vm in selection.vms
             ]
             await running.choose([*waiting, *selection.missing])
-            run = _Run(self._actions, self._audit, bulk, access, act, running)
+            run = _Run(self._actions, self._operations, self._audit, bulk, access, act, caller, running)
             run.stopped = bulk.on_error == "stop" and bool(selection.missing)
             with running.cancellable(run.stop):
                 await running.step(f"{bulk.action.name} of {len(waiting)} VMs")
@@ -88,18 +99,22 @@ class _Run:
     def __init__(
         self,
         actions: ActionsService,
+        operations: Operations,
         audit: AuditLog,
         bulk: BulkAction,
         access: Callable[[], Permissions],
         act: AuditedAction,
+        caller: Caller,
         running: RunningOperation,
     ) -> None:
         self.stopped = False
         self._actions = actions
+        self._operations = operations
         self._audit = audit
         self._bulk = bulk
         self._access = access
         self._act = act
+        self._caller = caller
         self._running = running
 
     def stop(self) -> None:
@@ -143,7 +158,12 @@ class _Run:
                 vm.host, SeenUUID(vm.uuid), self._bulk.action.name, self._bulk.params, self._bulk.if_already
             )
             self._require_right(vm)  # the host may have taken its time
-            return "already" if (await self._actions.run(prepared)).already else "ok"
+            used = OperationTarget(vm.host, vm.uuid, vm.name)
+            action = prepared.action
+            async with self._operations.using(used, action.use, action.name, self._running.info.id):
+                self._require_right(vm)
+                done = await self._actions.run(prepared, NullJob(self._caller.actor), self._caller)
+            return "already" if done.already else "ok"
 
     def _require_right(self, vm: SelectedVM) -> None:
         right = self._bulk.action.permission

@@ -6,10 +6,11 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct, structs
 
-from virtumancer.contracts import ActionContext, VMAction, VMRef
+from virtumancer.contracts import ActionContext, Caller, Job, VMAction, VMRef, VMState
 from virtumancer.contracts.responses import ActionResult
 from virtumancer.errors import ActionNotFound, InvalidValue, VMNotFound, WrongPowerState
 from virtumancer.plugins.calls.health import PluginCall, PluginHealth
+from virtumancer.services.actions.answers import answer_check
 from virtumancer.services.actions.preconditions import check_need, check_state, goal_reached
 from virtumancer.services.actions.wait import StateWait, wait_for_state
 from virtumancer.services.hosts.service import HostsService
@@ -17,7 +18,7 @@ from virtumancer.services.hosts.session import HostSession
 from virtumancer.services.hosts.vm_lookup import find_by_uuid, find_vm
 from virtumancer.services.runtime.bus import EventBus
 
-__all__ = ["ActionsService", "IfAlready", "PreparedAction"]
+__all__ = ["ActionDone", "ActionsService", "IfAlready", "PreparedAction"]
 
 IfAlready = Literal["refuse", "ok"]
 FIELD = "if_already"
@@ -34,6 +35,20 @@ class PreparedAction(Struct, frozen=True):
     params: Any
     if_already: IfAlready
     already: bool
+
+
+class ActionDone(Struct, frozen=True):
+    """What came of an action; `answer` is what it declares to return, None when it declares nothing or was not run."""
+
+    already: bool
+    state: VMState
+    answer: Any = None
+
+    def result(self) -> Struct:
+        """Return what a client gets of it: its own answer, or how it went."""
+        if isinstance(self.answer, Struct):
+            return self.answer
+        return ActionResult(already=self.already, state=self.state)
 
 
 class ActionsService:
@@ -93,36 +108,36 @@ class ActionsService:
             check_state(action, vm, host_id)
         return PreparedAction(plugin, action, session, vm, params, if_already, already)
 
-    async def run(self, prepared: PreparedAction) -> ActionResult:
+    async def run(self, prepared: PreparedAction, job: Job, caller: Caller) -> ActionDone:
         """Carry an action out; returns once the hypervisor accepted it.
 
         Raises `PluginDegraded` for one that keeps failing on this host, and what the action raises.
         """
         if prepared.already:
-            return ActionResult(already=True, state=prepared.vm.state)
+            return ActionDone(already=True, state=prepared.vm.state)
         session, action, vm = prepared.session, prepared.action, prepared.vm
         host_id = session.host.id
-        context = ActionContext(session.host, session.require_connection())
+        context = ActionContext(session.host, session.require_connection(), job, caller)
         call = PluginCall(prepared.plugin, "virtumancer_vm_actions", action.name, host_id)
         what = f"{action.name} of VM {vm.name!r} on host {host_id!r}"
         try:
-            await self._health.call(call, what, lambda: action.run(context, vm, prepared.params), action.timeout)
+            check = answer_check(action.answer)
+            answer = await self._health.call(
+                call, what, lambda: action.run(context, vm, prepared.params), action.timeout, check
+            )
         except WrongPowerState:
             # Somebody else may have been quicker.
             now = await self._look(session, vm)
             if prepared.if_already == "ok" and now is not None and goal_reached(action, now):
-                return ActionResult(already=True, state=now.state)
+                return ActionDone(already=True, state=now.state)
             raise
         finally:
             session.touch()
-        return ActionResult(already=False, state=vm.state)
+        return ActionDone(already=False, state=vm.state, answer=answer if action.answer is not None else None)
 
-    async def wait(
-        self, prepared: PreparedAction, awaited: StateWait, require_right: Callable[[], None]
-    ) -> ActionResult:
+    async def wait(self, prepared: PreparedAction, awaited: StateWait, require_right: Callable[[], None]) -> VMState:
         """Wait until the VM is in a state; raises `StateNotReached`, `VMNotFound`, and what `require_right` raises."""
-        state = await wait_for_state(prepared.session, self._bus, prepared.vm, awaited, require_right)
-        return ActionResult(already=prepared.already, state=state)
+        return await wait_for_state(prepared.session, self._bus, prepared.vm, awaited, require_right)
 
     async def _look(self, session: HostSession, vm: VMRef) -> VMRef | None:
         try:

@@ -7,7 +7,7 @@ import structlog
 from msgspec import structs
 
 from virtumancer.config import Config
-from virtumancer.contracts import Authenticator
+from virtumancer.contracts import Authenticator, Caller
 from virtumancer.errors import Conflict, Forbidden, Unauthenticated
 from virtumancer.plugins.calls.health import PluginHealth
 from virtumancer.services.auth.authenticators import VIA, Authenticators
@@ -85,6 +85,17 @@ class PrincipalDirectory:
             return caller.access
         now = self.caller(caller.key)
         return now.access if now else Permissions((), self.tags)
+
+    def seen_by_plugins(self, caller: Principal) -> Caller:
+        """Return somebody who calls as plugins learn of them: with the rights that they have when they are asked."""
+
+        def allowed(right: str, host: str, vm: str) -> bool:
+            access = self.access_now(caller)
+            if vm:
+                return access.on_vm(right, host, vm)
+            return access.on_host(right, host) if host else access.everywhere(right)
+
+        return Caller(caller.actor, allowed)
 
     def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call `listener` whenever rights may have been withdrawn; returns the function that ends it."""

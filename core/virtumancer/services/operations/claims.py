@@ -41,18 +41,18 @@ class Claims:
         self._claims[place] = [*there, claim]
 
         def give_up() -> None:
-            left = [other for other in self._claims[place] if other is not claim]
+            left = [other for other in self._claims.get(place, []) if other is not claim]
             if left:
                 self._claims[place] = left
             else:
-                del self._claims[place]
+                self._claims.pop(place, None)
 
         return give_up
 
     @contextmanager
-    def held(self, target: OperationTarget, use: VMUse, action: str) -> Generator[None]:
-        """Claim the VM of a target for something that is no operation, as long as the context is open."""
-        give_up = self.take(target, use, action)
+    def held(self, target: OperationTarget, use: VMUse, action: str, operation: str = "") -> Generator[None]:
+        """Claim the VM of a target as long as the context is open. Raises `Busy`."""
+        give_up = self.take(target, use, action, operation)
         try:
             yield
         finally:

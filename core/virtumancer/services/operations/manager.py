@@ -115,6 +115,7 @@ class Operations:
         except BaseException:
             self._lanes.leave(lane)
             raise
+        running.release = give_up
         accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         act = order.take_audit_record()
 
@@ -131,10 +132,12 @@ class Operations:
         return running
 
     @asynccontextmanager
-    async def using(self, target: OperationTarget, use: VMUse, action: str) -> AsyncGenerator[None]:
-        """Use a VM for something that is no operation, as long as the context is open. Raises `Busy`."""
-        with self._claims.held(target, use, action):
-            await self._require_free(target, use, "")
+    async def using(
+        self, target: OperationTarget, use: VMUse, action: str, operation: str = ""
+    ) -> AsyncGenerator[None]:
+        """Use a VM for a part of an operation, or for what is none, as long as the context is open. Raises `Busy`."""
+        with self._claims.held(target, use, action, operation):
+            await self._require_free(target, use, operation)
             yield
 
     async def _require_free(self, target: OperationTarget, use: VMUse, own: str) -> None:

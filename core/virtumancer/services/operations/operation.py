@@ -93,6 +93,8 @@ class RunningOperation:
         self._written = 0.0
         # Which outcomes the store may have otherwise than they are here.
         self._unsure: set[int] = set()
+        self.release: Callable[[], None] = lambda: None
+        """Lets others work on its VM: what is left to do is only to look."""
         # One change of the row at a time, so that no older state is written over a newer one.
         self._writing = asyncio.Lock()
         self._aborting: set[asyncio.Task[None]] = set()

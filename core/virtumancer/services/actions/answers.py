@@ -1,0 +1,33 @@
+"""What actions answer, held against what they declare."""
+
+from functools import cache
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from virtumancer.plugins.calls.guard import ReturnCheck
+
+__all__ = ["answer_check"]
+
+
+def answer_check(declared: type[Struct] | None) -> ReturnCheck | None:
+    """Return the check of an answer; None for an action that declares none: whatever it returns is ignored."""
+    return None if declared is None else _check(declared)
+
+
+@cache
+def _check(declared: type[Struct]) -> ReturnCheck:
+    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(declared)
+
+    def fits(answer: Any) -> bool:
+        if not isinstance(answer, declared):
+            return False
+        try:
+            decoder.decode(msgspec.json.encode(answer))
+        except (msgspec.MsgspecError, TypeError, ValueError) as error:
+            # Said as the plugin's failure: it names the field.
+            raise ValueError(f"its answer is no {declared.__name__}: {error}") from error
+        return True
+
+    return ReturnCheck("run", f"a {declared.__name__}", fits)
