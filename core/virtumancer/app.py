@@ -31,6 +31,7 @@ from virtumancer.http.security_headers import SecurityHeaders
 from virtumancer.plugins import Plugins, app_label, load_configured_plugins
 from virtumancer.plugins.calls.health import PluginHealth
 from virtumancer.services.actions.bulk import BulkService
+from virtumancer.services.actions.host_actions import HostActionsService
 from virtumancer.services.actions.offers import ActionOffers
 from virtumancer.services.actions.service import ActionsService
 from virtumancer.services.audit.log import AuditedAction, AuditLog
@@ -288,6 +289,7 @@ class Application:
             sign_in=SignIn(self._callers, self._audit, self._oidc),
             actions=actions,
             offers=ActionOffers(hosts, vms, plugins.actions),
+            host_actions=HostActionsService(hosts, plugins.host_actions, health),
             operations=operations,
             bulk=BulkService(hosts, all_vms, actions, operations, self._audit),
             metadata=metadata,

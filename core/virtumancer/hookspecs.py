@@ -15,6 +15,7 @@ from virtumancer.contracts import (
     Authenticator,
     ConsoleTransport,
     EventListener,
+    HostAction,
     HostDriver,
     Lifespan,
     PluginConfig,
@@ -32,6 +33,7 @@ __all__ = [
     "virtumancer_config",
     "virtumancer_console_transports",
     "virtumancer_event_listeners",
+    "virtumancer_host_actions",
     "virtumancer_host_drivers",
     "virtumancer_lifespans",
     "virtumancer_routes",
@@ -77,6 +79,24 @@ def virtumancer_vm_actions(config: Any) -> Sequence[VMAction]:
     ```
 
     Since 1.0; `config` since 1.1.
+    """
+    return ()
+
+
+@hookspec
+def virtumancer_host_actions(config: Any) -> Sequence[HostAction]:
+    """Return the actions on hosts of this plugin.
+
+    Each becomes `POST /api/v1/hosts/{host}/{name}`, and is always an operation; a name that two plugins claim is
+    refused with both their names.
+
+    ```python
+    @hookimpl
+    def virtumancer_host_actions() -> list[HostAction]:
+        return [HostAction(name="tidy", title="Tidy", description="Remove what is left over.", run=tidy, answer=Tidied)]
+    ```
+
+    Since 1.3.
     """
     return ()
 

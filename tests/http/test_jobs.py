@@ -15,8 +15,11 @@ from tests.http.test_operations import begun, ended, small
 from tests.waiting import until
 from virtumancer import hookimpl
 from virtumancer.app import Application
-from virtumancer.contracts import ActionContext, VMAction, VMRef, VMState, VMUse
+from virtumancer.contracts import ActionContext, HostAction, VMAction, VMRef, VMState, VMUse
 from virtumancer.errors import HypervisorError
+from virtumancer.http.api_paths import HOST_PATH
+from virtumancer.http.routes import core_endpoints
+from virtumancer.plugins.loading.validation import BELOW_HOSTS
 from virtumancer.testing import FakeHypervisor
 
 ALONE = VMUse.ALONE
@@ -28,6 +31,12 @@ class Counted(Struct, frozen=True):
 
     vms: int
     by: str = ""
+
+
+class Only(Struct, frozen=True, forbid_unknown_fields=True):
+    """What to tidy up."""
+
+    now: bool = True
 
 
 class Work:
@@ -50,7 +59,15 @@ class Work:
             _action("quick", self.quick),
         ]
         module.virtumancer_vm_actions = hookimpl(lambda: actions)  # type: ignore[attr-defined]
+        tidy = HostAction(name="tidy", title="Tidy", description="Tidy up.", run=self.tidy, answer=Counted, params=Only)
+        module.virtumancer_host_actions = hookimpl(lambda: [tidy])  # type: ignore[attr-defined]
         return module
+
+    async def tidy(self, context: ActionContext, params: Any) -> Counted:
+        await context.job.step("tidying")
+        if not params.now:
+            await self.go_on.wait()
+        return Counted(len(await context.connection.list_vms()), context.actor)
 
     async def count(self, context: ActionContext, vm: VMRef, params: object) -> Counted:
         self.may_power = context.caller.may("power", context.host.id, vm.uuid)
@@ -248,3 +265,56 @@ async def test_an_action_knows_who_asks_and_what_they_may_do(tmp_path: Path, wor
         assert not work.may_power
         await world.admin.post("/hosts/a/vms/web/count")
         assert work.may_power
+
+
+async def test_an_action_on_a_host_is_an_operation_that_the_request_waits_for(
+    client: httpx2.AsyncClient, work: Work
+) -> None:
+    (offer,) = (await client.get("/hosts/a/actions")).json()
+    assert (offer["name"], offer["plugin"], offer["permission"]) == ("tidy", "work", "hosts")
+    assert "now" in str(offer["params"])
+    answer = await client.post("/hosts/a/tidy")
+    assert (answer.status_code, answer.json()) == (200, {"vms": 3, "by": "anonymous"})
+    (operation,) = (await client.get("/operations")).json()
+    assert (operation["action"], operation["target"]["host"], operation["target"]["vm"]) == ("tidy", "a", "")
+    assert operation["result"] == answer.json()
+
+    later = await client.post("/hosts/a/tidy", json={"now": False}, headers={"Prefer": "wait=0"})
+    assert later.status_code == 202
+    work.go_on.set()
+    assert (await ended(client, later.json()))["result"] == answer.json()
+
+
+async def test_an_action_on_a_host_is_refused_for_what_is_wrong(client: httpx2.AsyncClient) -> None:
+    unknown = await client.post("/hosts/a/fly")
+    nowhere = await client.post("/hosts/b/tidy")
+    odd = await client.post("/hosts/a/tidy", json={"now": "soon"})
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "action-not-found")
+    assert (nowhere.status_code, nowhere.json()["code"]) == (404, "host-not-found")
+    assert (odd.status_code, odd.json()["fields"][0]["field"]) == (422, "now")
+    assert (await client.get("/operations")).json() == []
+
+
+async def test_an_action_on_a_host_needs_its_right_there(tmp_path: Path, work: Work) -> None:
+    async with World(tmp_path, {"work": work.plugin()}) as world:
+        operator = await world.make({"role": "operator", "host": "a"})
+        manager = await world.make({"rights": ["read", "hosts"], "host": "a"})
+        assert (await operator.client.post("/hosts/a/tidy")).json()["code"] == "forbidden"
+        assert (await operator.client.get("/hosts/a/actions")).json() == []
+        assert (await manager.client.post("/hosts/a/tidy")).status_code == 200
+        assert (await manager.client.post("/hosts/b/tidy")).json()["code"] == "host-not-found"
+
+
+async def test_what_actions_take_and_answer_is_described(client: httpx2.AsyncClient) -> None:
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    for path in ("/api/v1/hosts/{host}/tidy", "/api/v1/hosts/{host}/vms/{vm}/count"):
+        responses = paths[path]["post"]["responses"]
+        assert responses["200"]["content"]["application/json"]["schema"]["$ref"].endswith("Counted")
+        assert "202" in responses
+        assert paths[path]["post"]["x-plugin"] == "work"
+    assert paths["/api/v1/hosts/{host}/vms/{vm}/copy"]["post"]["x-use"] == "alone"
+
+
+def test_no_action_on_hosts_takes_a_name_of_the_core() -> None:
+    below = {record.path.below(HOST_PATH) for record in core_endpoints()}
+    assert {segment for segment in below if isinstance(segment, str)} == BELOW_HOSTS

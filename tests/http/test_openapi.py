@@ -24,7 +24,11 @@ from virtumancer.testing import FakeHypervisor
 METHODS = ("get", "post", "put", "patch", "delete", "websocket")
 VM = "/api/v1/hosts/{host}/vms/{vm}"
 # Each action, and each console, has its own place instead.
-GENERIC = {("post", f"{VM}/{{action}}"), ("get", f"{VM}/{{action}}")}
+GENERIC = {
+    ("post", f"{VM}/{{action}}"),
+    ("get", f"{VM}/{{action}}"),
+    ("post", "/api/v1/hosts/{host}/{action}"),
+}
 # What the path parameters stand for in the calls below.
 CALLED = {"host": "a", "vm": "web", "plugin": "power"}
 

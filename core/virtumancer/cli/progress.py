@@ -5,10 +5,12 @@ from types import TracebackType
 from typing import Self
 
 from virtumancer.cli.tables import clean
-from virtumancer.contracts import OperationInfo
+from virtumancer.client import is_over
+from virtumancer.contracts import OperationInfo, OperationProgress
 
-__all__ = ["Progress", "words_of"]
+__all__ = ["Progress", "amount_of", "words_of"]
 
+PERCENT = "%"
 CLEAR = "\r\x1b[2K"
 
 
@@ -46,10 +48,20 @@ class Progress:
 def words_of(operation: OperationInfo) -> str:
     """Say how an operation stands."""
     words = f"{operation.action}: {operation.state.value}"
+    if operation.step and not is_over(operation):
+        words += f", {operation.step}"
     if progress := operation.progress:
-        words += f", {progress.done} of {progress.total}"
+        words += f", {amount_of(progress)}"
         if progress.failed:
             words += f", {progress.failed} failed"
-    elif operation.step:
+    elif operation.step and is_over(operation):
         words += f", {operation.step}"
     return words
+
+
+def amount_of(progress: OperationProgress) -> str:
+    """Say how far something is, with what is counted."""
+    if progress.unit == PERCENT:
+        return f"{progress.done} %"
+    of = f" of {progress.total}" if progress.total else ""
+    return f"{progress.done}{of} {progress.unit}".rstrip()

@@ -1,10 +1,20 @@
 """The hosts, and which of their SSH host keys are trusted."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from virtumancer.client import metadata
 from virtumancer.client.transport import RESPOND_ASYNC, Outgoing, Transport, path_of
-from virtumancer.contracts import Host, HostDetail, HostInfo, HostKey, Metadata, OperationInfo, ShownHostKey
+from virtumancer.contracts import (
+    ActionOffer,
+    Host,
+    HostDetail,
+    HostInfo,
+    HostKey,
+    Metadata,
+    OperationInfo,
+    ShownHostKey,
+)
 from virtumancer.contracts.responses import HostSamples
 
 __all__ = ["AsyncHosts"]
@@ -68,6 +78,16 @@ class AsyncHosts:
     async def begin_connect(self, host: str, *, host_keys: Sequence[str] = ()) -> OperationInfo:
         """Begin to connect a host, as an operation."""
         return await self._transport.fetch(_connecting(host, host_keys, RESPOND_ASYNC), OperationInfo)
+
+    async def actions(self, host: str) -> tuple[ActionOffer, ...]:
+        """List what the caller can do with a host itself."""
+        return await self._transport.get(path_of("hosts", host, "actions"), tuple[ActionOffer, ...])
+
+    async def begin(self, host: str, action: str, params: Mapping[str, Any] | None = None) -> OperationInfo:
+        """Begin to do something with a host, as an operation; what the action answers is its `result`."""
+        path, body = path_of("hosts", host, action), dict(params or {})
+        asked = Outgoing(method="POST", path=path, body=body, headers=RESPOND_ASYNC)
+        return await self._transport.fetch(asked, OperationInfo)
 
     async def disconnect(self, host: str) -> HostDetail:
         """Disconnect a host until somebody connects it again."""

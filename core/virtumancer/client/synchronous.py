@@ -44,6 +44,8 @@ class Hosts(Blocking):
     samples = blocking(AsyncHosts.samples)
     connect = blocking(AsyncHosts.connect)
     begin_connect = blocking(AsyncHosts.begin_connect)
+    actions = blocking(AsyncHosts.actions)
+    begin = blocking(AsyncHosts.begin)
     disconnect = blocking(AsyncHosts.disconnect)
     host_keys = blocking(AsyncHosts.host_keys)
     remove_host_key = blocking(AsyncHosts.remove_host_key)

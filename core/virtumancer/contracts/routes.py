@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from virtumancer.contracts.callers import Caller
 from virtumancer.contracts.drivers import HostConnection
 
 __all__ = ["Hosts", "Route", "RouteRequest", "StaticFiles"]
@@ -25,12 +26,14 @@ class Hosts(ABC):
 
 
 class RouteRequest(Struct, frozen=True):
-    """A request to a plugin's route: the values of its path and query, the decoded body, and the hosts."""
+    """A request to a plugin's route: the values of its path and query, the decoded body, the hosts, and who asks."""
 
     path: Mapping[str, str]
     query: Mapping[str, str]
     body: Any
     hosts: Hosts
+    caller: Caller = Caller()
+    """Who asks, and what they may do; since 1.3."""
 
 
 class Route(Struct, frozen=True, kw_only=True):

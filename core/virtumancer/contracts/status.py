@@ -92,6 +92,7 @@ class PluginInfo(Struct, frozen=True, kw_only=True):
     drivers: tuple[str, ...] = ()
     """The URI schemes it serves."""
     actions: tuple[str, ...] = ()
+    host_actions: tuple[str, ...] = ()
     collectors: tuple[str, ...] = ()
     consoles: tuple[str, ...] = ()
     """The last segments of their routes below a VM."""

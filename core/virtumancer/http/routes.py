@@ -24,6 +24,7 @@ from virtumancer.http.resources.consoles import (
 )
 from virtumancer.http.resources.events import EventsResource
 from virtumancer.http.resources.health import HealthResource, LivezResource, ReadyzResource
+from virtumancer.http.resources.host_actions import HostActionResource, HostActionsResource
 from virtumancer.http.resources.host_keys import (
     HostKeyResource,
     HostKeyRotationResource,
@@ -61,6 +62,7 @@ from virtumancer.http.resources.web_sessions import WebSessionResource, WebSessi
 from virtumancer.plugins import Plugins
 from virtumancer.plugins.calls.health import PluginHealth
 from virtumancer.services.actions.bulk import BulkService
+from virtumancer.services.actions.host_actions import HostActionsService
 from virtumancer.services.actions.offers import ActionOffers
 from virtumancer.services.actions.service import ActionsService
 from virtumancer.services.audit.log import AuditLog
@@ -104,6 +106,7 @@ class Services(Struct, frozen=True, kw_only=True):
     sign_in: SignIn
     actions: ActionsService
     offers: ActionOffers
+    host_actions: HostActionsService
     operations: Operations
     bulk: BulkService
     metadata: MetadataService
@@ -146,6 +149,8 @@ RESOURCES: Mapping[type, Callable[[Services], object]] = {
     HostKeyResource: lambda s: HostKeyResource(s.host_keys),
     HostSamplesResource: lambda s: HostSamplesResource(s.hosts, s.collectors),
     HostMetadataResource: lambda s: HostMetadataResource(s.metadata, s.hosts, s.bodies),
+    HostActionsResource: lambda s: HostActionsResource(s.host_actions),
+    HostActionResource: lambda s: HostActionResource(s.host_actions, s.deferring, s.bodies, s.callers),
     VMsResource: lambda s: VMsResource(s.vms, s.all_vms),
     VMRowsResource: lambda s: VMRowsResource(s.vms),
     VMResource: lambda s: VMResource(s.all_vms, s.vms, s.offers, s.consoles, reserved_names()),

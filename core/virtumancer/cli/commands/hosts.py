@@ -7,14 +7,17 @@ from typing import Annotated
 import cyclopts
 from cyclopts import Parameter
 
+from virtumancer.cli.action_params import params_of, takes
 from virtumancer.cli.credentials import Credentials, read_credentials
 from virtumancer.cli.host_keys import with_approval
 from virtumancer.cli.metadata_options import NoTags, Notes, Tags, Title, Wanted, say_metadata
 from virtumancer.cli.options import JSONOutput
 from virtumancer.cli.output import say
+from virtumancer.cli.progress import Progress
+from virtumancer.cli.results import shown_result
 from virtumancer.cli.server_discovery import HERE, Server, connected
 from virtumancer.cli.tables import say_done, say_fields, say_json, say_list, time_of
-from virtumancer.client import AsyncClient
+from virtumancer.client import AsyncClient, succeeded
 from virtumancer.contracts import HostDetail
 from virtumancer.errors import HostNotFound
 
@@ -54,6 +57,41 @@ async def _details(client: AsyncClient) -> Sequence[HostDetail]:
 def _row(detail: HostDetail) -> tuple[str, ...]:
     reason = "" if detail.reason == detail.state.value else detail.reason
     return (detail.id, detail.state.value, time_of(detail.since), detail.uri, reason)
+
+
+@app.command
+async def actions(host: HostName, /, *, json: JSONOutput = False, server: Server = HERE) -> None:
+    """List what can be done with a host itself, and with which parameters."""
+    async with connected(server) as client:
+        offers = await client.hosts.actions(host)
+    say_list(
+        offers,
+        ("ACTION", "PLUGIN", "NEEDS RIGHT", "PARAMETERS", "DESCRIPTION"),
+        lambda o: (o.name, o.plugin, o.permission, " ".join(f"--{name}" for name in takes(o)), o.description),
+        json=json,
+    )
+
+
+@app.command
+async def act(
+    host: HostName,
+    action: Annotated[str, Parameter(help="What to do, as `actions HOST` lists it.")],
+    /,
+    *,
+    wait: Annotated[bool, Parameter(help="Wait for its end; with --no-wait only begin it.")] = True,
+    json: JSONOutput = False,
+    server: Server = HERE,
+    **params: Annotated[str, Parameter(help="Parameters of the action.")],
+) -> None:
+    """Do something with a host: whatever the plugins of the server offer, and print what it answers."""
+    async with connected(server) as client:
+        wanted = params_of(action, params, await client.hosts.actions(host)) if params else {}
+        operation = await client.hosts.begin(host, action, wanted)
+        if wait:
+            with Progress() as progress:
+                operation = succeeded(await client.operations.wait(operation.id, on_progress=progress.tell))
+    said = shown_result(operation.result) or "done" if wait else f"begun, operation {operation.id}"
+    say_done(operation, f"{host}: {action}: {said}", json=json)
 
 
 @app.command

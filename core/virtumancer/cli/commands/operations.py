@@ -6,7 +6,8 @@ import cyclopts
 from cyclopts import Parameter
 
 from virtumancer.cli.options import JSONOutput
-from virtumancer.cli.progress import Progress, words_of
+from virtumancer.cli.progress import Progress, amount_of, words_of
+from virtumancer.cli.results import shown_result
 from virtumancer.cli.server_discovery import HERE, Server, connected
 from virtumancer.cli.tables import say_fields, say_json, say_list, say_rows, time_of
 from virtumancer.client import succeeded
@@ -71,7 +72,8 @@ async def cancel(operation: OperationId, /, *, json: JSONOutput = False, server:
 
 
 def _target(target: OperationTarget) -> str:
-    return f"{target.host}/{target.name or target.vm}" if target.vm else target.host
+    parts = (target.host, target.name or target.vm, target.resource, target.key)
+    return "/".join(part for part in parts if part)
 
 
 def _say(operation: OperationInfo, *, json: bool) -> None:
@@ -83,7 +85,10 @@ def _say(operation: OperationInfo, *, json: bool) -> None:
             ("Operation", operation.id),
             ("Action", operation.action),
             ("Target", _target(operation.target)),
-            ("State", words_of(operation).partition(": ")[2]),
+            ("State", operation.state.value),
+            ("Step", operation.step),
+            ("Progress", amount_of(operation.progress) if operation.progress else ""),
+            ("Result", shown_result(operation.result)),
             ("Error", operation.error.detail if operation.error else ""),
             ("Begun", time_of(operation.created_at)),
             ("Ended", time_of(operation.ended_at)),

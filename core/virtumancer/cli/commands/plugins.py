@@ -56,6 +56,7 @@ def _provides(info: PluginInfo) -> str:
     parts: dict[str, Any] = {
         "drivers": info.drivers,
         "actions": info.actions,
+        "actions on hosts": info.host_actions,
         "collectors": info.collectors,
         "consoles": info.consoles,
         "listeners": info.listeners,

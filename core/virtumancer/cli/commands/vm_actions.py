@@ -10,6 +10,7 @@ from msgspec import Struct
 from virtumancer.cli.exit_codes import Exit
 from virtumancer.cli.output import say
 from virtumancer.cli.progress import Progress
+from virtumancer.cli.results import shown_result
 from virtumancer.cli.tables import clean, say_done, say_json, say_rows
 from virtumancer.cli.vm_lookup import Target
 from virtumancer.client import AsyncClient, is_over, succeeded
@@ -22,6 +23,8 @@ __all__ = ["Job", "goal_of", "run", "run_on"]
 GOALS: Mapping[str, WaitFor] = {"start": "running", "shutdown": "shutoff", "forceoff": "shutoff"}
 # How many VMs are begun with at once, where each has an operation of its own.
 AT_ONCE = 8
+# The fields of an `ActionResult`.
+PLAIN = {"already", "state"}
 FINE = frozenset({"ok", "already", "begun"})
 
 
@@ -45,6 +48,7 @@ class Outcome(Struct, frozen=True):
     outcome: str
     detail: str = ""
     operation: str = ""
+    answer: Any = None
 
 
 class _Result(Struct, frozen=True):
@@ -137,7 +141,13 @@ def _outcome(target: Target, operation: OperationInfo) -> Outcome:
         code, detail = operation.state.value, operation.step
     else:
         code = "begun"
-    return Outcome(target.host, target.uuid, target.name, code, detail, operation.id)
+    answer = operation.result if code == "ok" and not _is_plain(operation.result) else None
+    return Outcome(target.host, target.uuid, target.name, code, detail, operation.id, answer)
+
+
+def _is_plain(result: Any) -> bool:
+    """Say whether a result says only how it went, as that of every action without an answer of its own."""
+    return result is None or (isinstance(result, dict) and set(msgspec.convert(result, dict[str, Any])) == PLAIN)
 
 
 def _say_begun(operation: OperationInfo, *, json: bool) -> None:
@@ -151,9 +161,13 @@ def _say(job: Job, outcomes: Sequence[Outcome], *, json: bool) -> None:
     elif len(outcomes) == 1:
         outcome = outcomes[0]
         words = {"ok": "done", "already": "it is so already", "begun": f"begun, operation {outcome.operation}"}
-        said = words.get(outcome.outcome, outcome.detail)
+        said = shown_result(outcome.answer) or words.get(outcome.outcome, outcome.detail)
         say(clean(f"{outcome.host}/{outcome.name}: {job.action}: {said}"))
     else:
-        say_rows(("HOST", "VM", "OUTCOME", "DETAIL"), [(o.host, o.name, o.outcome, o.detail) for o in outcomes])
+        say_rows(("HOST", "VM", "OUTCOME", "DETAIL"), [_row(o) for o in outcomes])
     if any(outcome.outcome not in FINE for outcome in outcomes):
         raise SystemExit(Exit.FAILED)
+
+
+def _row(outcome: Outcome) -> tuple[str, str, str, str]:
+    return outcome.host, outcome.name, outcome.outcome, outcome.detail or shown_result(outcome.answer)

@@ -6,12 +6,13 @@ from typing import Any
 import structlog
 from msgspec import structs
 
-from virtumancer.contracts import CloseCode, ConsoleTransport, PluginState, Route, VMAction
-from virtumancer.http.api_paths import VM_PATH, Path
+from virtumancer.contracts import CloseCode, ConsoleTransport, HostAction, OperationInfo, PluginState, Route, VMAction
+from virtumancer.http.api_paths import HOST_PATH, VM_PATH, Path
 from virtumancer.http.endpoint import WEBSOCKET, endpoints_of
 from virtumancer.http.openapi.operation import OperationWriter
 from virtumancer.http.openapi.schemas import Components
 from virtumancer.http.resources.consoles import ConsoleSocket
+from virtumancer.http.resources.host_actions import HostActionResource
 from virtumancer.http.resources.plugin_routes import identifier, path_of, route_endpoint
 from virtumancer.http.resources.vms import VMActionResource
 from virtumancer.plugins import Plugins
@@ -32,7 +33,9 @@ def add_plugin_types(components: Components, plugins: Plugins) -> None:
         routes = _routes(plugins, info.name)
         answers = [route.answer for route in routes if route.answer is not None]
         bodies = [route.body for route in routes if route.body is not None]
-        bodies += [action.params for plugin, action in plugins.actions.values() if plugin == info.name]
+        actions = [*plugins.actions.values(), *plugins.host_actions.values()]
+        bodies += [action.params for plugin, action in actions if plugin == info.name]
+        answers += [a.answer for plugin, a in actions if plugin == info.name and a.answer is not None]
         if answers or bodies:
             components.add_plugin(info.name, answers, bodies)
 
@@ -63,6 +66,8 @@ class PluginPaths:
     def _all(self, plugins: Plugins) -> Iterator[tuple[str, Path, str, Any]]:
         for name, (plugin, action) in plugins.actions.items():
             yield plugin, VM_PATH / name, "post", lambda p=plugin, a=action: self._action(p, a)
+        for name, (plugin, host_action) in plugins.host_actions.items():
+            yield plugin, HOST_PATH / name, "post", lambda p=plugin, a=host_action: self._host_action(p, a)
         for suffix, (plugin, transport) in plugins.consoles.items():
             yield plugin, VM_PATH / suffix, "get", lambda p=plugin, t=transport: self._console(p, t)
         for plugin in plugins.routes:
@@ -81,15 +86,28 @@ class PluginPaths:
                 description=f"{action.description}\n\n{known.description}".strip(),
                 body=action.params,
                 extensions={
-                    "x-plugin": plugin,
-                    "x-permission": action.permission,
-                    "x-destructive": action.destructive,
-                    "x-timeout": action.timeout,
+                    **_extensions(plugin, action),
+                    "x-use": str(action.use),
                     **(
                         {"x-states": sorted(int(state) for state in action.states)} if action.states is not None else {}
                     ),
-                    **({"x-needs": name_of_need(action.needs)} if action.needs is not None else {}),
                 },
+                **_answered(action),
+            )
+        )
+
+    def _host_action(self, plugin: str, action: HostAction) -> dict[str, Any]:
+        known = endpoints_of(HostActionResource)["POST"]
+        return self._writer.write(
+            structs.replace(
+                known,
+                path=HOST_PATH / action.name,
+                id=f"{identifier(action.name)}Host",
+                summary=str(action.title),
+                description=f"{action.description}\n\n{known.description}".strip(),
+                body=action.params,
+                extensions=_extensions(plugin, action),
+                **_answered(action),
             )
         )
 
@@ -119,6 +137,23 @@ class PluginPaths:
         written = self._writer.write(structs.replace(route_endpoint(plugin, route), right=None, **texts))
         written["responses"]["default"] = self._writer.any_other()
         return written
+
+
+def _extensions(plugin: str, action: VMAction | HostAction) -> dict[str, Any]:
+    return {
+        "x-plugin": plugin,
+        "x-permission": action.permission,
+        "x-destructive": action.destructive,
+        "x-timeout": action.timeout,
+        **({"x-needs": name_of_need(action.needs)} if action.needs is not None else {}),
+    }
+
+
+def _answered(action: VMAction | HostAction) -> dict[str, Any]:
+    """Return how an action that answers is answered; others are as their route is."""
+    if action.answer is None:
+        return {}
+    return {"status": 200, "answer": action.answer, "others": ((202, OperationInfo),)}
 
 
 def _close_codes() -> dict[str, str]:

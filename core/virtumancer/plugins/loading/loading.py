@@ -11,6 +11,7 @@ from virtumancer.contracts import (
     Authenticator,
     ConsoleTransport,
     EventListener,
+    HostAction,
     HostDriver,
     Lifespan,
     PluginConfig,
@@ -34,6 +35,7 @@ from virtumancer.plugins.loading.validation import (
     check_collector,
     check_contract,
     check_driver,
+    check_host_action,
     check_lifespan,
     check_listener,
     check_transport,
@@ -58,6 +60,7 @@ class Provided(Struct):
     config: PluginConfig | None = None
     drivers: list[HostDriver] = field(default_factory=list[HostDriver])
     actions: list[VMAction] = field(default_factory=list[VMAction])
+    host_actions: list[HostAction] = field(default_factory=list[HostAction])
     collectors: list[StatsCollector] = field(default_factory=list[StatsCollector])
     consoles: list[ConsoleTransport] = field(default_factory=list[ConsoleTransport])
     listeners: list[EventListener] = field(default_factory=list[EventListener])
@@ -138,6 +141,7 @@ def _collected(hooks: PluginHooks, config: PluginConfig | None) -> Provided:
         config=config,
         drivers=made("virtumancer_host_drivers", HostDriver),
         actions=checked("virtumancer_vm_actions", VMAction, items("virtumancer_vm_actions")),
+        host_actions=checked("virtumancer_host_actions", HostAction, items("virtumancer_host_actions")),
         collectors=made("virtumancer_stats_collectors", StatsCollector),
         consoles=made("virtumancer_console_transports", ConsoleTransport),
         listeners=made("virtumancer_event_listeners", EventListener),
@@ -153,6 +157,8 @@ def _check(provided: Provided, reserved: Collection[str]) -> None:
         check_driver(driver)
     for action in provided.actions:
         check_action(action, reserved)
+    for host_action in provided.host_actions:
+        check_host_action(host_action)
     for collector in provided.collectors:
         check_collector(collector)
     for transport in provided.consoles:

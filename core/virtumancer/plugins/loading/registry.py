@@ -13,6 +13,7 @@ from virtumancer.contracts import (
     Authenticator,
     ConsoleTransport,
     EventListener,
+    HostAction,
     HostDriver,
     Lifespan,
     PluginConfig,
@@ -71,10 +72,13 @@ class Plugins(Struct, frozen=True):
     doubts: tuple[str, ...] = ()
     """What the configuration says of plugins that are not there: probably a misspelt name."""
 
+    host_actions: Mapping[str, tuple[str, HostAction]] = field(default_factory=dict[str, tuple[str, HostAction]])
+
     def rights(self) -> frozenset[str]:
         """Return the rights that actions and routes of the plugins need."""
         routes = (route for routes in self.routes.values() for route in routes if isinstance(route, Route))
-        return frozenset(action.permission for _, action in self.actions.values()).union(r.permission for r in routes)
+        actions = (action for _, action in (*self.actions.values(), *self.host_actions.values()))
+        return frozenset(action.permission for action in actions).union(r.permission for r in routes)
 
 
 def load_configured_plugins(config: PluginsConfig, reserved: Collection[str]) -> Plugins:
@@ -139,6 +143,7 @@ class _Loader:
         self._infos: dict[str, PluginInfo] = {}
         self._drivers: dict[str, DriverEntry] = {}
         self._actions: dict[str, tuple[str, VMAction]] = {}
+        self._host_actions: dict[str, tuple[str, HostAction]] = {}
         self._collectors: dict[str, tuple[str, StatsCollector]] = {}
         self._consoles: dict[str, tuple[str, ConsoleTransport]] = {}
         self._kinds: dict[str, str] = {}
@@ -209,12 +214,14 @@ class _Loader:
             self._tables_of_plugins,
             self._configs,
             self._doubts,
+            self._host_actions,
         )
 
     def _adopt(self, name: str, provided: Provided) -> None:
         """Take everything over, or nothing when one name is taken already."""
         drivers = {s: DriverEntry(name, d) for d in provided.drivers for s in d.schemes}
         actions = {a.name: (name, a) for a in provided.actions}
+        host_actions = {a.name: (name, a) for a in provided.host_actions}
         collectors = {c.name: (name, c) for c in provided.collectors}
         consoles = {t.suffix: (name, t) for t in provided.consoles}
         listeners = {item.name: (name, item) for item in provided.listeners}
@@ -224,6 +231,7 @@ class _Loader:
         _refuse_twice(name, provided)
         _refuse_taken(name, "URI scheme", drivers, {s: e.plugin for s, e in self._drivers.items()})
         _refuse_taken(name, "action", actions, {n: e[0] for n, e in self._actions.items()})
+        _refuse_taken(name, "action on hosts", host_actions, {n: e[0] for n, e in self._host_actions.items()})
         _refuse_taken(name, "stats collector", collectors, {n: e[0] for n, e in self._collectors.items()})
         _refuse_taken(name, "console suffix", consoles, {n: e[0] for n, e in self._consoles.items()})
         _refuse_taken(name, "console kind", kinds, self._kinds)
@@ -234,6 +242,7 @@ class _Loader:
         _refuse_taken(name, "authenticator", authenticators, {n: e[0] for n, e in self._authenticators.items()})
         self._drivers |= drivers
         self._actions |= actions
+        self._host_actions |= host_actions
         self._collectors |= collectors
         self._consoles |= consoles
         self._kinds |= kinds
@@ -263,6 +272,7 @@ def _with_provided(info: PluginInfo, provided: Provided) -> PluginInfo:
         info,
         drivers=tuple(sorted(s for driver in provided.drivers for s in driver.schemes)),
         actions=tuple(action.name for action in provided.actions),
+        host_actions=tuple(action.name for action in provided.host_actions),
         collectors=tuple(collector.name for collector in provided.collectors),
         consoles=tuple(transport.suffix for transport in provided.consoles),
         listeners=tuple(listener.name for listener in provided.listeners),
@@ -278,6 +288,7 @@ def _refuse_twice(name: str, provided: Provided) -> None:
     named: dict[str, list[str]] = {
         "URI scheme": [scheme for driver in provided.drivers for scheme in driver.schemes],
         "action": [action.name for action in provided.actions],
+        "action on hosts": [action.name for action in provided.host_actions],
         "stats collector": [collector.name for collector in provided.collectors],
         "console suffix": [transport.suffix for transport in provided.consoles],
         "action or console suffix": [

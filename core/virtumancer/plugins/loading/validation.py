@@ -31,8 +31,8 @@ __all__ = [
     "check_contract",
     "check_declared",
     "check_driver",
-    "check_lifespan",
     "check_host_action",
+    "check_lifespan",
     "check_listener",
     "check_transport",
     "checked",
@@ -43,6 +43,8 @@ __all__ = [
 T = TypeVar("T")
 FOR_CONSOLES = frozenset({"console", "serial", "spice"})
 """Suffixes of consoles that clients know; no action takes them, whatever plugins are there."""
+BELOW_HOSTS = frozenset({"actions", "connect", "disconnect", "host-keys", "info", "metadata", "samples", "vms"})
+"""Names below the path of a host that stand for something of the core; a test holds them against its routes."""
 SEGMENT = re.compile(r"[a-z][a-z0-9-]{0,62}")
 SCHEME = re.compile(r"[a-z][a-z0-9.-]*")
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
@@ -124,8 +126,9 @@ def check_action(action: VMAction, reserved: Collection[str]) -> None:
         raise PluginRefused("register", f"action {action.name!r}: use = {use!r} is no VMUse")
 
 
-def check_host_action(action: HostAction, reserved: Collection[str]) -> None:
+def check_host_action(action: HostAction) -> None:
     """Do the same for an action on hosts."""
+    reserved = BELOW_HOSTS
     if not SEGMENT.fullmatch(action.name) or action.name in reserved:
         reason = f"action name {action.name!r} is not usable: lower-case letters, digits and - are, but not one of "
         raise PluginRefused("register", reason + ", ".join(sorted(reserved)))

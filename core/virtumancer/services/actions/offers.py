@@ -6,13 +6,13 @@ from typing import Any
 import msgspec
 import structlog
 
-from virtumancer.contracts import ActionOffer, VMAction
+from virtumancer.contracts import ActionOffer, HostAction, VMAction
 from virtumancer.schema.json_schema import schema_of
 from virtumancer.services.actions.preconditions import host_supports, state_allows
 from virtumancer.services.hosts.service import HostsService
 from virtumancer.services.vms.service import VMsService
 
-__all__ = ["ActionOffers"]
+__all__ = ["ActionOffers", "schema_of_params"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -46,7 +46,7 @@ class ActionOffers:
 
     def _offer(self, plugin: str, action: VMAction) -> ActionOffer:
         if action.name not in self._schemas:
-            self._schemas[action.name] = _schema(plugin, action)
+            self._schemas[action.name] = schema_of_params(plugin, action)
         return ActionOffer(
             name=action.name,
             title=action.title,
@@ -58,7 +58,7 @@ class ActionOffers:
         )
 
 
-def _schema(plugin: str, action: VMAction) -> dict[str, Any]:
+def schema_of_params(plugin: str, action: VMAction | HostAction) -> dict[str, Any]:
     """Describe the parameters; left open when the plugin's type has no JSON Schema."""
     try:
         schema = schema_of(action.params)

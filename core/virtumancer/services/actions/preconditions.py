@@ -1,6 +1,6 @@
 """Whether an action makes sense: on this host, and in the state that a VM is in."""
 
-from virtumancer.contracts import ABILITIES, HostConnection, VMAction, VMRef, VMState
+from virtumancer.contracts import ABILITIES, HostAction, HostConnection, VMAction, VMRef, VMState
 from virtumancer.errors import AbilityMissing, WrongPowerState
 
 __all__ = ["check_need", "check_state", "goal_reached", "host_supports", "name_of_need", "state_allows", "state_name"]
@@ -11,12 +11,12 @@ def name_of_need(needed: type) -> str:
     return next((name for name, ability in ABILITIES.items() if ability is needed), needed.__name__)
 
 
-def host_supports(action: VMAction, connection: HostConnection) -> bool:
+def host_supports(action: VMAction | HostAction, connection: HostConnection) -> bool:
     """Say whether a host has what an action needs."""
     return action.needs is None or isinstance(connection, action.needs)
 
 
-def check_need(action: VMAction, connection: HostConnection, host_id: str) -> None:
+def check_need(action: VMAction | HostAction, connection: HostConnection, host_id: str) -> None:
     """Raise `AbilityMissing` when it has not."""
     if action.needs is not None and not host_supports(action, connection):
         needed = name_of_need(action.needs)
