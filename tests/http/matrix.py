@@ -54,6 +54,8 @@ RULES: dict[str, tuple[str, str]] = {
     "GET /api/v1/hosts/{host}/metadata": ("host", "read"),
     "PUT /api/v1/hosts/{host}/metadata": ("host", "metadata"),
     "PATCH /api/v1/hosts/{host}/metadata": ("host", "metadata"),
+    "GET /api/v1/hosts/{host}/actions": ("host", "read"),
+    "POST /api/v1/hosts/{host}/{action}": ("host", "hosts"),
     "GET /api/v1/hosts/{host}/vms": ("within host", "read"),
     "GET /api/v1/hosts/{host}/vms/db": ("within host", "read"),
     "GET /api/v1/hosts/{host}/vms/{vm}": ("vm", "read"),

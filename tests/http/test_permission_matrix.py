@@ -12,7 +12,7 @@ from websockets.exceptions import InvalidStatus
 from tests.http.access_kit import DB, World, bearing
 from tests.http.matrix import ACTIONS, CALLERS, OBJECTS, RULES, TAGS, expected_of, kind_of
 from virtumancer import hookimpl
-from virtumancer.contracts import ActionContext, VMAction, VMRef
+from virtumancer.contracts import ActionContext, HostAction, VMAction, VMRef
 from virtumancer.http.api_paths import plain_path
 from virtumancer.http.endpoint import endpoints_of
 from virtumancer.http.routes import add_routes
@@ -33,7 +33,14 @@ def _hibernating() -> ModuleType:
     plugin = ModuleType("hibernating")
     action = VMAction(name="hibernate", title="Hibernate", description="Off.", run=_hibernate, permission="hibernate")
     plugin.virtumancer_vm_actions = hookimpl(lambda: [action])  # type: ignore[attr-defined]
+    # It has the name of the action that the table calls on VMs.
+    tidy = HostAction(name="forcereset", title="Tidy", description="Tidy up.", run=_tidy)
+    plugin.virtumancer_host_actions = hookimpl(lambda: [tidy])  # type: ignore[attr-defined]
     return plugin
+
+
+async def _tidy(_context: ActionContext, _params: object) -> None:
+    pass
 
 
 class Table:

@@ -9,11 +9,12 @@ import httpx2
 import pytest
 from msgspec import Struct
 
+from tests.http.access_kit import WEB, World
 from virtumancer import hookimpl
 from virtumancer.app import create_app
 from virtumancer.config import load_config
-from virtumancer.contracts import Route, RouteRequest, StaticFiles, VMState
-from virtumancer.errors import Conflict
+from virtumancer.contracts import Route, RouteAnswer, RouteRequest, StaticFiles, VMState
+from virtumancer.errors import Conflict, PluginFailed
 from virtumancer.plugins import load_plugins
 from virtumancer.testing import FakeHypervisor, fake_plugin
 
@@ -63,6 +64,33 @@ async def count(request: RouteRequest) -> dict[str, int]:
     return {host: len(await request.hosts.connection(host).list_vms()) for host in request.hosts.ids()}
 
 
+async def table(request: RouteRequest) -> RouteAnswer:
+    async def rows() -> AsyncIterator[bytes]:
+        for name in ("web", "db"):
+            yield f"{name}\n".encode()
+        if request.query.get("break"):
+            raise LookupError("lost my way")
+
+    return RouteAnswer(rows(), {"Content-Disposition": 'attachment; filename="vms.csv"'})
+
+
+async def broken_table(request: RouteRequest) -> AsyncIterator[bytes]:
+    async def rows() -> AsyncIterator[bytes]:
+        raise LookupError("lost my way")
+        yield b""
+
+    return rows()
+
+
+async def header(request: RouteRequest) -> RouteAnswer:
+    return RouteAnswer(Echo({}, {}), {request.query["name"]: request.query["value"]})
+
+
+async def who(request: RouteRequest) -> dict[str, str]:
+    vm = request.vm.name if request.vm else ""
+    return {"actor": request.caller.actor, "vm": vm, "power": str(request.caller.may("power"))}
+
+
 def get(path: str, handle: object, answer: object = Echo, **other: object) -> Route:
     return Route(method="GET", path=path, summary="A route.", handle=handle, answer=answer, **other)  # type: ignore[arg-type]
 
@@ -93,6 +121,11 @@ async def client(tmp_path: Path, kvm1: FakeHypervisor, folder: Path) -> AsyncIte
             get("lie", lie),
             get("unsendable", unsendable, dict),
             get("count", count, dict),
+            get("table", table, bytes, media="text/csv; charset=utf-8"),
+            get("broken-table", broken_table, bytes, media="text/csv"),
+            get("header", header),
+            get("who", who, dict),
+            get("on/{host}/{vm}", who, dict),
             StaticFiles("page", folder),
         ]
 
@@ -220,3 +253,59 @@ async def test_a_page_of_another_site_may_not_use_a_route_that_changes_something
     answer = await client.delete("/plugins/mine/things/3", headers={"Origin": "https://evil.example"})
 
     assert answer.status_code == 403
+
+
+async def test_a_route_answers_with_bytes_as_they_are_made_and_with_headers(client: httpx2.AsyncClient) -> None:
+    answer = await client.get("/plugins/mine/table")
+    assert (answer.status_code, answer.text) == (200, "web\ndb\n")
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="vms.csv"'
+
+
+async def test_what_fails_before_the_first_byte_is_a_problem(client: httpx2.AsyncClient) -> None:
+    answer = await client.get("/plugins/mine/broken-table")
+    assert (answer.status_code, answer.json()["plugin"]) == (502, "mine")
+
+
+async def test_what_fails_half_way_breaks_the_answer_off_and_counts(client: httpx2.AsyncClient) -> None:
+    with pytest.raises(PluginFailed, match="mine"):  # a server cuts the connection here
+        await client.get("/plugins/mine/table?break=1")
+    (mine,) = [info for info in (await client.get("/plugins")).json() if info["name"] == "mine"]
+    (calls,) = [calls for calls in mine["calls"] if calls["name"] == "GET table"]
+    assert calls["failures"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("Set-Cookie", "a=b"), ("content-length", "3"), ("X-Mine", "a\r\nX-Other: b"), ("X Mine", "a"), ("X-Mine", "ä")],
+)
+async def test_a_header_that_is_the_servers_or_none_is_refused(
+    client: httpx2.AsyncClient, name: str, value: str
+) -> None:
+    answer = await client.get("/plugins/mine/header", params={"name": name, "value": value})
+    assert (answer.status_code, answer.json()["code"]) == (502, "plugin-failed")
+    good = await client.get("/plugins/mine/header", params={"name": "X-Mine", "value": "a"})
+    assert good.headers["X-Mine"] == "a"
+
+
+async def test_a_route_knows_who_asks_and_which_vm_is_meant(client: httpx2.AsyncClient, kvm1: FakeHypervisor) -> None:
+    kvm1.define("web", VMState.RUNNING)
+    await client.post("/hosts", json={"id": "a", "uri": kvm1.uri})
+    (uuid,) = kvm1.vms
+    assert (await client.get("/plugins/mine/who")).json() == {"actor": "anonymous", "vm": "", "power": "True"}
+    for vm in ("web", uuid):
+        assert (await client.get(f"/plugins/mine/on/a/{vm}")).json()["vm"] == "web"
+    assert (await client.get("/plugins/mine/on/a/nobody")).json()["code"] == "vm-not-found"
+
+
+async def test_the_right_of_a_route_is_needed_on_the_vm_of_its_path(tmp_path: Path) -> None:
+    route = get("on/{host}/{vm}", who, dict, permission="power")
+    plugin = ModuleType("mine")
+    plugin.__dict__["virtumancer_routes"] = hookimpl(lambda: [route])
+    async with World(tmp_path, {"mine": plugin}) as world:
+        operator = await world.make({"role": "operator", "host": "a", "vm": WEB})
+        viewer = await world.make({"role": "viewer"})
+        answer = await operator.client.get("/plugins/mine/on/a/web")
+        assert (answer.status_code, answer.json()["power"]) == (200, "False"), "not on everything"
+        assert (await operator.client.get("/plugins/mine/on/a/db")).json()["code"] == "vm-not-found"
+        assert (await viewer.client.get("/plugins/mine/on/a/web")).json()["code"] == "forbidden"

@@ -82,7 +82,7 @@ from virtumancer.contracts.operations import (
     OperationTarget,
 )
 from virtumancer.contracts.plugin_config import PluginConfig, Secret
-from virtumancer.contracts.routes import Hosts, Route, RouteRequest, StaticFiles
+from virtumancer.contracts.routes import Hosts, Route, RouteAnswer, RouteRequest, StaticFiles
 from virtumancer.contracts.stats import CollectContext, Sample, StatsCollector
 from virtumancer.contracts.status import HookCalls, HostDetail, HostState, PluginInfo, PluginState, Timestamp
 from virtumancer.contracts.tables import PluginTables
@@ -169,6 +169,7 @@ __all__ = [
     "PowerVerb",
     "RetirementWarning",
     "Route",
+    "RouteAnswer",
     "RouteRequest",
     "Sample",
     "Screenshot",

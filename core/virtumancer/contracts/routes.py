@@ -1,7 +1,7 @@
 """Routes of plugins: answers and files of their own, below `/api/v1/plugins/<name>/` and nowhere else."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,8 +9,9 @@ from msgspec import Struct
 
 from virtumancer.contracts.callers import Caller
 from virtumancer.contracts.drivers import HostConnection
+from virtumancer.contracts.models import VMRef
 
-__all__ = ["Hosts", "Route", "RouteRequest", "StaticFiles"]
+__all__ = ["Hosts", "Route", "RouteAnswer", "RouteRequest", "StaticFiles"]
 
 
 class Hosts(ABC):
@@ -34,6 +35,20 @@ class RouteRequest(Struct, frozen=True):
     hosts: Hosts
     caller: Caller = Caller()
     """Who asks, and what they may do; since 1.3."""
+    vm: VMRef | None = None
+    """The VM that `{host}` and `{vm}` in the path stand for, as just looked up; since 1.3."""
+
+
+class RouteAnswer(Struct, frozen=True):
+    """An answer with headers of its own, or of bytes that come as they are made; since 1.3.
+
+    `body` is what the route declares as its `answer`; where it declares `bytes`, these or an async iterator of them. A
+    chunk that takes longer than the `timeout` of the route breaks the answer off, as does an error of the iterator.
+    Headers of the connection, cookies and what guards a browser are the server's.
+    """
+
+    body: Any | AsyncIterator[bytes] = None
+    headers: Mapping[str, str] = {}
 
 
 class Route(Struct, frozen=True, kw_only=True):
@@ -42,8 +57,10 @@ class Route(Struct, frozen=True, kw_only=True):
     `path` has no slash at its ends; a segment in braces, as in `disks/{disk}`, is handed over in `RouteRequest.path`.
     `body` is the Struct that the body must be, None when there is none. `handle` returns an `answer`, which is sent as
     JSON with status 200; for `answer=None` the status is 204. Errors of `virtumancer.errors` become problem documents.
-    `permission` is the right it needs, `timeout` is in seconds. `secret` says that the answer holds something that is
-    shown once, so that it is not kept for an `Idempotency-Key`.
+    `permission` is the right it needs: on the VM or host that `{host}` and `{vm}` in its path stand for, else on
+    everything. `timeout` is in seconds. `secret` says that the answer holds something that is shown once, so that it is
+    not kept for an `Idempotency-Key`. Since 1.3: with `answer=bytes` it answers with bytes of the type `media`, also in
+    chunks, and `handle` may return a `RouteAnswer` with headers.
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -56,6 +73,7 @@ class Route(Struct, frozen=True, kw_only=True):
     permission: str = "read"
     timeout: float = 30.0
     secret: bool = False
+    media: str = "application/json"
 
 
 class StaticFiles(Struct, frozen=True):

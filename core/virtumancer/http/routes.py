@@ -190,7 +190,7 @@ def add_routes(app: falcon.asgi.App[Any, Any], services: Services) -> None:
     core = [make(services) for make in RESOURCES.values()]
     core.append(OpenAPIResource(core, provided))
     consoles = [ConsoleSocket(services.consoles, suffix, services.audit) for suffix in provided.consoles]
-    routes = plugin_routes(provided, PluginHosts(services.hosts), services.bodies, services.plugins)
+    routes = plugin_routes(provided, PluginHosts(services.hosts), services.bodies, services.plugins, services.callers)
     mount(app, (*core, *consoles, *routes))
 
 

@@ -31,9 +31,9 @@ def add_plugin_types(components: Components, plugins: Plugins) -> None:
     """Describe what the actions and routes of each plugin take and answer."""
     for info in (info for info in plugins.infos if info.state is PluginState.ACTIVE):
         routes = _routes(plugins, info.name)
-        answers = [route.answer for route in routes if route.answer is not None]
+        answers = [route.answer for route in routes if route.answer is not None and route.answer is not bytes]
         bodies = [route.body for route in routes if route.body is not None]
-        actions = [*plugins.actions.values(), *plugins.host_actions.values()]
+        actions: list[tuple[str, VMAction | HostAction]] = [*plugins.actions.values(), *plugins.host_actions.values()]
         bodies += [action.params for plugin, action in actions if plugin == info.name]
         answers += [a.answer for plugin, a in actions if plugin == info.name and a.answer is not None]
         if answers or bodies:

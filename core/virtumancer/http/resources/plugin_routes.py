@@ -1,30 +1,63 @@
 """`/plugins/{plugin}/…`: the routes that plugins add, each called behind a guard in its plugin's name."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import falcon
 import msgspec
 from falcon.asgi import Request, Response
 
-from virtumancer.contracts import Hosts, Route, RouteRequest, StaticFiles
-from virtumancer.errors import CallTimeout, PluginFailed
+from virtumancer.contracts import Route, RouteAnswer, RouteRequest, StaticFiles
+from virtumancer.errors import CallTimeout, PluginFailed, VirtumancerError
 from virtumancer.http.api_paths import VM_PATH, Parameter, Path
 from virtumancer.http.endpoint import Endpoint
+from virtumancer.http.middleware.authorization import caller_of
 from virtumancer.http.requests import BodyReader, send_json, send_secret
 from virtumancer.http.resources.plugins import PLUGINS
 from virtumancer.http.resources.static_files import FolderResource
 from virtumancer.plugins import Plugins
 from virtumancer.plugins.calls.health import PluginCall, PluginHealth
+from virtumancer.services.auth import PrincipalDirectory
+from virtumancer.services.hosts.plugin_api import PluginHosts
 
 __all__ = ["identifier", "path_of", "plugin_routes", "route_endpoint"]
 
 HOOK = "virtumancer_routes"
 Responder = Callable[..., Awaitable[None]]
+HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,80}")
+HEADER_VALUE = re.compile(r"[\x20-\x7e]{0,4000}")
+SERVERS_OWN = frozenset(
+    {
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-security-policy",
+        "content-type",
+        "cross-origin-opener-policy",
+        "cross-origin-resource-policy",
+        "date",
+        "referrer-policy",
+        "server",
+        "set-cookie",
+        "strict-transport-security",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "vary",
+        "www-authenticate",
+        "x-content-type-options",
+        "x-frame-options",
+        "x-request-id",
+    }
+)
+"""Headers that no plugin sets: they are of the connection, say who somebody is, or guard browsers."""
 
 
-def plugin_routes(plugins: Plugins, hosts: Hosts, bodies: BodyReader, health: PluginHealth) -> Iterator[object]:
+def plugin_routes(
+    plugins: Plugins, hosts: PluginHosts, bodies: BodyReader, health: PluginHealth, callers: PrincipalDirectory
+) -> Iterator[object]:
     """Yield the resource of each path below `/plugins/`."""
     for plugin, routes in plugins.routes.items():
         by_path: dict[str, PluginResource] = {}
@@ -33,7 +66,7 @@ def plugin_routes(plugins: Plugins, hosts: Hosts, bodies: BodyReader, health: Pl
                 yield FolderResource(path_of(plugin, route), route)
                 continue
             resource = by_path.setdefault(route.path, PluginResource())
-            resource.add(route_endpoint(plugin, route), RouteCaller(plugin, route, hosts, bodies, health))
+            resource.add(route_endpoint(plugin, route), RouteCaller(plugin, route, hosts, bodies, health, callers))
         yield from by_path.values()
 
 
@@ -50,7 +83,7 @@ def _parameter(name: str) -> Parameter:
 
 
 def route_endpoint(plugin: str, route: Route) -> Endpoint:
-    """Return the record of a route: it needs its right on everything, since a plugin sees all hosts."""
+    """Return the record of a route: it needs its right on the VM or host of its path, else on everything."""
     return Endpoint(
         path=path_of(plugin, route),
         method=route.method,
@@ -59,7 +92,8 @@ def route_endpoint(plugin: str, route: Route) -> Endpoint:
         summary=route.summary,
         description=route.description,
         status=204 if route.answer is None else 200,
-        answer=route.answer,
+        answer=None if route.answer is bytes else route.answer,
+        media=route.media,
         body=route.body,
         errors=(PluginFailed, CallTimeout),
         right=route.permission,
@@ -88,11 +122,20 @@ class PluginResource:
 class RouteCaller:
     """Hands a request to one route of a plugin, and its answer to the client."""
 
-    def __init__(self, plugin: str, route: Route, hosts: Hosts, bodies: BodyReader, health: PluginHealth) -> None:
+    def __init__(
+        self,
+        plugin: str,
+        route: Route,
+        hosts: PluginHosts,
+        bodies: BodyReader,
+        health: PluginHealth,
+        callers: PrincipalDirectory,
+    ) -> None:
         self._route = route
         self._hosts = hosts
         self._bodies = bodies
         self._health = health
+        self._callers = callers
         self._call = PluginCall(plugin, HOOK, f"{route.method} {route.path}", "")
         self._what = f"{route.method} {route.path}"
 
@@ -100,15 +143,65 @@ class RouteCaller:
         """Read the request, call the route, and send what it returns."""
         body = await self._bodies.decode_optional(req, self._route.body) if self._route.body else None
         query = {name: values[-1] if isinstance(values, list) else values for name, values in req.params.items()}
-        request = RouteRequest(path, query, body, self._hosts)
+        vm = await self._hosts.find_vm(path["host"], path["vm"]) if {"host", "vm"} <= path.keys() else None
+        caller = self._callers.seen_by_plugins(caller_of(req))
+        request = RouteRequest(path, query, body, self._hosts, caller, vm)
         answer = await self._health.counted(
             self._call, self._what, lambda: self._route.handle(request), self._route.timeout
         )
+        if isinstance(answer, RouteAnswer):
+            self._set_headers(resp, answer)
+            answer = answer.body
         if self._route.answer is None:
             resp.status = falcon.HTTP_204
+        elif self._route.answer is bytes:
+            resp.content_type = self._route.media
+            await self._send_bytes(resp, answer)
         else:
             send = send_secret if self._route.secret else send_json
             send(resp, self._encoded(answer))
+
+    def _set_headers(self, resp: Response, answer: RouteAnswer) -> None:
+        for name, value in answer.headers.items():
+            fits = isinstance(value, str) and HEADER_VALUE.fullmatch(value) and HEADER_NAME.fullmatch(name)
+            if not fits or name.lower() in SERVERS_OWN:
+                raise self._failure(f"the header {name[:80]!r} cannot be set, or not to {value!r:.80}")
+            resp.set_header(name, value)
+
+    async def _send_bytes(self, resp: Response, answer: Any) -> None:
+        if isinstance(answer, bytes):
+            resp.data = answer
+            return
+        if not hasattr(answer, "__anext__"):
+            raise self._failure(f"it returned {type(answer).__name__}, bytes or an async iterator of them are needed")
+        # What fails before the first chunk is answered with a problem document.
+        first = await self._next(answer)
+        resp.stream = self._chunks(first, answer)
+
+    async def _chunks(self, first: bytes | None, chunks: Any) -> AsyncIterator[bytes]:
+        try:
+            while first is not None:
+                yield first
+                first = await self._next(chunks)
+        finally:
+            close = getattr(chunks, "aclose", None)
+            if close is not None:
+                with suppress(VirtumancerError):  # it was logged with its plugin
+                    await self._health.counted(self._call, f"closing {self._what}", close, self._route.timeout)
+
+    async def _next(self, chunks: Any) -> bytes | None:
+        """Return the next chunk, None after the last one; each has the time of the route."""
+
+        async def chunk() -> bytes | None:
+            try:
+                made: Any = await anext(chunks)
+            except StopAsyncIteration:
+                return None
+            if not isinstance(made, bytes):
+                raise TypeError(f"a chunk is {type(made).__name__}, bytes are needed")
+            return made
+
+        return await self._health.counted(self._call, self._what, chunk, self._route.timeout)
 
     def _encoded(self, answer: Any) -> bytes:
         """Encode an answer; one of another kind than the route declares is the plugin's failure."""

@@ -77,8 +77,9 @@ class Plugins(Struct, frozen=True):
     def rights(self) -> frozenset[str]:
         """Return the rights that actions and routes of the plugins need."""
         routes = (route for routes in self.routes.values() for route in routes if isinstance(route, Route))
-        actions = (action for _, action in (*self.actions.values(), *self.host_actions.values()))
-        return frozenset(action.permission for action in actions).union(r.permission for r in routes)
+        on_vms = (action.permission for _, action in self.actions.values())
+        on_hosts = (action.permission for _, action in self.host_actions.values())
+        return frozenset((*on_vms, *on_hosts)).union(route.permission for route in routes)
 
 
 def load_configured_plugins(config: PluginsConfig, reserved: Collection[str]) -> Plugins:

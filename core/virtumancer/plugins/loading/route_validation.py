@@ -12,6 +12,8 @@ from virtumancer.plugins.loading.refusal import PluginRefused
 __all__ = ["check_routes", "shown"]
 
 SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*|\{[a-z][a-z0-9_]*\}")
+JSON = "application/json"
+MEDIA = re.compile(r"[a-z]+/[A-Za-z0-9.+-]+(; charset=utf-8)?")
 METHODS: tuple[str, ...] = get_args(Route.__annotations__["method"])
 
 
@@ -67,6 +69,10 @@ def _check_route(route: Route) -> None:
         raise PluginRefused("register", f"{what}: handle = {handle!r} cannot be called")
     if body is not None and not (isinstance(body, type) and issubclass(body, Struct)):
         raise PluginRefused("register", f"{what}: body = {body!r} is no msgspec Struct")
+    media: Any = route.media
+    if not isinstance(media, str) or not MEDIA.fullmatch(media) or (media != JSON) is not (route.answer is bytes):
+        reason = "a media type goes with answer=bytes, and such an answer needs one, as media='text/csv'"
+        raise PluginRefused("register", f"{what}: media = {media!r}: {reason}")
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
         raise PluginRefused("register", f"{what}: timeout = {timeout!r} is no number of seconds above 0")
 
