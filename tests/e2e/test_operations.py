@@ -19,8 +19,23 @@ SLOW = """
 import asyncio
 import os
 
+from msgspec import Struct
+
 from virtumancer import hookimpl
-from virtumancer.contracts import VMAction
+from virtumancer.contracts import VMAction, VMUse
+
+
+class Copied(Struct):
+    disks: int
+
+
+async def copy(context, vm, params):
+    await context.job.step("copying the disks")
+    context.job.progress(3, 8, "GiB")
+    with open(os.environ["SLOW_DIARY"], "a") as diary:
+        diary.write(vm.name + "\\n")
+    await asyncio.sleep(float(os.environ["SLOW_SECONDS"]))
+    return Copied(2)
 
 
 async def run(context, vm, params):
@@ -31,7 +46,13 @@ async def run(context, vm, params):
 
 @hookimpl
 def virtumancer_vm_actions():
-    return [VMAction(name="slow", title="Slow", description="Takes its time.", run=run, timeout=300.0)]
+    return [
+        VMAction(name="slow", title="Slow", description="Takes its time.", run=run, timeout=300.0),
+        VMAction(
+            name="copy", title="Copy", description="Copy it.", run=copy, timeout=300.0, answer=Copied, long=True,
+            use=VMUse.ALONE,
+        ),
+    ]
 """
 KEY = {"Idempotency-Key": '"8e03978e-40d5-43dd-bc93-6894a57f9324"'}
 ASYNC = {"Prefer": "respond-async"}
@@ -194,3 +215,72 @@ def test_a_bulk_that_a_kill_interrupted_knows_what_it_did(manager: Manager, diar
 def _ask(url: str, headers: dict[str, Any]) -> None:
     with suppress(httpx2.TransportError):  # the server is killed meanwhile
         httpx2.post(f"{url}/api/v1{PATH}", headers=headers, timeout=60, trust_env=False)
+
+
+COPY = "/hosts/a/vms/vm00000/copy"
+
+
+def until_told(manager: Manager) -> dict[str, Any]:
+    """Wait until the one operation there is has told how far it is, and return it."""
+    deadline = time.monotonic() + 10
+    while True:
+        found: list[dict[str, Any]] = manager.get("/operations").json()
+        if found and found[0]["progress"]:
+            return found[0]
+        assert time.monotonic() < deadline, found
+        time.sleep(0.02)
+
+
+def test_work_that_a_kill_interrupted_says_how_far_it_was_and_the_vm_is_free(manager: Manager, diary: Path) -> None:
+    def ask() -> None:
+        with suppress(httpx2.TransportError):
+            manager.post(COPY, headers=KEY)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    begun = until_told(manager)
+    again = manager.post(COPY, headers=KEY).json()
+    busy = manager.post(PATH).json()
+    assert again["code"] == "request-in-progress"
+    assert (busy["code"], busy["operation"], busy["action"]) == ("busy", begun["id"], "copy")
+
+    kill_and_start(manager)
+    asking.join()
+
+    operation = manager.get(f"/operations/{begun['id']}").json()
+    assert (operation["state"], operation["step"]) == ("interrupted", "copying the disks")
+    assert operation["progress"] == {"total": 8, "done": 3, "failed": 0, "unit": "GiB"}
+    assert "3 of 8 GiB" in operation["error"]["detail"]
+    assert diary.read_text().splitlines() == ["vm00000"], "nothing is begun again by itself"
+    assert manager.post(PATH, headers=ASYNC).status_code == 202
+
+
+@pytest.mark.parametrize("seconds", [1.5])
+def test_work_outlives_a_client_that_leaves_and_its_key_has_the_answer(manager: Manager, diary: Path) -> None:
+    with pytest.raises(httpx2.ReadTimeout):
+        manager.post(COPY, headers=KEY, timeout=0.3)
+    operation = until_told(manager)
+    ended = manager.get(f"/operations/{operation['id']}", params={"wait": 20}).json()
+    assert (ended["state"], ended["result"]) == ("succeeded", {"disks": 2})
+    deadline = time.monotonic() + 10
+    while (answer := manager.post(COPY, headers=KEY)).json().get("code") == "request-in-progress":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert (answer.status_code, answer.json()) == (200, {"disks": 2})
+    assert answer.headers["Idempotent-Replayed"] == "true"
+    assert diary.read_text().splitlines() == ["vm00000"]
+
+
+def test_a_request_that_waits_is_answered_with_its_operation_when_the_server_stops(
+    manager: Manager, diary: Path
+) -> None:
+    answers: list[httpx2.Response] = []
+    asking = threading.Thread(target=lambda: answers.append(manager.post(COPY)))
+    asking.start()
+    until_begun(diary)
+    manager.terminate()
+    asking.join()
+    manager.start()
+    (answer,) = answers
+    assert answer.status_code == 202
+    assert manager.get(f"/operations/{answer.json()['id']}").json()["state"] == "interrupted"
