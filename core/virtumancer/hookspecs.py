@@ -93,7 +93,7 @@ def virtumancer_host_actions(config: Any) -> Sequence[HostAction]:
     ```python
     @hookimpl
     def virtumancer_host_actions() -> list[HostAction]:
-        return [HostAction(name="tidy", title="Tidy", description="Remove what is left over.", run=tidy, answer=Tidied)]
+        return [HostAction(name="tidy", title="Tidy", description="Remove what is left.", run=tidy, answer=Nudges)]
     ```
 
     Since 1.3.

@@ -68,6 +68,9 @@ class Nudges(msgspec.Struct):
 async def nudge(context, vm, params):
     pass
 
+async def tidy(context, params):
+    return Nudges()
+
 async def count(request):
     return Nudges()
 """

@@ -60,7 +60,12 @@ class Work:
         ]
         module.virtumancer_vm_actions = hookimpl(lambda: actions)  # type: ignore[attr-defined]
         tidy = HostAction(name="tidy", title="Tidy", description="Tidy up.", run=self.tidy, answer=Counted, params=Only)
-        module.virtumancer_host_actions = hookimpl(lambda: [tidy])  # type: ignore[attr-defined]
+
+        @hookimpl
+        def virtumancer_host_actions() -> list[HostAction]:
+            return [tidy]
+
+        module.__dict__["virtumancer_host_actions"] = virtumancer_host_actions
         return module
 
     async def tidy(self, context: ActionContext, params: Any) -> Counted:

@@ -195,8 +195,12 @@ class AuditConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 class OperationsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How many operations run and wait, and how long they are kept."""
 
-    max_running: Annotated[int, Meta(ge=1, le=1000, description="Operations at work at once.")] = 32
-    max_queued: Annotated[int, Meta(ge=0, description="Operations that wait for their turn at once.")] = 1000
+    max_running: Annotated[
+        int, Meta(ge=1, le=1000, description="Operations at work at once on each host, quick and long ones apart.")
+    ] = 32
+    max_queued: Annotated[
+        int, Meta(ge=0, description="Operations of a host that wait for their turn at once, quick and long ones apart.")
+    ] = 1000
     retention_days: Annotated[
         int, Meta(ge=1, le=36500, description="Age at which ended operations are removed.", extra={"unit": "days"})
     ] = 7

@@ -92,6 +92,17 @@ class VMActionSuite(Extending):
         async with asyncio.timeout(min(action.timeout, self.patience)):
             await action.run(ActionContext(host, connection), vm, decoded)
 
+    async def test_it_answers_what_it_declares(
+        self, action: VMAction, decoded: Any, vm_name: str, host: Host, connection: HostConnection
+    ) -> None:
+        if action.answer is None:
+            return
+        vm = await self.vm(action, vm_name, connection)
+        async with asyncio.timeout(self.patience):
+            answer = await action.run(ActionContext(host, connection), vm, decoded)
+        assert isinstance(answer, action.answer)
+        assert msgspec.json.decode(msgspec.json.encode(answer), type=action.answer) == answer
+
     async def test_it_leaves_no_task_behind(
         self, action: VMAction, decoded: Any, vm_name: str, host: Host, connection: HostConnection
     ) -> None:
