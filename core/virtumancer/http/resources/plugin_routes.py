@@ -162,10 +162,12 @@ class RouteCaller:
             send(resp, self._encoded(answer))
 
     def _set_headers(self, resp: Response, answer: RouteAnswer) -> None:
-        for name, value in answer.headers.items():
-            fits = isinstance(value, str) and HEADER_VALUE.fullmatch(value) and HEADER_NAME.fullmatch(name)
+        headers: dict[Any, Any] = dict(answer.headers)
+        for name, value in headers.items():
+            texts = isinstance(name, str) and isinstance(value, str)
+            fits = texts and HEADER_NAME.fullmatch(name) and HEADER_VALUE.fullmatch(value)
             if not fits or name.lower() in SERVERS_OWN:
-                raise self._failure(f"the header {name[:80]!r} cannot be set, or not to {value!r:.80}")
+                raise self._failure(f"the header {name!r:.80} cannot be set, or not to {value!r:.80}")
             resp.set_header(name, value)
 
     async def _send_bytes(self, resp: Response, answer: Any) -> None:
