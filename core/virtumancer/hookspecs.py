@@ -20,6 +20,7 @@ from virtumancer.contracts import (
     Lifespan,
     PluginConfig,
     PluginTables,
+    ResourceType,
     Route,
     StaticFiles,
     StatsCollector,
@@ -36,6 +37,7 @@ __all__ = [
     "virtumancer_host_actions",
     "virtumancer_host_drivers",
     "virtumancer_lifespans",
+    "virtumancer_resources",
     "virtumancer_routes",
     "virtumancer_stats_collectors",
     "virtumancer_tables",
@@ -166,6 +168,49 @@ def virtumancer_routes(config: Any) -> Sequence[Route | StaticFiles]:
     ```
 
     Since 1.1.
+    """
+    return ()
+
+
+@hookspec
+def virtumancer_resources(config: Any) -> Sequence[ResourceType[Any, Any, Any]]:
+    """Return the types of resources of this plugin.
+
+    Each is mounted below its parent, as `/api/v1/hosts/{host}/vms/{vm}/snapshots`; a name that two plugins claim is
+    refused with both their names.
+
+    ```python
+    from collections.abc import Sequence
+    from msgspec import Struct
+    from virtumancer.errors import ResourceExists
+
+    class Note(Struct, frozen=True):
+        name: str
+        text: str
+
+    class Notes(Collection[Note]):
+        def __init__(self) -> None:
+            self.notes: dict[str, Note] = {}
+
+        async def list(self, at: ResourceContext) -> Sequence[Note]:
+            return tuple(self.notes.values())
+
+        async def create(self, at: ResourceContext, spec: Note, job: Job) -> Note:
+            if spec.name in self.notes:
+                raise ResourceExists(f"there is a note {spec.name!r} already")
+            return self.notes.setdefault(spec.name, spec)
+
+    @hookimpl
+    def virtumancer_resources() -> list[ResourceType]:
+        return [
+            ResourceType(
+                name="notes", singular="note", title="Notes", item=Note, create=Note, served_by=Notes(),
+                rights=Rights(write="metadata"),
+            )
+        ]
+    ```
+
+    Since 1.3.
     """
     return ()
 

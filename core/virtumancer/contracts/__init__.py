@@ -1,5 +1,7 @@
 """What plugins and the core promise each other; no I/O happens in here."""
 
+from virtumancer.contracts.abilities import Ability
+from virtumancer.contracts.access import Right
 from virtumancer.contracts.actions import ActionContext, ActionOffer, HostAction, NoParams, VMAction
 from virtumancer.contracts.authentication import Authenticator, AuthRequest, Identity
 from virtumancer.contracts.callers import Caller
@@ -82,6 +84,20 @@ from virtumancer.contracts.operations import (
     OperationTarget,
 )
 from virtumancer.contracts.plugin_config import PluginConfig, Secret
+from virtumancer.contracts.resources import (
+    HOSTS,
+    VMS,
+    ByteSpan,
+    Collection,
+    ContentCollection,
+    ResourceAction,
+    ResourceChange,
+    ResourceContext,
+    ResourceType,
+    ResourceVerb,
+    Rights,
+    lineage_of,
+)
 from virtumancer.contracts.routes import Hosts, Route, RouteAnswer, RouteRequest, StaticFiles
 from virtumancer.contracts.stats import CollectContext, Sample, StatsCollector
 from virtumancer.contracts.status import HookCalls, HostDetail, HostState, PluginInfo, PluginState, Timestamp
@@ -89,17 +105,22 @@ from virtumancer.contracts.tables import PluginTables
 
 __all__ = [
     "ABILITIES",
+    "HOSTS",
     "VERSION",
     "VM",
+    "VMS",
+    "Ability",
     "ActionContext",
     "ActionOffer",
     "AuthRequest",
     "Authenticator",
+    "ByteSpan",
     "ByteStream",
     "Caller",
     "ChannelHead",
     "CloseCode",
     "CollectContext",
+    "Collection",
     "ConnectContext",
     "ConnectSettings",
     "ConsoleChanged",
@@ -107,6 +128,7 @@ __all__ = [
     "ConsoleOffer",
     "ConsoleSession",
     "ConsoleTransport",
+    "ContentCollection",
     "DeviceCounters",
     "DirectStream",
     "Disk",
@@ -167,7 +189,14 @@ __all__ = [
     "PluginStateChanged",
     "PluginTables",
     "PowerVerb",
+    "ResourceAction",
+    "ResourceChange",
+    "ResourceContext",
+    "ResourceType",
+    "ResourceVerb",
     "RetirementWarning",
+    "Right",
+    "Rights",
     "Route",
     "RouteAnswer",
     "RouteRequest",
@@ -193,6 +222,7 @@ __all__ = [
     "VMUse",
     "VMsChanged",
     "abilities_of",
+    "lineage_of",
     "retired",
 ]
 

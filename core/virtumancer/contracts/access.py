@@ -1,14 +1,40 @@
 """Who may do what, as the API shows it: grants, tokens, users and the caller."""
 
+from enum import StrEnum
 from typing import Literal
 
 from msgspec import Struct
 
 from virtumancer.contracts.status import Timestamp
 
-__all__ = ["Grant", "Me", "NewLink", "NewToken", "Role", "TokenInfo", "UserInfo", "WebSessionInfo"]
+__all__ = ["Grant", "Me", "NewLink", "NewToken", "Right", "Role", "TokenInfo", "UserInfo", "WebSessionInfo"]
 
 Role = Literal["viewer", "operator", "admin"]
+
+
+class Right(StrEnum):
+    """What one may be allowed to do; plugins bring rights of their own, by the same kind of word."""
+
+    READ = "read"
+    """See that it is there, its state, counters and hardware."""
+    POWER = "power"
+    """Start, stop, reset and suspend."""
+    CONSOLE = "console"
+    """Open a console and type; end the consoles of others. Holds `console-view`."""
+    CONSOLE_VIEW = "console-view"
+    """Open a console and look."""
+    HARDWARE = "hardware"
+    """Change what a VM consists of."""
+    HOSTS = "hosts"
+    """Add, remove, connect and disconnect hosts, and decide which host keys are trusted."""
+    PLUGINS = "plugins"
+    """See and manage plugins."""
+    METADATA = "metadata"
+    """Write titles and notes; tags, with which rights are given and withdrawn, need `access` too."""
+    AUDIT = "audit"
+    """Read the audit log."""
+    ACCESS = "access"
+    """Give and withdraw rights that one has oneself."""
 
 
 class Grant(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

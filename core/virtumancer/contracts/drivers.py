@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from msgspec import Struct, field
 
@@ -25,6 +25,9 @@ __all__ = [
     "SupportsHostKeyScan",
     "abilities_of",
 ]
+
+
+A = TypeVar("A")
 
 
 class ConnectSettings(Struct, frozen=True, kw_only=True):
@@ -103,6 +106,13 @@ class HostConnection(ABC):
         if found.name != name:
             raise VMNotFound(f"there is no VM named {name[:80]!r}")
         return found
+
+    def ability(self, kind: type[A]) -> A | None:
+        """Return who serves an ability, None when this host does not have it. Since 1.3.
+
+        The default is the connection itself, for abilities that it inherits.
+        """
+        return self if isinstance(self, kind) else None
 
     @abstractmethod
     async def hardware(self, uuid: str) -> HardwareInfo:

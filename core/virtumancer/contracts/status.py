@@ -102,6 +102,8 @@ class PluginInfo(Struct, frozen=True, kw_only=True):
     """Method and path below `/api/v1/plugins/<name>/`."""
     lifespans: tuple[str, ...] = ()
     """What of it is open for as long as the server runs."""
+    resources: tuple[str, ...] = ()
+    """The types of resources it adds, as `GET /resources` describes them."""
     warnings: tuple[str, ...] = ()
     """What the plugin uses that a later version of the contracts will not have."""
     calls: tuple[HookCalls, ...] = ()

@@ -21,7 +21,8 @@ VirtumancerError
 │   ├── ActionNotFound
 │   ├── ConsoleNotFound
 │   ├── PluginNotFound
-│   └── OperationNotFound
+│   ├── OperationNotFound
+│   └── ResourceNotFound
 ├── Conflict
 │   ├── HostExists
 │   ├── WrongPowerState
@@ -34,8 +35,10 @@ VirtumancerError
 │   ├── PartlyFailed
 │   ├── RequestInProgress
 │   ├── OutcomeUnknown
-│   └── AnswerNotKept
+│   ├── AnswerNotKept
+│   └── ResourceExists
 ├── KeyReused                  an Idempotency-Key came with another request
+├── RangeNotSatisfiable        the content is shorter than that
 ├── TooManyKeys                the caller has used too many of them
 ├── AbilityMissing             the host cannot do this at all
 ├── HypervisorError            the hypervisor refused, or answered nonsense
@@ -93,6 +96,7 @@ from virtumancer.errors.requests import (
     TooLarge,
     UnknownEncoding,
 )
+from virtumancer.errors.resources import RangeNotSatisfiable, ResourceExists, ResourceNotFound
 from virtumancer.errors.startup import ConfigError, UsageError
 from virtumancer.errors.store import StoreUnavailable, StoreUnusable
 from virtumancer.errors.vms import ActionNotFound, StateNotReached, VMNotFound, WrongPowerState
@@ -136,7 +140,10 @@ __all__ = [
     "PluginFailed",
     "PluginNotFound",
     "PreconditionFailed",
+    "RangeNotSatisfiable",
     "RequestInProgress",
+    "ResourceExists",
+    "ResourceNotFound",
     "SignInFailed",
     "StateNotReached",
     "StoreUnavailable",

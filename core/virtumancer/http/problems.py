@@ -47,6 +47,7 @@ STATUS: dict[type[VirtumancerError], HTTPStatus] = {
     errors.TooManyKeys: HTTPStatus.TOO_MANY_REQUESTS,
     errors.NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ConsoleClosed: HTTPStatus.BAD_GATEWAY,
+    errors.RangeNotSatisfiable: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
     errors.PluginFailed: HTTPStatus.BAD_GATEWAY,
     errors.PluginDegraded: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,

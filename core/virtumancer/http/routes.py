@@ -6,7 +6,7 @@ from typing import Any
 import falcon.asgi
 from msgspec import Struct
 
-from virtumancer.http.api_paths import VM_PATH, Path
+from virtumancer.http.api_paths import API, HOST_PATH, VM_PATH, Path
 from virtumancer.http.asgi.path_segments import SegmentConverter
 from virtumancer.http.endpoint import Endpoint, endpoints_of
 from virtumancer.http.middleware.respond_async import RespondAsync
@@ -61,6 +61,7 @@ from virtumancer.http.resources.vms import (
 from virtumancer.http.resources.web_sessions import WebSessionResource, WebSessionsResource
 from virtumancer.plugins import Plugins
 from virtumancer.plugins.calls.health import PluginHealth
+from virtumancer.plugins.loading.reserved_names import ReservedNames
 from virtumancer.services.actions.bulk import BulkService
 from virtumancer.services.actions.host_actions import HostActionsService
 from virtumancer.services.actions.offers import ActionOffers
@@ -177,10 +178,14 @@ def core_endpoints() -> tuple[Endpoint, ...]:
     return tuple(record for kind in (*RESOURCES, OpenAPIResource) for record in endpoints_of(kind).values())
 
 
-def reserved_names() -> frozenset[str]:
-    """Return the names below the path of a VM that stand for something of the core: no plugin takes them."""
-    below = (record.path.below(VM_PATH) for record in core_endpoints())
-    return frozenset(segment for segment in below if isinstance(segment, str))
+def reserved_names() -> ReservedNames:
+    """Return the names that stand for something of the core: no plugin takes them."""
+    return ReservedNames(*(_names_below(parent) for parent in (VM_PATH, HOST_PATH, API)))
+
+
+def _names_below(parent: Path) -> Iterable[str]:
+    below = (record.path.below(parent) for record in core_endpoints())
+    return (segment for segment in below if isinstance(segment, str))
 
 
 def add_routes(app: falcon.asgi.App[Any, Any], services: Services) -> None:

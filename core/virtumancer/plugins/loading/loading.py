@@ -16,6 +16,7 @@ from virtumancer.contracts import (
     Lifespan,
     PluginConfig,
     PluginTables,
+    ResourceType,
     RetirementWarning,
     Route,
     StaticFiles,
@@ -27,6 +28,7 @@ from virtumancer.plugins.loading.discovery import Candidate
 from virtumancer.plugins.loading.hooks import PluginHooks
 from virtumancer.plugins.loading.importer import import_plugin
 from virtumancer.plugins.loading.refusal import PluginRefused, described
+from virtumancer.plugins.loading.resource_validation import check_resources
 from virtumancer.plugins.loading.route_validation import check_routes
 from virtumancer.plugins.loading.table_validation import check_tables
 from virtumancer.plugins.loading.validation import (
@@ -68,6 +70,7 @@ class Provided(Struct):
     routes: list[Route | StaticFiles] = field(default_factory=list[Route | StaticFiles])
     lifespans: list[Lifespan] = field(default_factory=list[Lifespan])
     tables: PluginTables | None = None
+    resources: list[ResourceType[Any, Any, Any]] = field(default_factory=list[ResourceType[Any, Any, Any]])
     warnings: tuple[str, ...] = ()
 
 
@@ -149,6 +152,7 @@ def _collected(hooks: PluginHooks, config: PluginConfig | None) -> Provided:
         routes=checked("virtumancer_routes", (Route, StaticFiles), items("virtumancer_routes")),
         lifespans=made("virtumancer_lifespans", Lifespan),
         tables=hooks.single("collect", "virtumancer_tables"),
+        resources=checked("virtumancer_resources", ResourceType, items("virtumancer_resources")),
     )
 
 
@@ -170,6 +174,7 @@ def _check(provided: Provided, reserved: Collection[str]) -> None:
     for lifespan in provided.lifespans:
         check_lifespan(lifespan)
     check_routes(provided.routes)
+    check_resources(provided.resources, reserved)
 
 
 def _retirements(caught: Iterable[warnings.WarningMessage]) -> tuple[str, ...]:

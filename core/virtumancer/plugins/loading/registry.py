@@ -10,6 +10,7 @@ from msgspec import Struct, field, structs
 
 from virtumancer.config import PluginsConfig
 from virtumancer.contracts import (
+    VMS,
     Authenticator,
     ConsoleTransport,
     EventListener,
@@ -20,6 +21,7 @@ from virtumancer.contracts import (
     PluginInfo,
     PluginState,
     PluginTables,
+    ResourceType,
     Route,
     StaticFiles,
     StatsCollector,
@@ -38,7 +40,9 @@ __all__ = ["DriverEntry", "Plugins", "load_configured_plugins", "load_plugins"]
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 Routes = tuple[Route | StaticFiles, ...]
+AnyResource = ResourceType[Any, Any, Any]
 LOAD_TIMEOUT = 10.0
+PLACE = "action, console suffix or resource"
 
 
 class DriverEntry(Struct, frozen=True):
@@ -67,6 +71,8 @@ class Plugins(Struct, frozen=True):
     lifespans: Mapping[str, tuple[str, Lifespan]] = field(default_factory=dict[str, tuple[str, Lifespan]])
     tables: Mapping[str, PluginTables] = field(default_factory=dict[str, PluginTables])
     """By plugin."""
+    resources: Mapping[str, tuple[str, AnyResource]] = field(default_factory=dict[str, tuple[str, AnyResource]])
+    """By name."""
     configs: Mapping[str, PluginConfig] = field(default_factory=dict[str, PluginConfig])
     """By plugin; those that declare none are not here."""
     doubts: tuple[str, ...] = ()
@@ -75,11 +81,21 @@ class Plugins(Struct, frozen=True):
     host_actions: Mapping[str, tuple[str, HostAction]] = field(default_factory=dict[str, tuple[str, HostAction]])
 
     def rights(self) -> frozenset[str]:
-        """Return the rights that actions and routes of the plugins need."""
+        """Return the rights that actions, routes and resources of the plugins need."""
         routes = (route for routes in self.routes.values() for route in routes if isinstance(route, Route))
         on_vms = (action.permission for _, action in self.actions.values())
         on_hosts = (action.permission for _, action in self.host_actions.values())
-        return frozenset((*on_vms, *on_hosts)).union(route.permission for route in routes)
+        named = frozenset((*on_vms, *on_hosts)).union(route.permission for route in routes)
+        return named.union(*(_rights_of(type_) for _, type_ in self.resources.values()))
+
+    def roles(self) -> Mapping[str, frozenset[str]]:
+        """Return the rights of resources that roles hold beside their own, by role."""
+        found: dict[str, frozenset[str]] = {}
+        for _, type_ in self.resources.values():
+            for right, holders in type_.rights.roles.items():
+                for role in holders:
+                    found[role] = found.get(role, frozenset()) | {right}
+        return found
 
 
 def load_configured_plugins(config: PluginsConfig, reserved: Collection[str]) -> Plugins:
@@ -153,6 +169,7 @@ class _Loader:
         self._routes: dict[str, Routes] = {}
         self._lifespans: dict[str, tuple[str, Lifespan]] = {}
         self._tables_of_plugins: dict[str, PluginTables] = {}
+        self._resources: dict[str, tuple[str, AnyResource]] = {}
         self._configs: dict[str, PluginConfig] = {}
         for doubt in found:
             log.warning(doubt)
@@ -213,6 +230,7 @@ class _Loader:
             self._routes,
             self._lifespans,
             self._tables_of_plugins,
+            self._resources,
             self._configs,
             self._doubts,
             self._host_actions,
@@ -229,6 +247,8 @@ class _Loader:
         authenticators = {item.name: (name, item) for item in provided.authenticators}
         lifespans = {f"{name}.{item.name}": (name, item) for item in provided.lifespans}
         kinds = {t.kind: name for t in provided.consoles}
+        resources = {item.name: (name, item) for item in provided.resources}
+        singulars = {item.singular: name for item in provided.resources}
         _refuse_twice(name, provided)
         _refuse_taken(name, "URI scheme", drivers, {s: e.plugin for s, e in self._drivers.items()})
         _refuse_taken(name, "action", actions, {n: e[0] for n, e in self._actions.items()})
@@ -237,10 +257,15 @@ class _Loader:
         _refuse_taken(name, "console suffix", consoles, {n: e[0] for n, e in self._consoles.items()})
         _refuse_taken(name, "console kind", kinds, self._kinds)
         # One path below a VM stands for one of them.
-        places = {item: owner for item, (owner, _) in (self._actions | self._consoles).items()}
-        _refuse_taken(name, "action or console suffix", actions | consoles, places)
+        places = {
+            item: owner for item, (owner, _) in (self._actions | self._consoles | _of_vms(self._resources)).items()
+        }
+        _refuse_taken(name, PLACE, actions | consoles | _of_vms(resources), places)
         _refuse_taken(name, "event listener", listeners, {n: e[0] for n, e in self._listeners.items()})
         _refuse_taken(name, "authenticator", authenticators, {n: e[0] for n, e in self._authenticators.items()})
+        _refuse_taken(name, "resource", resources, {n: e[0] for n, e in self._resources.items()})
+        taken = {item.singular: owner for owner, item in self._resources.values()}
+        _refuse_taken(name, "singular of a resource", singulars, taken)
         self._drivers |= drivers
         self._actions |= actions
         self._host_actions |= host_actions
@@ -252,6 +277,7 @@ class _Loader:
         self._lifespans |= lifespans
         if provided.tables is not None:
             self._tables_of_plugins[name] = provided.tables
+        self._resources |= resources
         if provided.routes:
             self._routes[name] = tuple(provided.routes)
         if provided.config is not None:
@@ -280,6 +306,7 @@ def _with_provided(info: PluginInfo, provided: Provided) -> PluginInfo:
         authenticators=tuple(authenticator.name for authenticator in provided.authenticators),
         routes=tuple(shown(route) for route in provided.routes),
         lifespans=tuple(lifespan.name for lifespan in provided.lifespans),
+        resources=tuple(item.name for item in provided.resources),
         warnings=provided.warnings,
     )
 
@@ -292,10 +319,13 @@ def _refuse_twice(name: str, provided: Provided) -> None:
         "action on hosts": [action.name for action in provided.host_actions],
         "stats collector": [collector.name for collector in provided.collectors],
         "console suffix": [transport.suffix for transport in provided.consoles],
-        "action or console suffix": [
+        PLACE: [
             *(action.name for action in provided.actions),
             *(transport.suffix for transport in provided.consoles),
+            *(item.name for item in provided.resources if item.parent is VMS),
         ],
+        "resource": [item.name for item in provided.resources],
+        "singular of a resource": [item.singular for item in provided.resources],
         "event listener": [listener.name for listener in provided.listeners],
         "authenticator": [authenticator.name for authenticator in provided.authenticators],
         "lifespan": [lifespan.name for lifespan in provided.lifespans],
@@ -310,3 +340,12 @@ def _refuse_taken(name: str, what: str, new: Iterable[str], owners: Mapping[str,
     for item in new:
         if item in owners:
             raise PluginRefused("register", f"{what} {item!r} is claimed by both plugins {owners[item]!r} and {name!r}")
+
+
+def _of_vms(resources: Mapping[str, tuple[str, AnyResource]]) -> dict[str, tuple[str, AnyResource]]:
+    return {name: entry for name, entry in resources.items() if entry[1].parent is VMS}
+
+
+def _rights_of(type_: AnyResource) -> frozenset[str]:
+    rights = type_.rights
+    return frozenset(right for right in (rights.read, rights.write, *rights.verbs.values(), *rights.roles) if right)

@@ -3,9 +3,8 @@
 import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
-from enum import StrEnum
 
-from virtumancer.contracts.access import Grant
+from virtumancer.contracts.access import Grant, Right
 from virtumancer.errors import InvalidValue
 
 __all__ = [
@@ -24,31 +23,6 @@ __all__ = [
 ANY_RIGHT = "*"
 TAG = "[a-z0-9][a-z0-9._:=/-]{0,62}"
 TAG_FORM = "1 to 63 of the characters a-z 0-9 . _ : = / -, a letter or digit first"
-
-
-class Right(StrEnum):
-    """What one may be allowed to do; plugins bring rights of their own, by the same kind of word."""
-
-    READ = "read"
-    """See that it is there, its state, counters and hardware."""
-    POWER = "power"
-    """Start, stop, reset and suspend."""
-    CONSOLE = "console"
-    """Open a console and type; end the consoles of others. Holds `console-view`."""
-    CONSOLE_VIEW = "console-view"
-    """Open a console and look."""
-    HARDWARE = "hardware"
-    """Change what a VM consists of."""
-    HOSTS = "hosts"
-    """Add, remove, connect and disconnect hosts, and decide which host keys are trusted."""
-    PLUGINS = "plugins"
-    """See and manage plugins."""
-    METADATA = "metadata"
-    """Write titles and notes; tags, with which rights are given and withdrawn, need `access` too."""
-    AUDIT = "audit"
-    """Read the audit log."""
-    ACCESS = "access"
-    """Give and withdraw rights that one has oneself."""
 
 
 ROLES: Mapping[str, frozenset[str]] = {

@@ -1,0 +1,5 @@
+"""What some hosts can do beside the core of a connection, one module for each."""
+
+from virtumancer.contracts.abilities.base import Ability
+
+__all__ = ["Ability"]
