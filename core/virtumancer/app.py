@@ -63,6 +63,7 @@ from virtumancer.services.operations.manager import Operations
 from virtumancer.services.operations.recovery import OperationsRecovery
 from virtumancer.services.plugins.lifespans import Lifespans
 from virtumancer.services.readiness import Readiness
+from virtumancer.services.resources.service import ResourcesService
 from virtumancer.services.runtime.bus import LocalEventBus
 from virtumancer.services.runtime.clock import Clock
 from virtumancer.services.runtime.cluster import ClusterMembers
@@ -236,7 +237,15 @@ class Application:
         sessions = WebSessionsRepository(self.database)
         rights, now = self.plugins.rights(), self._clock.trusted
         return PrincipalDirectory(
-            tokens, users, sessions, self.config, self.plugins.authenticators, self._health, rights, now
+            tokens,
+            users,
+            sessions,
+            self.config,
+            self.plugins.authenticators,
+            self._health,
+            rights,
+            now,
+            self.plugins.roles(),
         )
 
     def _build_services(self) -> Services:
@@ -292,6 +301,7 @@ class Application:
             host_actions=HostActionsService(hosts, plugins.host_actions, health),
             operations=operations,
             bulk=BulkService(hosts, all_vms, actions, operations, self._audit),
+            resources=ResourcesService(hosts, plugins.resources, health, bus),
             metadata=metadata,
             readiness=Readiness(StoreProbe(self.database, self._processes_store, self.processes.own), hosts, health),
             bodies=BodyReader(config.server.max_body),

@@ -72,6 +72,7 @@ RULES: dict[str, tuple[str, str]] = {
     "POST /api/v1/vms/actions": ("anybody", ""),
     "GET /api/v1/events": ("anybody", ""),
     "GET /api/v1/vms": ("anybody", ""),
+    "GET /api/v1/resources": ("anybody", ""),
     "GET /api/v1/operations": ("anybody", ""),
     "GET /api/v1/operations/{operation}": ("anybody", ""),
     "DELETE /api/v1/operations/{operation}": ("anybody", ""),

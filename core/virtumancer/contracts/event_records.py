@@ -42,7 +42,8 @@ class EventRecord(Struct, frozen=True, kw_only=True):
     id: int
     at: Timestamp
     """When it was noticed."""
-    type: EventType
+    type: str
+    """One of `EventType`, or of a resource: its singular with `.created`, `.changed` or `.deleted`."""
     host: str = ""
     """The id of the host concerned, empty when there is none."""
     vm: str = ""

@@ -25,6 +25,8 @@ __all__ = [
     "MetadataChanged",
     "OperationChanged",
     "PluginStateChanged",
+    "ResourceChange",
+    "ResourceChanged",
     "VMChange",
     "VMEvent",
     "VMsChanged",
@@ -44,6 +46,14 @@ class VMChange(StrEnum):
     REBOOTED = "rebooted"
     CHANGED = "changed"
     """Its definition or devices changed while it kept its power state."""
+
+
+class ResourceChange(StrEnum):
+    """What became of an item; the types of its events end so, as in `snapshot.created`."""
+
+    CREATED = "created"
+    CHANGED = "changed"
+    DELETED = "deleted"
 
 
 class VMEvent(Struct, frozen=True):
@@ -168,6 +178,21 @@ class ConsoleChanged(Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class ResourceChanged(Struct, frozen=True, kw_only=True):
+    """An item of a resource was created, changed or deleted through this server. Since 1.3.
+
+    `keys` are those of its parents that are neither host nor VM, and its own. May see it who has `right` on its place.
+    """
+
+    host_id: str
+    vm_uuid: str
+    resource: str
+    singular: str
+    keys: tuple[str, ...]
+    change: ResourceChange
+    right: str
+
+
 class PluginStateChanged(Struct, frozen=True):
     """A plugin came to another state while the server runs; `host_id` is always empty."""
 
@@ -189,6 +214,7 @@ Occurrence = (
     | OperationChanged
     | ConsoleChanged
     | PluginStateChanged
+    | ResourceChanged
 )
 Event = Occurrence | EventsMissed
 """What a listener is told; `EventsMissed` when it was too slow for some. There may be more kinds in later versions."""

@@ -24,7 +24,6 @@ __all__ = [
     "Collection",
     "ContentCollection",
     "ResourceAction",
-    "ResourceChange",
     "ResourceContext",
     "ResourceType",
     "ResourceVerb",
@@ -48,14 +47,6 @@ class ResourceVerb(StrEnum):
     DELETE = "delete"
     DOWNLOAD = "download"
     UPLOAD = "upload"
-
-
-class ResourceChange(StrEnum):
-    """What became of an item; the types of its events end so, as in `snapshot.created`."""
-
-    CREATED = "created"
-    CHANGED = "changed"
-    DELETED = "deleted"
 
 
 class ByteSpan(Struct, frozen=True):

@@ -1,7 +1,7 @@
 """What the API answers beside the objects that drivers return; clients decode it with the same Structs."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -16,10 +16,13 @@ __all__ = [
     "ActionResult",
     "ConsoleSessionInfo",
     "ConsoleTicket",
+    "ContentReceived",
     "FailingPlugin",
     "Health",
     "HostSamples",
     "OnBusy",
+    "ResourceActionInfo",
+    "ResourceTypeInfo",
     "VMConsole",
     "VMDetail",
     "VMPart",
@@ -124,3 +127,52 @@ class ConsoleSessionInfo(Struct, frozen=True):
     channels: int
     waiting: bool = False
     """It waits with `follow` for its VM to start."""
+
+
+class ContentReceived(Struct, frozen=True):
+    """What arrived of the content of an item."""
+
+    received: int
+    """How many bytes."""
+    sha256: str
+    """The SHA-256 of these, in hexadecimal."""
+
+
+class ResourceActionInfo(Struct, frozen=True, kw_only=True):
+    """An action on the items of a resource; `params` and `answer` are JSON Schemas, null for nothing."""
+
+    name: str
+    title: str
+    description: str
+    right: str
+    destructive: bool
+    params: Mapping[str, Any]
+    answer: Mapping[str, Any] | None
+
+
+class ResourceTypeInfo(Struct, frozen=True, kw_only=True):
+    """A type of resource: where its items are, what can be done with them, and who may."""
+
+    name: str
+    singular: str
+    title: str
+    plugin: str
+    path: str
+    """Below `/api/v1`, with what stands for parents in braces: `/hosts/{host}/vms/{vm}/snapshots`."""
+    parent: str | None
+    key: str
+    """Which member of an item stands in its path."""
+    singleton: bool
+    """There is one at the path itself, and no list."""
+    rights: Mapping[str, str]
+    """What can be done, and the right that it needs."""
+    columns: tuple[str, ...]
+    """What a table shows."""
+    item: Mapping[str, Any]
+    """This and what follows are JSON Schemas; null for what there is not."""
+    create: Mapping[str, Any] | None
+    plan: Mapping[str, Any] | None
+    change: Mapping[str, Any] | None
+    query: Mapping[str, Any] | None
+    options: Mapping[str, Any] | None
+    actions: tuple[ResourceActionInfo, ...]

@@ -90,7 +90,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     is the type of the JSON answer, None for an answer without body; `media` says what is answered if it is not JSON.
     `also` are the forms that the same answer has for who asks for them in `Accept`, by media type, and what they hold.
     `body` is what the client sends; with `secret_body` it may hold a secret that people can guess, so that no plain
-    digest of it is kept. `cached` says that the answer has an `ETag`, and `expanded` that plugins decide
+    digest of it is kept. `body_media` says what the body is if it is bytes and no JSON.
+    `cached` says that the answer has an `ETag`, and `expanded` that plugins decide
     what it stands for, so that each of those has its own place in the document. `right` is what it needs on the object
     of its path; None leaves the answer to `right_for` of the resource, which knows more of a request. With `filters`,
     one object below that of the path is enough, and the answer holds those that may be read. `others` are further
@@ -111,6 +112,7 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     also: Mapping[str, str] = {}
     body: type[Struct] | None = None
     secret_body: bool = False
+    body_media: str = ""
     query: tuple[Query, ...] = ()
     headers: tuple[Header, ...] = ()
     errors: Errors = ()

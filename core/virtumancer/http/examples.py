@@ -36,7 +36,7 @@ from virtumancer.contracts import (
     VMStats,
 )
 from virtumancer.contracts.listings import ListedVM, StaleHost, VMPage
-from virtumancer.contracts.responses import ConsoleSessionInfo, HostSamples
+from virtumancer.contracts.responses import ConsoleSessionInfo, HostSamples, ResourceTypeInfo
 
 __all__ = [
     "ACTION",
@@ -48,6 +48,7 @@ __all__ = [
     "NOON",
     "OPERATION",
     "PLUGIN",
+    "RESOURCE_TYPE",
     "SAMPLES",
     "SESSION",
     "STOPPED_HOST",
@@ -173,6 +174,25 @@ OPERATION = OperationInfo(
     started_at=NOON,
 )
 
+RESOURCE_TYPE = ResourceTypeInfo(
+    name="leases",
+    singular="lease",
+    title="DHCP leases",
+    plugin="libvirt",
+    path="/hosts/{host}/networks/{network}/leases",
+    parent="networks",
+    key="mac",
+    singleton=False,
+    rights={"list": "read", "get": "read"},
+    columns=("mac", "address"),
+    item={"type": "object", "properties": {"mac": {"type": "string"}, "address": {"type": "string"}}},
+    create=None,
+    plan=None,
+    change=None,
+    query=None,
+    options=None,
+    actions=(),
+)
 EVENT_PAGE = EventPage(
     items=(
         EventRecord(

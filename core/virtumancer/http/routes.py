@@ -6,6 +6,7 @@ from typing import Any
 import falcon.asgi
 from msgspec import Struct
 
+from virtumancer.contracts import ResourceChange
 from virtumancer.http.api_paths import API, HOST_PATH, VM_PATH, Path
 from virtumancer.http.asgi.path_segments import SegmentConverter
 from virtumancer.http.endpoint import Endpoint, endpoints_of
@@ -43,9 +44,11 @@ from virtumancer.http.resources.hosts import (
 from virtumancer.http.resources.metadata import HostMetadataResource, VMMetadataResource
 from virtumancer.http.resources.oidc import OIDCCallbackResource, OIDCStartResource
 from virtumancer.http.resources.operations import OperationResource, OperationsResource
+from virtumancer.http.resources.plugin_resources import PluginTypes, plugin_resources
 from virtumancer.http.resources.plugin_routes import plugin_routes
 from virtumancer.http.resources.plugins import PluginResource, PluginsResource
 from virtumancer.http.resources.refresh import RefreshSocket
+from virtumancer.http.resources.resource_types import ResourceTypesResource
 from virtumancer.http.resources.sign_in import LinksResource, SessionResource
 from virtumancer.http.resources.tokens import MeResource, TokenResource, TokensResource
 from virtumancer.http.resources.users import PasswordResource, UserResource, UsersResource
@@ -79,6 +82,8 @@ from virtumancer.services.hosts.stats_stream import StatsStream
 from virtumancer.services.metadata.service import MetadataService
 from virtumancer.services.operations.manager import Operations
 from virtumancer.services.readiness import Readiness
+from virtumancer.services.resources.content import ContentService
+from virtumancer.services.resources.service import ResourcesService
 from virtumancer.services.vms.listing import VMListingService
 from virtumancer.services.vms.screenshots import ScreenshotsService
 from virtumancer.services.vms.service import VMsService
@@ -110,6 +115,7 @@ class Services(Struct, frozen=True, kw_only=True):
     host_actions: HostActionsService
     operations: Operations
     bulk: BulkService
+    resources: ResourcesService
     metadata: MetadataService
     readiness: Readiness
     bodies: BodyReader
@@ -163,7 +169,8 @@ RESOURCES: Mapping[type, Callable[[Services], object]] = {
     ScreenshotResource: lambda s: ScreenshotResource(s.screenshots),
     AllVMsResource: lambda s: AllVMsResource(s.all_vms),
     VMsActionsResource: lambda s: VMsActionsResource(s.bulk, s.deferring, s.callers, s.bodies),
-    EventsResource: lambda s: EventsResource(s.events, s.callers),
+    EventsResource: lambda s: EventsResource(s.events, s.callers, _event_types(s.provided)),
+    ResourceTypesResource: lambda s: ResourceTypesResource(s.provided.resources),
     OperationsResource: lambda s: OperationsResource(s.operations),
     OperationResource: lambda s: OperationResource(s.operations, s.callers),
     ConsolesResource: lambda s: ConsolesResource(s.consoles),
@@ -196,7 +203,20 @@ def add_routes(app: falcon.asgi.App[Any, Any], services: Services) -> None:
     core.append(OpenAPIResource(core, provided))
     consoles = [ConsoleSocket(services.consoles, suffix, services.audit) for suffix in provided.consoles]
     routes = plugin_routes(provided, PluginHosts(services.hosts), services.bodies, services.plugins, services.callers)
-    mount(app, (*core, *consoles, *routes))
+    content = ContentService(services.resources, services.plugins)
+    tools = PluginTypes(
+        resources=services.resources,
+        content=content,
+        deferring=services.deferring,
+        bodies=services.bodies,
+        audit=services.audit,
+    )
+    mount(app, (*core, *consoles, *routes, *plugin_resources(provided, tools)))
+
+
+def _event_types(plugins: Plugins) -> frozenset[str]:
+    types = (type_ for _, type_ in plugins.resources.values())
+    return frozenset(f"{type_.singular}.{change}" for type_ in types for change in ResourceChange)
 
 
 def mount(app: falcon.asgi.App[Any, Any], resources: Iterable[object]) -> None:

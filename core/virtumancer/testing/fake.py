@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 from urllib.parse import urlsplit
 
 from msgspec import structs
@@ -50,6 +50,7 @@ from virtumancer.testing.streams import MemoryStream, stream_pair
 
 __all__ = ["FakeHypervisor", "fake_plugin"]
 
+A = TypeVar("A")
 STARTABLE = frozenset({VMState.SHUTOFF, VMState.CRASHED})
 
 AFTER: Mapping[PowerVerb, tuple[VMState, VMChange]] = {
@@ -78,6 +79,8 @@ class FakeHypervisor:
         self.shown_keys: tuple[ShownHostKey, ...] = ()
         self.credentials: dict[str, str] = {}
         """What a connection has to have; empty lets everybody in."""
+        self.abilities: list[object] = []
+        """What serves further abilities: `connection.ability(Kind)` returns the first that is one."""
 
     @property
     def uri(self) -> str:
@@ -169,6 +172,10 @@ class FakeConnection(HostConnection, SupportsEvents, SupportsConsoles, SupportsS
             if vm.name == name:
                 return VMRef(vm.uuid, vm.name, vm.state)
         raise VMNotFound(f"host {self._hypervisor.name!r} has no VM {name!r}")
+
+    def ability(self, kind: type[A]) -> A | None:
+        found = (one for one in self._hypervisor.abilities if isinstance(one, kind))
+        return next(found, None) or super().ability(kind)
 
     async def hardware(self, uuid: str) -> HardwareInfo:
         await self._meet("hardware")

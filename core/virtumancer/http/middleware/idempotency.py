@@ -39,7 +39,12 @@ class Idempotent:
         """Take the key of the request, or answer as its first one was."""
         header = req.get_header(HEADER)
         responder = getattr(resource, f"on_{req.method.lower()}", None)
-        if header is None or responder is None or req.method in SAFE_METHODS:
+        if (
+            header is None
+            or responder is None
+            or req.method in SAFE_METHODS
+            or getattr(resource, "streams_body", False)
+        ):
             return
         key = KEY.fullmatch(header.strip())
         if key is None:
@@ -53,8 +58,8 @@ class Idempotent:
                 key=key["quoted"] or key["bare"],
                 content=content,
                 request_id=request_id(req),
-                look_at=_place(req, params),
                 secret=_has_secret(responder),
+                look_at=_place(req, params, resource),
             )
         )
         if isinstance(begun, KeptAnswer):
@@ -91,10 +96,12 @@ def _has_secret(responder: Any) -> bool:
     return record is not None and record.secret_body
 
 
-def _place(req: Request, params: dict[str, str]) -> str:
+def _place(req: Request, params: dict[str, str], resource: Any) -> str:
     """Say where one sees whether a request was done: at what it changes, or the list that it adds to."""
     if prefers_operation(req) or req.path.endswith("/vms/actions"):
         return f"{OPERATIONS}?request_id={request_id(req)}"
+    if (looks := getattr(resource, "look_at", None)) is not None:
+        return str(looks(req))
     if "action" in params:
         return req.path.split("/vms/")[0] + "/vms"
     if req.method == "POST" and params and not req.path.endswith("/consoles"):

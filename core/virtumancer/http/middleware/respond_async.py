@@ -1,6 +1,7 @@
 """`Prefer: respond-async` and `wait`: requests whose work is an operation, and how long they wait for its end."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 
 from falcon.asgi import Request, Response
 
@@ -94,6 +95,10 @@ class RespondAsync:
         elif wait is not None:
             resp.set_header("Preference-Applied", f"wait={wait:.0f}")
         return None
+
+    def using(self, target: OperationTarget, use: VMUse, action: str) -> AbstractAsyncContextManager[None]:
+        """Use a VM for a request that is no operation. Raises `Busy`."""
+        return self._operations.using(target, use, action)
 
     def order(
         self,

@@ -24,6 +24,7 @@ TAGS: Mapping[str, str] = {
     "access": "Who may call, and what they may do.",
     "operations": "What goes on after its request was answered.",
     "events": "Being told that something changed.",
+    "resources": "What plugins add to hosts, VMs and the server, each described once.",
     "plugins": "What is installed, and the routes that plugins add.",
 }
 DESCRIPTION = """\

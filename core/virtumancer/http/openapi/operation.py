@@ -72,6 +72,8 @@ class OperationWriter:
         if endpoint.body is not None:
             example, needed = endpoint.body_example, method.upper() == "PUT"
             written["requestBody"] = json_body(self._components, endpoint.body, example, needed=needed)
+        elif endpoint.body_media:
+            written["requestBody"] = {"required": True, "content": {endpoint.body_media: {}}}
         written["responses"] = {str(endpoint.status): self._success(endpoint, method)}
         for status, answer in endpoint.others:
             written["responses"][str(status)] = self._other(status, answer)
@@ -150,6 +152,8 @@ class OperationWriter:
         headers: dict[str, Any] = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
         if status == ACCEPTED:
             headers["Location"] = {"description": "The path of the operation.", "schema": {"type": "string"}}
+        if answer is None:  # a part of what is no JSON
+            return {"description": "A part of it.", "headers": headers, "content": {"application/octet-stream": {}}}
         media = {"application/json": {"schema": self._components.schema(answer)}}
         meaning = "It goes on as an operation." if status == ACCEPTED else "Success."
         return {"description": meaning, "headers": headers, "content": media}

@@ -8,12 +8,13 @@ from msgspec import structs
 
 from virtumancer.contracts import CloseCode, ConsoleTransport, HostAction, OperationInfo, PluginState, Route, VMAction
 from virtumancer.http.api_paths import HOST_PATH, VM_PATH, Path
-from virtumancer.http.endpoint import WEBSOCKET, endpoints_of
+from virtumancer.http.endpoint import WEBSOCKET, Endpoint, endpoints_of
 from virtumancer.http.openapi.operation import OperationWriter
 from virtumancer.http.openapi.schemas import Components
 from virtumancer.http.resources.consoles import ConsoleSocket
 from virtumancer.http.resources.host_actions import HostActionResource
 from virtumancer.http.resources.plugin_routes import identifier, path_of, route_endpoint
+from virtumancer.http.resources.resource_endpoints import endpoints_of_type, types_of_endpoints
 from virtumancer.http.resources.vms import VMActionResource
 from virtumancer.plugins import Plugins
 from virtumancer.schema.attribute_docs import notes_of
@@ -36,6 +37,10 @@ def add_plugin_types(components: Components, plugins: Plugins) -> None:
         actions: list[tuple[str, VMAction | HostAction]] = [*plugins.actions.values(), *plugins.host_actions.values()]
         bodies += [action.params for plugin, action in actions if plugin == info.name]
         answers += [a.answer for plugin, a in actions if plugin == info.name and a.answer is not None]
+        for plugin, type_ in plugins.resources.values():
+            if plugin == info.name:
+                more = types_of_endpoints(endpoints_of_type(plugin, type_))
+                answers, bodies = [*answers, *more[0]], [*bodies, *more[1]]
         if answers or bodies:
             components.add_plugin(info.name, answers, bodies)
 
@@ -70,6 +75,9 @@ class PluginPaths:
             yield plugin, HOST_PATH / name, "post", lambda p=plugin, a=host_action: self._host_action(p, a)
         for suffix, (plugin, transport) in plugins.consoles.items():
             yield plugin, VM_PATH / suffix, "get", lambda p=plugin, t=transport: self._console(p, t)
+        for plugin, type_ in plugins.resources.values():
+            for record in endpoints_of_type(plugin, type_):
+                yield plugin, record.path, record.verb.lower(), lambda e=record: self._resource(e)
         for plugin in plugins.routes:
             for route in _routes(plugins, plugin):
                 path = path_of(plugin, route)
@@ -130,6 +138,11 @@ class PluginPaths:
                 },
             )
         )
+
+    def _resource(self, record: Endpoint) -> dict[str, Any]:
+        written = self._writer.write(structs.replace(record, right=None))
+        written["responses"]["default"] = self._writer.any_other()
+        return written
 
     def _route(self, plugin: str, route: Route) -> dict[str, Any]:
         # Its right is named as `x-permission`, as that of everything of a plugin.

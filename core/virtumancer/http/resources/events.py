@@ -1,7 +1,7 @@
 """`/events`: one ordered stream of what happened, to follow and to resume, and pages of what is kept of it."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from typing import Annotated, Any
 
@@ -59,9 +59,14 @@ FILTERS = (
 class EventsResource:
     """The stream, as server-sent events and as messages of a WebSocket."""
 
-    def __init__(self, events: EventLog, callers: PrincipalDirectory) -> None:
+    def __init__(self, events: EventLog, callers: PrincipalDirectory, types: Collection[str] = ()) -> None:
         self._events = events
         self._callers = callers
+        self._types = types
+
+    def _wanted(self, req: Request) -> EventFilter:
+        vms = frozenset(vm.lower() for vm in _named(req, "vm"))
+        return EventFilter(types_of(_named(req, "type"), self._types), _named(req, "host"), vms)
 
     @endpoint(
         "listEvents",
@@ -86,7 +91,7 @@ class EventsResource:
         `since`, names; an event of the type `gap` says that others are missing, and what to fetch again. Asked for the
         upgrade to a WebSocket, this is the same stream with one event in each text frame (`x-close-codes`).
         """
-        wanted = _filter_of(req)
+        wanted = self._wanted(req)
         if not asks_for(req, resp, STREAM):
             await self._send_page(req, resp, wanted)
             return
@@ -118,7 +123,7 @@ class EventsResource:
         """
         since = _since_of(req)
         caller = caller_of(req)
-        reader = self._events.reader(_filter_of(req), caller)
+        reader = self._events.reader(self._wanted(req), caller)
         if since is not None:
             await reader.resume(since)
         await ws.accept()
@@ -237,11 +242,6 @@ async def _note_leaving(ws: WebSocket, reader: EventSubscription) -> None:
 def _last_words(end: StreamEnd) -> bytes:
     document: dict[str, Any] = {"type": problem_type(end.code), "code": end.code, "detail": end.detail}
     return b"event: error\ndata: %s\n\n" % msgspec.json.encode(document)
-
-
-def _filter_of(req: Request) -> EventFilter:
-    vms = frozenset(vm.lower() for vm in _named(req, "vm"))
-    return EventFilter(types_of(_named(req, "type")), _named(req, "host"), vms)
 
 
 def _named(req: Request, parameter: str) -> frozenset[str]:

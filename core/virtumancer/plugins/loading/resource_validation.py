@@ -30,6 +30,8 @@ AnyType = ResourceType[Any, Any, Any]
 ROLES = frozenset({"viewer", "operator"})
 LIST_PARAMETERS = frozenset({"limit", "cursor", "filter", "sort", "fields", "dry_run"})
 CONTENT = "content"
+# The types of its events are stored, as `snapshot.created`.
+LONGEST_SINGULAR = 24
 METHODS = frozenset({"list", "get", "create", "plan", "change", "delete", "size", "read", "write", "ability", CONTENT})
 # What a verb calls on the collection.
 CALLED = {ResourceVerb.DOWNLOAD: "read", ResourceVerb.UPLOAD: "write"}
@@ -53,6 +55,8 @@ def _check_names(type_: AnyType, reserved: Names[str]) -> None:
         value = getattr(type_, attribute)
         if not (isinstance(value, str) and SEGMENT.fullmatch(value)):
             raise _wrong(type_, f"{attribute} = {value!r} is not usable: lower-case letters, digits and - are")
+    if len(type_.singular) > LONGEST_SINGULAR:
+        raise _wrong(type_, f"singular = {type_.singular!r} is longer than {LONGEST_SINGULAR} characters")
     try:
         lineage = lineage_of(type_)
     except (ValueError, AttributeError) as error:

@@ -1,9 +1,10 @@
 """Whether an action makes sense: on this host, and in the state that a VM is in."""
 
-from virtumancer.contracts import ABILITIES, HostAction, HostConnection, VMAction, VMRef, VMState
+from virtumancer.contracts import ABILITIES, HostAction, HostConnection, VMAction, VMRef
 from virtumancer.errors import AbilityMissing, WrongPowerState
+from virtumancer.services.hosts.power_states import state_name
 
-__all__ = ["check_need", "check_state", "goal_reached", "host_supports", "name_of_need", "state_allows", "state_name"]
+__all__ = ["check_need", "check_state", "goal_reached", "host_supports", "name_of_need", "state_allows"]
 
 
 def name_of_need(needed: type) -> str:
@@ -41,11 +42,4 @@ def check_state(action: VMAction, vm: VMRef, host_id: str) -> None:
     raise WrongPowerState(
         f"VM {vm.name!r} on host {host_id!r} is {state_name(vm.state)}; {action.name} needs it to be one of: {allowed}",
         state=int(vm.state),
-    )
-
-
-def state_name(state: VMState) -> str:
-    """Call a state as people do."""
-    return {VMState.NOSTATE: "without state", VMState.SHUTTING_DOWN: "shutting down", VMState.SHUTOFF: "shut off"}.get(
-        state, state.name.lower()
     )

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from virtumancer.contracts import HostRemoved, VMRef, VMState
 from virtumancer.errors import CallTimeout, HostNotFound, HostUnavailable, StateNotReached, VMNotFound
-from virtumancer.services.actions.preconditions import state_name
+from virtumancer.services.hosts.power_states import state_name
 from virtumancer.services.hosts.session import HostSession
 from virtumancer.services.hosts.vm_lookup import find_by_uuid
 from virtumancer.services.runtime.bus import Change, EventBus

@@ -34,7 +34,7 @@ WEB = "web:"
 class PrincipalDirectory:
     """Knows what the caller of each key may do: `web:SESSION`, `via:DIGEST` or the id of a token.
 
-    `rights` are those that plugins bring, beside our own.
+    `rights` are those that plugins bring, beside our own; `plugin_roles` says which of them each role holds.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class PrincipalDirectory:
         health: PluginHealth,
         rights: Collection[str] = (),
         now: Callable[[], datetime] = wall_clock,
+        plugin_roles: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
         known = BUILT_IN.union(rights)
         asked = config.server.auth == "token"
@@ -57,7 +58,7 @@ class PrincipalDirectory:
             for complaint in table.misspelt(known):
                 # No reason to stop: the plugin that has this right may be the one that failed.
                 log.warning("a grant of the configuration names an unknown right", reason=complaint)
-        self.tags = TagIndex()
+        self.tags = TagIndex(plugin_roles)
         self._people = OIDCPeople(config.oidc.issuer, roles, self.tags)
         self.tokens = Tokens(tokens, self.tags, known, now=self.now, asked=asked)
         self.users = Users(users, Passwords(), self.tags, self.tokens.tell, known, now=self.now, asked=asked)

@@ -37,11 +37,11 @@ BUILT_IN: frozenset[str] = frozenset(right.value for right in Right)
 """The rights that are known without plugins."""
 
 
-def rights_of(grant: Grant) -> frozenset[str]:
-    """Return all rights that a grant gives."""
+def rights_of(grant: Grant, roles: Mapping[str, frozenset[str]] | None = None) -> frozenset[str]:
+    """Return all rights that a grant gives; `roles` are those that roles hold beside their own."""
     rights = frozenset(grant.rights)
     if grant.role:
-        rights |= ROLES[grant.role]
+        rights |= ROLES[grant.role] | (roles or {}).get(grant.role, frozenset())
     return rights | {Right.CONSOLE_VIEW} if Right.CONSOLE in rights else rights
 
 

@@ -25,7 +25,7 @@ class Permissions:
         self._vms: dict[str, dict[str, frozenset[str]]] = {}
         self._by_tag: dict[tuple[str, str], frozenset[str]] = {}
         for grant in grants:
-            rights = rights_of(grant)
+            rights = rights_of(grant, tags.roles)
             if grant.tag:
                 place = (grant.host, grant.tag)
                 self._by_tag[place] = self._by_tag.get(place, NOTHING) | rights
@@ -75,7 +75,7 @@ class Permissions:
         """
         return all(
             self._fixed(right, grant.host, grant.vm) or self._by_any({grant.tag}, right, grant.host)
-            for right in rights_of(grant)
+            for right in rights_of(grant, self._tags.roles)
         )
 
     def withdrawals(self) -> int:

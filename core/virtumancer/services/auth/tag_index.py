@@ -1,7 +1,7 @@
 """The tags that hosts and VMs have now, as far as rights hang on them."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
 
 __all__ = ["TagIndex"]
@@ -10,9 +10,13 @@ NONE: frozenset[str] = frozenset()
 
 
 class TagIndex:
-    """Knows the tags of each host and VM in memory; whoever keeps them in the store says what they are."""
+    """Knows the tags of each host and VM in memory; whoever keeps them in the store says what they are.
 
-    def __init__(self) -> None:
+    `roles` are the rights that roles hold beside their own, for the resources of plugins: like tags, what grants name.
+    """
+
+    def __init__(self, roles: Mapping[str, frozenset[str]] | None = None) -> None:
+        self.roles = roles or {}
         self._tags: dict[tuple[str, str], frozenset[str]] = {}
         self._on_vms: dict[str, dict[str, set[str]]] = {}
         self._removals: Counter[str] = Counter()

@@ -28,19 +28,20 @@ class EventFilter(Struct, frozen=True):
         return (not self.types or event.type in self.types) and (not self.vms or event.vm in self.vms)
 
 
-def types_of(wanted: Collection[str]) -> frozenset[str]:
+def types_of(wanted: Collection[str], more: Collection[str] = ()) -> frozenset[str]:
     """Return the types that are named, or begin with what is named up to its dot: `vm.` and `vm.*` are all of VMs.
 
-    Raises `InvalidValue` for what is no type.
+    There are `more` beside our own, those of resources. Raises `InvalidValue` for what is no type.
     """
     found: set[str] = set()
+    known = (*EventType, *sorted(more))
     for name in wanted:
         prefix = name.removesuffix("*")
         is_group = prefix.endswith(".")
-        matching = {type_ for type_ in EventType if type_ == name or (is_group and type_.startswith(prefix))}
+        matching = {type_ for type_ in known if type_ == name or (is_group and type_.startswith(prefix))}
         if not matching:
             raise InvalidValue(
-                f"{name[:80]!r} is no type of event; there are: {', '.join(EventType)}; vm.* stands for all of VMs",
+                f"{name[:80]!r} is no type of event; there are: {', '.join(known)}; vm.* stands for all of VMs",
                 field="type",
             )
         found |= matching

@@ -21,6 +21,7 @@ from virtumancer.contracts import (
     MetadataChanged,
     OperationChanged,
     PluginStateChanged,
+    ResourceChanged,
     VMsChanged,
 )
 from virtumancer.services.auth import Right
@@ -41,7 +42,7 @@ PLAIN: Mapping[type, EventType] = {
 
 
 def new_event(
-    type_: EventType,
+    type_: str,
     data: dict[str, Any],
     *,
     host: str = "",
@@ -121,8 +122,8 @@ def _event_of(change: Change) -> NewEvent:
         case PluginStateChanged():
             data = {"state": change.state, "reason": change.reason}
             return new_event(EventType.PLUGIN_STATE, data, name=change.plugin, right=Right.READ)
-        case AuditCompleted():
-            return _act(change)
+        case AuditCompleted() | ResourceChanged():
+            return _act(change) if isinstance(change, AuditCompleted) else _resource(change)
         case _:
             return _of_host(change)
 
@@ -173,6 +174,14 @@ def _console(change: ConsoleChanged) -> NewEvent:
     return new_event(
         EventType.CONSOLE_OPENED if change.is_open else EventType.CONSOLE_CLOSED, data,
         host=change.host_id, vm=change.vm_uuid, name=change.vm_name, right=Right.READ, caller=change.caller,
+    )  # fmt: skip
+
+
+def _resource(change: ResourceChanged) -> NewEvent:
+    data = {"resource": change.resource, "keys": change.keys}
+    return new_event(
+        f"{change.singular}.{change.change}", data,
+        host=change.host_id, vm=change.vm_uuid, name=change.keys[-1] if change.keys else "", right=change.right,
     )  # fmt: skip
 
 

@@ -97,6 +97,11 @@ class HostSession:
         return self._dialler.settings.call_timeout
 
     @property
+    def driver(self) -> str:
+        """The plugin whose driver serves this host, empty when there is none."""
+        return self._dialler.plugin_of(self.host)
+
+    @property
     def is_wanted(self) -> bool:
         """Whether it connects, or tries to, until somebody stops it."""
         return self._task is not None
@@ -117,7 +122,7 @@ class HostSession:
             code=status.code,
             since=status.since,
             retry_at=status.retry_at,
-            driver=self._dialler.plugin_of(self.host),
+            driver=self.driver,
             abilities=abilities_of(self._connection) if self._connection else (),
             declared=declared,
         )

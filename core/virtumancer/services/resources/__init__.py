@@ -1,0 +1,1 @@
+"""Resources of plugins: where they are, who serves them, and what comes back."""

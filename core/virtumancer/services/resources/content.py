@@ -1,0 +1,167 @@
+"""The bytes of items, on their way from a plugin to a client and from a client to a plugin."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from typing import Any, cast
+
+import structlog
+
+from virtumancer.contracts import ByteSpan, ContentCollection, Job, ResourceVerb
+from virtumancer.errors import CallTimeout, InvalidRequest, InvalidValue, PluginFailed, VirtumancerError
+from virtumancer.plugins.calls.guard import guarded
+from virtumancer.plugins.calls.health import PluginHealth
+from virtumancer.services.resources.service import Found, ResourcesService
+
+__all__ = ["ContentService", "Upload"]
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+END = object()
+CLOSE_TIMEOUT = 5.0
+
+
+class Upload:
+    """What a client sends: counted and digested as it passes, and refused at its end when it is not what was said."""
+
+    def __init__(
+        self,
+        chunks: AsyncIterator[bytes],
+        *,
+        length: int | None,
+        sha256: bytes | None,
+        admit_again: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._chunks = chunks
+        self._length = length
+        self._sha256 = sha256
+        self._admit_again = admit_again
+        self._digest = hashlib.sha256()
+        self.received = 0
+        self.complete = False
+        self.failure: VirtumancerError | None = None
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of what was received, in hexadecimal."""
+        return self._digest.hexdigest()
+
+    async def pieces(self, deadline: asyncio.Timeout, seconds: float) -> AsyncGenerator[bytes]:
+        """Yield what comes; whoever takes it has so many seconds for each piece. Raises when it is not all there."""
+        loop = asyncio.get_running_loop()
+        try:
+            deadline.reschedule(None)  # the client's time is not the plugin's
+            async for chunk in self._chunks:
+                self._digest.update(chunk)
+                self.received += len(chunk)
+                deadline.reschedule(loop.time() + seconds)
+                yield chunk
+                deadline.reschedule(None)
+            await self._check_end()
+        except VirtumancerError as error:
+            self.failure = error
+            raise
+        self.complete = True
+        deadline.reschedule(loop.time() + seconds)
+
+    async def _check_end(self) -> None:
+        if self._length is not None and self.received < self._length:
+            raise InvalidRequest(
+                f"the client left after {self.received} of {self._length} bytes", received=self.received
+            )
+        if self._sha256 is not None and self._digest.digest() != self._sha256:
+            raise InvalidValue(
+                f"what arrived has the SHA-256 {self.sha256}, which is another one; send it again",
+                field="Content-Digest",
+                received=self.received,
+            )
+        if self._admit_again is not None:
+            await self._admit_again()
+
+
+class ContentService:
+    """Reads and writes the content of items, in their plugins' names."""
+
+    def __init__(self, resources: ResourcesService, health: PluginHealth) -> None:
+        self._resources = resources
+        self._health = health
+
+    async def size(self, found: Found, key: str) -> int:
+        """Return how many bytes an item has. Raises `ResourceNotFound`."""
+        what, call = found.described("size", key), self._resources.call_of(found, ResourceVerb.DOWNLOAD)
+        collection = _content(found)
+        size: Any = await self._health.call(call, what, lambda: collection.size(found.at, key), found.type.timeout)
+        if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+            raise self._failure(found, ResourceVerb.DOWNLOAD, what, f"size() returned {size!r}, a number is needed")
+        return size
+
+    async def read(self, found: Found, key: str, span: ByteSpan) -> AsyncGenerator[bytes]:
+        """Yield the bytes of a span, just as many; raises when the plugin does, or yields fewer or more."""
+        what, verb = found.described("download", key), ResourceVerb.DOWNLOAD
+        call, seconds = self._resources.call_of(found, verb), found.type.timeout
+        left = (span.stop or 0) - span.start
+        pieces = self._health.counted_at_once(call, what, lambda: aiter(_content(found).read(found.at, key, span)))
+        iterator = cast("AsyncIterator[object]", pieces)
+        try:
+            while True:
+                piece = await guarded(found.plugin, what, lambda: anext(iterator, END), seconds)
+                if piece is END:
+                    break
+                if not isinstance(piece, bytes | bytearray | memoryview):
+                    raise self._failure(found, verb, what, f"read() yielded {type(piece).__name__}, bytes are needed")
+                left -= len(piece)
+                if left < 0:
+                    raise self._failure(found, verb, what, "read() yielded more than the span that was asked for")
+                yield bytes(piece)
+            if left:
+                raise self._failure(found, verb, what, f"read() ended {left} bytes before its span did")
+        except (PluginFailed, CallTimeout) as error:
+            self._health.count_failure(call)
+            log.warning("content breaks off", plugin=found.plugin, call=what, reason=error.message)
+            raise
+        finally:
+            await self._close(found, what, iterator)
+
+    async def write(self, found: Found, key: str, span: ByteSpan, upload: Upload, job: Job) -> None:
+        """Hand an upload to the plugin; returns when all of it was taken."""
+        what, verb = found.described("upload", key), ResourceVerb.UPLOAD
+        call, seconds = self._resources.call_of(found, verb), found.type.timeout
+        deadline = asyncio.timeout(seconds)
+
+        async def write() -> None:
+            pieces = upload.pieces(deadline, seconds)
+            try:
+                async with deadline:
+                    await _content(found).write(found.at, key, span, pieces, job)
+            except TimeoutError as error:
+                if not deadline.expired():
+                    raise
+                message = f"{what} took nothing for {seconds:g} s (plugin {found.plugin!r})"
+                raise CallTimeout(message, plugin=found.plugin) from error
+            finally:
+                await pieces.aclose()
+
+        try:
+            await self._health.counted(call, what, write, None)
+        finally:
+            if found.session:
+                found.session.touch()
+        if upload.failure is not None:  # whatever the plugin made of it
+            raise upload.failure
+        if not upload.complete:
+            raise self._failure(found, verb, what, "write() returned before it had taken everything")
+
+    async def _close(self, found: Found, what: str, iterator: AsyncIterator[object]) -> None:
+        close = getattr(iterator, "aclose", None)
+        if close is None:
+            return
+        try:
+            await guarded(found.plugin, what, close, CLOSE_TIMEOUT)
+        except VirtumancerError as error:
+            log.warning("closing content failed", plugin=found.plugin, reason=error.message)
+
+    def _failure(self, found: Found, verb: str, what: str, reason: str) -> PluginFailed:
+        return self._resources.failure(found, verb, what, reason)
+
+
+def _content(found: Found) -> ContentCollection[Any]:
+    return cast("ContentCollection[Any]", found.collection)
