@@ -13,6 +13,7 @@ HERE = Path(__file__).parent
 FROZEN = HERE.parent / "contract" / "frozen_1_0" / "virtumancer_frozen.py"
 FITS = HERE / "plugin_that_fits.py"
 WRONG = HERE / "plugin_that_does_not.py"
+RESOURCE = HERE / "resource_mistakes.py"
 CHECKERS = ("mypy", "pyright")
 
 
@@ -49,7 +50,7 @@ def complaints(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     """
     pytest.importorskip(request.param)
     folder = tmp_path_factory.mktemp(request.param)
-    files = [Path(shutil.copy(file, folder)) for file in (FITS, FROZEN, WRONG)]
+    files = [Path(shutil.copy(file, folder)) for file in (FITS, FROZEN, WRONG, RESOURCE)]
     lines: dict[str, set[int]] = {file.name: set() for file in files}
     for name, line in {"mypy": mypy, "pyright": pyright}[request.param](files):
         lines[name].add(line)
@@ -64,6 +65,13 @@ def test_a_plugin_written_against_1_0_checks_clean(complaints) -> None:
     assert complaints[FROZEN.name] == set()
 
 
+def mistakes(file: Path) -> set[int]:
+    return {number for number, line in enumerate(file.read_text().splitlines(), 1) if line.endswith("# wrong")}
+
+
 def test_every_mistake_against_the_contracts_is_found_and_nothing_else(complaints) -> None:
-    wrong = {number for number, line in enumerate(WRONG.read_text().splitlines(), 1) if line.endswith("# wrong")}
-    assert complaints[WRONG.name] == wrong
+    assert complaints[WRONG.name] == mistakes(WRONG)
+
+
+def test_a_client_is_typed_by_the_descriptor_of_a_resource(complaints) -> None:
+    assert complaints[RESOURCE.name] == mistakes(RESOURCE)

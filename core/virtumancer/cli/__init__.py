@@ -28,6 +28,7 @@ COMMANDS = {
     "openapi": "api:openapi",
     "plugin": "plugin:app",
     "plugins": "plugins:plugins",
+    "resources": "resources:resources",
     "serve": "serve:serve",
     "tokens": "access:tokens",
     "users": "access:users",
@@ -53,10 +54,19 @@ def _program() -> cyclopts.App:
 app = _program()
 
 
+def _which(words: list[str]) -> cyclopts.App:
+    """Return the program, or for a word that is none of its commands what uses the resources of plugins."""
+    if not words or words[0].startswith("-") or words[0] in {*GROUPS, *COMMANDS}:
+        return app
+    from virtumancer.cli.commands import resources  # noqa: PLC0415 - no other command should wait for it
+
+    return resources.app
+
+
 def main() -> None:
     """Run the program; what goes wrong is a sentence and an exit code, never a traceback for a mistake."""
     try:
-        app(exit_on_error=False, print_error=False)
+        _which(sys.argv[1:])(exit_on_error=False, print_error=False)
     except cyclopts.CycloptsError as error:
         complain(f"{error}\nTry: virtumancer --help")
     except VirtumancerError as error:

@@ -8,7 +8,7 @@ import msgspec
 from virtumancer.client.transport import Outgoing, Transport, path_of
 from virtumancer.contracts import PluginInfo
 from virtumancer.contracts.audit import AuditPage
-from virtumancer.contracts.responses import Health
+from virtumancer.contracts.responses import Health, ResourceTypeInfo
 
 __all__ = ["AsyncServer"]
 
@@ -22,6 +22,10 @@ class AsyncServer:
     async def health(self) -> Health:
         """Ask how the server, its hosts and plugins are."""
         return await self._transport.get("/health", Health)
+
+    async def resources(self) -> tuple[ResourceTypeInfo, ...]:
+        """List the types of resources that plugins add."""
+        return await self._transport.get("/resources", tuple[ResourceTypeInfo, ...])
 
     async def plugins(self) -> tuple[PluginInfo, ...]:
         """List the plugins."""

@@ -1,13 +1,17 @@
 """The synchronous client: the methods of the asynchronous one, which wait."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar, overload
+
+from msgspec import Struct
 
 from virtumancer.client.access import AsyncAccess
 from virtumancer.client.asynchronous import AsyncClient
 from virtumancer.client.blocking import Blocking, LoopThread, blocking, iterating
+from virtumancer.client.blocking_resource import Resource
 from virtumancer.client.consoles import AsyncConsoles, ConsoleStream
 from virtumancer.client.events import AsyncEvents
 from virtumancer.client.hosts import AsyncHosts
@@ -15,15 +19,21 @@ from virtumancer.client.operations import AsyncOperations
 from virtumancer.client.retrying import Retries
 from virtumancer.client.server import AsyncServer
 from virtumancer.client.vms import AsyncVMs
+from virtumancer.contracts import ResourceType
 from virtumancer.contracts.responses import OnBusy
 
-__all__ = ["Access", "Client", "Console", "Consoles", "Events", "Hosts", "Operations", "Server", "VMs"]
+__all__ = ["Access", "Client", "Console", "Consoles", "Events", "Hosts", "Operations", "Resource", "Server", "VMs"]
+
+I = TypeVar("I", bound=Struct)  # noqa: E741 - an item
+N = TypeVar("N", bound=Struct)
+C = TypeVar("C", bound=Struct)
 
 
 class Server(Blocking):
     """The server itself."""
 
     health = blocking(AsyncServer.health)
+    resources = blocking(AsyncServer.resources)
     plugins = blocking(AsyncServer.plugins)
     plugin = blocking(AsyncServer.plugin)
     openapi = blocking(AsyncServer.openapi)
@@ -157,6 +167,8 @@ class Client:
     def __init__(self, url: str, *, token: str = "", ca_file: str = "", retries: Retries | None = None) -> None:
         client = AsyncClient(url, token=token, ca_file=ca_file, retries=retries)
         loop = LoopThread()
+        self._client = client
+        self._loop = loop
         self._opened = ExitStack()
         self._opened.callback(loop.close)
         self._opened.callback(loop.run, client.aclose)
@@ -167,6 +179,19 @@ class Client:
         self.operations = Operations(client.operations, loop)
         self.events = Events(client.events, loop)
         self.access = Access(client.access, loop)
+
+    @overload
+    def of(self, type_: ResourceType[I, N, C], *place: str) -> Resource[I, N, C]: ...
+
+    @overload
+    def of(self, type_: str, *place: str) -> Resource[dict[str, Any], Mapping[str, Any], Mapping[str, Any]]: ...
+
+    def of(self, type_: Any, *place: str) -> Resource[Any, Any, Any]:
+        """Return the items of a type at a place, as `of(SNAPSHOTS, "kvm1", "web01")`; by name they are dictionaries.
+
+        The place is what the parents are called, outermost first.
+        """
+        return Resource(self._client.of(type_, *place), self._loop)
 
     def __enter__(self) -> Self:
         """Nothing is opened before the first call."""

@@ -4,7 +4,7 @@ import asyncio
 import os
 import ssl
 import uuid
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
@@ -149,6 +149,23 @@ class Transport:
             if pause is None:
                 raise failure
             await asyncio.sleep(pause)
+
+    async def upload(self, path: str, chunks: AsyncIterator[bytes] | bytes) -> httpx2.Response:
+        """Send bytes, once: what was taken of a stream cannot be sent again."""
+        request = self._http.build_request(
+            "PUT",
+            path,
+            content=chunks,
+            headers={"Content-Type": "application/octet-stream"},
+            timeout=httpx2.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, pool=None),
+        )
+        try:
+            response = await self._http.send(request)
+        except httpx2.TransportError as error:
+            raise self._unreachable(error) from error
+        if not response.is_success:
+            raise error_of_answer(response.status_code, response.headers, response.content)
+        return response
 
     @asynccontextmanager
     async def stream(self, outgoing: Outgoing, silence: float) -> AsyncGenerator[httpx2.Response]:
