@@ -87,7 +87,9 @@ class Snapshots(Collection[Snapshot]):
         return SnapshotPlan(len(spec.name))
 
     async def change(self, at: ResourceContext, key: str, change: SnapshotChange, job: Job) -> Snapshot:
-        old = self.of(at)[key]
+        old = self.of(at).get(key)
+        if old is None:
+            raise ResourceNotFound(f"there is no snapshot {key!r}")
         if change.description is not UNSET:
             old = structs.replace(old, description=change.description)
         self.of(at)[key] = old
@@ -116,11 +118,14 @@ class Notes(ContentCollection[Note]):
         return tuple(Note(name, text.count(b"\n")) for name, text in self.texts.items())
 
     async def create(self, at: ResourceContext, spec: Note, job: Job) -> Note:
+        if spec.name in self.texts:
+            raise ResourceExists(f"there is a note {spec.name!r} already")
         self.texts[spec.name] = b""
         return spec
 
     async def delete(self, at: ResourceContext, key: str, job: Job) -> None:
-        del self.texts[key]
+        if self.texts.pop(key, None) is None:
+            raise ResourceNotFound(f"there is no note {key!r}")
 
     async def size(self, at: ResourceContext, key: str) -> int:
         return len(self.texts[key])

@@ -12,7 +12,7 @@ from virtumancer.errors import UsageError
 
 __all__ = ["KINDS", "Kind", "write_package"]
 
-Kind = Literal["action", "collector", "console", "driver"]
+Kind = Literal["action", "collector", "console", "driver", "resource"]
 KINDS: tuple[str, ...] = get_args(Kind)
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 SUFFIX = ".tmpl"
@@ -45,12 +45,20 @@ def write_package(
         "title": " ".join(words).capitalize(),
         "scheme": "".join(words),
         "metric": "_".join(words),
+        "constant": "_".join(words).upper(),
+        "singular": _singular(name),
     }
     for path, text in _files(kind):
         place = package / path.replace("PACKAGE", values["module"])
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(Template(text).substitute(values), encoding="utf-8")
     return package
+
+
+def _singular(name: str) -> str:
+    """Return what one of them is called, as far as that can be guessed: `notes` is `note`."""
+    word = name.removesuffix("s")
+    return word[:20].rstrip("-") if word != name and word else f"{name[:19].rstrip('-')}-item"
 
 
 def _files(kind: Kind) -> Iterator[tuple[str, str]]:

@@ -16,6 +16,7 @@ SUITES = {
     "collectors": "`StatsCollectorSuite`",
     "consoles": "`ConsoleTransportSuite`",
     "authenticators": "`AuthenticatorSuite`",
+    "resources": "`ResourceSuite`",
 }
 
 

@@ -15,7 +15,7 @@ def new(
     name: Annotated[str, Parameter(help="Name of the plugin: lower-case letters, digits and hyphens.")],
     /,
     *,
-    kind: Annotated[Kind, Parameter(help="What it adds: action, collector, console or driver.")],
+    kind: Annotated[Kind, Parameter(help="What it adds: action, collector, console, driver or resource.")],
     folder: Annotated[Path, Parameter(help="Where the package's folder is made.")] = Path(),
 ) -> None:
     """Write a package for a new plugin: it works, and its tests pass."""
@@ -25,6 +25,8 @@ def new(
     from virtumancer.plugins.loading.validation import FOR_CONSOLES  # noqa: PLC0415
 
     reserved = reserved_names() | FOR_CONSOLES if kind in {"action", "console"} else ()
+    if kind == "resource":
+        reserved = reserved_names().at_root
     package = write_package(name, kind, folder, taken=built_in_names(), reserved=reserved)
     files = sorted(path.relative_to(folder) for path in package.rglob("*") if path.is_file())
     steps = [f"  cd {package}", "  pip install -e '.[test]'", "  pytest", "  virtumancer plugins"]

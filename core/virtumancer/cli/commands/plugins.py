@@ -63,5 +63,6 @@ def _provides(info: PluginInfo) -> str:
         "authenticators": info.authenticators,
         "lifespans": info.lifespans,
         "routes": info.routes,
+        "resources": info.resources,
     }
     return "; ".join(f"{kind} {', '.join(names)}" for kind, names in parts.items() if names) or "nothing"

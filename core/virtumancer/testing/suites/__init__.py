@@ -8,6 +8,7 @@ pytest.register_assert_rewrite(
     "virtumancer.testing.suites.carrying",
     "virtumancer.testing.suites.console_transport",
     "virtumancer.testing.suites.host_driver",
+    "virtumancer.testing.suites.resource",
     "virtumancer.testing.suites.stats_collector",
     "virtumancer.testing.suites.vm_action",
 )
@@ -15,7 +16,15 @@ pytest.register_assert_rewrite(
 from virtumancer.testing.suites.authenticator import AuthenticatorSuite  # noqa: E402
 from virtumancer.testing.suites.console_transport import ConsoleTransportSuite  # noqa: E402
 from virtumancer.testing.suites.host_driver import HostDriverSuite  # noqa: E402
+from virtumancer.testing.suites.resource import ResourceSuite  # noqa: E402
 from virtumancer.testing.suites.stats_collector import StatsCollectorSuite  # noqa: E402
 from virtumancer.testing.suites.vm_action import VMActionSuite  # noqa: E402
 
-__all__ = ["AuthenticatorSuite", "ConsoleTransportSuite", "HostDriverSuite", "StatsCollectorSuite", "VMActionSuite"]
+__all__ = [
+    "AuthenticatorSuite",
+    "ConsoleTransportSuite",
+    "HostDriverSuite",
+    "ResourceSuite",
+    "StatsCollectorSuite",
+    "VMActionSuite",
+]
