@@ -10,6 +10,7 @@ from msgspec import Struct, field, structs
 
 from virtumancer.config import PluginsConfig
 from virtumancer.contracts import (
+    HOSTS,
     VMS,
     Authenticator,
     ConsoleTransport,
@@ -43,6 +44,7 @@ Routes = tuple[Route | StaticFiles, ...]
 AnyResource = ResourceType[Any, Any, Any]
 LOAD_TIMEOUT = 10.0
 PLACE = "action, console suffix or resource"
+HOST_PLACE = "action on hosts or resource"
 
 
 class DriverEntry(Struct, frozen=True):
@@ -258,9 +260,12 @@ class _Loader:
         _refuse_taken(name, "console kind", kinds, self._kinds)
         # One path below a VM stands for one of them.
         places = {
-            item: owner for item, (owner, _) in (self._actions | self._consoles | _of_vms(self._resources)).items()
+            item: owner for item, (owner, _) in (self._actions | self._consoles | _below(VMS, self._resources)).items()
         }
-        _refuse_taken(name, PLACE, actions | consoles | _of_vms(resources), places)
+        _refuse_taken(name, PLACE, actions | consoles | _below(VMS, resources), places)
+        below_hosts = self._host_actions | _below(HOSTS, self._resources)
+        owners = {item: owner for item, (owner, _) in below_hosts.items()}
+        _refuse_taken(name, HOST_PLACE, host_actions | _below(HOSTS, resources), owners)
         _refuse_taken(name, "event listener", listeners, {n: e[0] for n, e in self._listeners.items()})
         _refuse_taken(name, "authenticator", authenticators, {n: e[0] for n, e in self._authenticators.items()})
         _refuse_taken(name, "resource", resources, {n: e[0] for n, e in self._resources.items()})
@@ -324,6 +329,10 @@ def _refuse_twice(name: str, provided: Provided) -> None:
             *(transport.suffix for transport in provided.consoles),
             *(item.name for item in provided.resources if item.parent is VMS),
         ],
+        HOST_PLACE: [
+            *(action.name for action in provided.host_actions),
+            *(item.name for item in provided.resources if item.parent is HOSTS),
+        ],
         "resource": [item.name for item in provided.resources],
         "singular of a resource": [item.singular for item in provided.resources],
         "event listener": [listener.name for listener in provided.listeners],
@@ -342,8 +351,8 @@ def _refuse_taken(name: str, what: str, new: Iterable[str], owners: Mapping[str,
             raise PluginRefused("register", f"{what} {item!r} is claimed by both plugins {owners[item]!r} and {name!r}")
 
 
-def _of_vms(resources: Mapping[str, tuple[str, AnyResource]]) -> dict[str, tuple[str, AnyResource]]:
-    return {name: entry for name, entry in resources.items() if entry[1].parent is VMS}
+def _below(parent: AnyResource, resources: Mapping[str, tuple[str, AnyResource]]) -> dict[str, tuple[str, AnyResource]]:
+    return {name: entry for name, entry in resources.items() if entry[1].parent is parent}
 
 
 def _rights_of(type_: AnyResource) -> frozenset[str]:
