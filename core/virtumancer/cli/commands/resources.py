@@ -1,7 +1,7 @@
 """`virtumancer NAME VERB`: the resources that plugins add, by what the server says of them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import cyclopts
 from cyclopts import Parameter
@@ -125,4 +125,4 @@ def _say(answer: Any, words: str, *, json: bool) -> None:
     if json or not isinstance(answer, dict):
         say_done(answer, words, json=json)
     else:
-        say_fields((str(name), value) for name, value in answer.items())
+        say_fields(cast("dict[str, Any]", answer).items())

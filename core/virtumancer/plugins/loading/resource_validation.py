@@ -4,7 +4,7 @@ import difflib
 import inspect
 from collections.abc import Collection as Names
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Struct, structs
@@ -116,7 +116,7 @@ def _check_bodies(type_: AnyType) -> None:
 def _check_server(type_: AnyType) -> None:
     needed = ContentCollection if type_.content else Collection
     server: Any = type_.served_by
-    kind = server if isinstance(server, type) else type(server)
+    kind = cast("type[Any]", server if isinstance(server, type) else type(server))
     if not issubclass(kind, needed) or server in {Collection, ContentCollection}:
         raise _wrong(type_, f"served_by = {server!r} is no subclass, or object of a subclass, of {needed.__name__}")
     if isinstance(server, type):

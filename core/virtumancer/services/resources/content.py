@@ -106,7 +106,7 @@ class ContentService:
                 piece = await guarded(found.plugin, what, lambda: anext(iterator, END), seconds)
                 if piece is END:
                     break
-                if not isinstance(piece, bytes | bytearray | memoryview):
+                if not isinstance(piece, bytes | bytearray):
                     raise self._failure(found, verb, what, f"read() yielded {type(piece).__name__}, bytes are needed")
                 left -= len(piece)
                 if left < 0:
