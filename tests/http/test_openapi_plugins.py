@@ -110,6 +110,7 @@ def test_an_action_is_an_operation_with_what_its_descriptor_says() -> None:
         "x-plugin": "cycler",
         "x-permission": "power",
         "x-destructive": True,
+        "x-use": "shared",
         "x-timeout": 60.0,
         "x-states": [1, 3],
         "x-needs": "screenshot",
