@@ -23,9 +23,9 @@ from tests.packaging.examples_server import API, serving
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PACKAGES = sorted(file.parent for file in EXAMPLES.glob("virtumancer-*/pyproject.toml"))
 NAMES = [package.name.removeprefix("virtumancer-") for package in PACKAGES]
-# The tests of the driver start QEMU.
+# The tests of the drivers start QEMU and LXD.
 CASES = [
-    pytest.param(package, id=name, marks=[pytest.mark.lab] if name == "qmp" else [])
+    pytest.param(package, id=name, marks=[pytest.mark.lab] if name in {"lxd", "qmp"} else [])
     for package, name in zip(PACKAGES, NAMES, strict=True)
 ]
 UUID = "5b0f2b5e-3c0e-4a4e-9a52-3f0d7f0f6f11"
@@ -110,6 +110,7 @@ def test_all_examples_are_active_and_provide_something(programs: Path, tmp_path:
     for name in NAMES:
         assert (found[name]["state"], found[name]["distribution"]) == ("active", f"virtumancer-{name}"), found[name]
     assert found["stop"]["actions"] == ["stop"]
+    assert found["lxd"]["drivers"] == ["lxd"]
     assert found["qmp"]["drivers"] == ["qmp"]
     assert found["overcommit"]["collectors"] == ["overcommit"]
     assert found["overcommit"]["routes"] == ["GET hosts", "GET page/…"]
@@ -122,7 +123,8 @@ def test_the_tests_of_an_example_pass(package: Path, programs: Path) -> None:
     done = subprocess.run(
         [programs / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider"],
         cwd=package,
-        env={"PATH": os.environ["PATH"], "HOME": str(programs.parent), "PYTHONDONTWRITEBYTECODE": "1"},
+        env={"PATH": os.environ["PATH"], "HOME": str(programs.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+        | {name: value for name, value in os.environ.items() if name == "CI"},
         capture_output=True,
         text=True,
         timeout=200,

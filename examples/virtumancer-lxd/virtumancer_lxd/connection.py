@@ -1,0 +1,295 @@
+"""A connection to LXD: what the core asks, in requests; the WebSocket of the events says when it is lost."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from virtumancer.contracts import (
+    VM,
+    ConnectSettings,
+    ConsoleConnection,
+    ConsoleOffer,
+    EventsMissed,
+    EventStream,
+    HardwareInfo,
+    HostConnection,
+    HostInfo,
+    PowerVerb,
+    SupportsConsoles,
+    SupportsEvents,
+    VMChange,
+    VMEvent,
+    VMRef,
+    VMStats,
+)
+from virtumancer.errors import (
+    AuthenticationFailed,
+    ConsoleBusy,
+    ConsoleNotFound,
+    HypervisorError,
+    VirtumancerError,
+    VMNotFound,
+    WrongPowerState,
+)
+from virtumancer_lxd import answers
+from virtumancer_lxd.answers import OFF, Instance, Resources, Server
+from virtumancer_lxd.api import LXD, Operation
+from virtumancer_lxd.console import LXDConsole
+from virtumancer_lxd.events import CHANGES, LXDEvents
+from virtumancer_lxd.tls import LET_IN
+
+__all__ = ["LXDConnection"]
+
+SERIAL = "serial"
+INSTANCES = "/1.0/instances"
+RUNNING = 103
+# A guest that shuts down has been asked by then, or LXD has refused.
+ACCEPTED = 1.0
+# How long a console that was left may take to be free.
+DETACHING = 1.0
+ACTIONS = {
+    PowerVerb.START: {"action": "start"},
+    PowerVerb.SHUTDOWN: {"action": "stop"},
+    PowerVerb.REBOOT: {"action": "restart"},
+    PowerVerb.FORCE_OFF: {"action": "stop", "force": True},
+    PowerVerb.FORCE_RESET: {"action": "restart", "force": True},
+}
+POLITE = frozenset({PowerVerb.SHUTDOWN, PowerVerb.REBOOT})
+
+
+class _About(Struct, frozen=True):
+    """What an event is about."""
+
+    action: str = ""
+    source: str = ""
+    context: dict[str, object] | None = None
+
+
+class _LXDEvent(Struct, frozen=True):
+    """An event of LXD."""
+
+    metadata: _About
+
+
+class LXDConnection(HostConnection, SupportsEvents, SupportsConsoles):
+    """The instances of one project."""
+
+    def __init__(self, lxd: LXD, settings: ConnectSettings) -> None:
+        self._lxd = lxd
+        self._settings = settings
+        self._host = HostInfo("", 1, 0, 1, 1)
+        self._uuids: dict[str, str] = {}
+        self._streams: list[LXDEvents] = []
+        self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._events: ClientConnection | None = None
+        self._reading: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """See whether LXD lets us in, then begin to listen. Raises `AuthenticationFailed`."""
+        server = await self._lxd.get("/1.0", Server)
+        if server.auth != "trusted":
+            raise AuthenticationFailed(f"LXD at {self._lxd.name} does not trust our certificate; {LET_IN}")
+        self._host = answers.host_info(server, await self._lxd.get("/1.0/resources", Resources))
+        self._events = await self._lxd.websocket("/1.0/events", type="lifecycle")
+        await self._instances(1)  # from now on a name leads to its UUID, also when it is deleted
+        self._reading = asyncio.create_task(self._read(self._events), name=f"events of LXD at {self._lxd.name}")
+
+    async def info(self) -> HostInfo:
+        """Describe the machine."""
+        server, resources = await asyncio.gather(
+            self._lxd.get("/1.0", Server), self._lxd.get("/1.0/resources", Resources)
+        )
+        self._host = answers.host_info(server, resources)
+        return self._host
+
+    async def list_vms(self) -> Sequence[VM]:
+        """List all containers and VMs of the project, in one request."""
+        found = await self._instances(2)
+        return [answers.vm(instance, self._host, self._lxd.now()) for instance in found]
+
+    async def find_vm(self, name_or_uuid: str) -> VMRef:
+        """Look one instance up, by name first."""
+        try:
+            return await self.find_by_name(name_or_uuid)
+        except VMNotFound:
+            return await self.find_by_uuid(name_or_uuid)
+
+    async def find_by_uuid(self, uuid: str) -> VMRef:
+        """Look up the instance of this UUID."""
+        return answers.ref(await self._one(uuid))
+
+    async def find_by_name(self, name: str) -> VMRef:
+        """Look up the instance of this name."""
+        return answers.ref(await self._named(name))
+
+    async def hardware(self, uuid: str) -> HardwareInfo:
+        """Describe disks and NICs."""
+        return answers.hardware(await self._one(uuid))
+
+    async def sample(self, uuids: Sequence[str]) -> Mapping[str, VMStats]:
+        """Read the counters, in one request."""
+        wanted = set(uuids)
+        found = await self._instances(2)
+        return {one.uuid: answers.stats(one, self._host) for one in found if one.uuid in wanted}
+
+    async def power(self, uuid: str, verb: PowerVerb) -> None:
+        """Ask LXD, and wait until it has done it; a guest that is asked to stop takes its time."""
+        instance = await self._one(uuid)
+        _require(instance, verb)
+        timeout = self._settings.slow_call_timeout
+        body = {"force": False, "timeout": round(timeout), **ACTIONS[verb]}
+        begun = await self._lxd.begin("PUT", f"{INSTANCES}/{quote(instance.name, safe='')}/state", body)
+        try:
+            await self._lxd.wait(begun, ACCEPTED if verb in POLITE else timeout)
+        except HypervisorError:
+            _require(await self._one(uuid), verb)  # somebody else was faster
+            raise
+
+    async def consoles(self, uuid: str) -> Sequence[ConsoleOffer]:
+        """Name the text console."""
+        is_off = (await self._one(uuid)).power in OFF
+        return [ConsoleOffer(SERIAL, available=not is_off, reason="it does not run" if is_off else "")]
+
+    async def open_console(self, uuid: str, kind: str) -> ConsoleConnection:
+        """Attach to the console; LXD has one place there."""
+        instance = await self._one(uuid)
+        if kind != SERIAL:
+            raise ConsoleNotFound(f"instance {instance.name!r} has no {kind} console; it has: {SERIAL}")
+        if instance.power in OFF:
+            raise WrongPowerState(f"instance {instance.name!r} does not run")
+        await self._require_free(instance)
+        body = {"width": 80, "height": 24, "type": "console"}
+        begun = await self._lxd.begin("POST", f"{INSTANCES}/{quote(instance.name, safe='')}/console", body)
+        secrets = msgspec.convert((begun.metadata or {}).get("fds") or {}, dict[str, str])
+        if not {"0", "control"} <= secrets.keys():
+            raise HypervisorError(f"LXD at {self._lxd.name} offered no console of {instance.name!r}")
+        path = f"/1.0/operations/{begun.id}/websocket"
+        # This one first: LXD 5.0 does not survive a console that ends before it is there.
+        control = await self._lxd.websocket(path, secret=secrets["control"])
+        try:
+            data = await self._lxd.websocket(path, secret=secrets["0"])
+        except BaseException:
+            await control.close()
+            raise
+        return ConsoleConnection(LXDConsole(data, control))
+
+    async def open_events(self) -> EventStream:
+        """Begin to tell what happens."""
+        await self._instances(1)
+        stream = LXDEvents(self._forget)
+        self._streams.append(stream)
+        if self._lost.done():
+            stream.put(None)
+        return stream
+
+    async def wait_lost(self) -> str:
+        """Return when LXD has closed the events, or does not answer pings any more."""
+        return await asyncio.shield(self._lost)
+
+    async def aclose(self) -> None:
+        """Give everything back."""
+        if self._reading:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+        self._lose("closed")
+        if self._events:
+            with suppress(OSError):
+                await self._events.close()
+        await self._lxd.aclose()
+
+    async def _instances(self, recursion: int) -> list[Instance]:
+        found = await self._lxd.get(INSTANCES, list[Instance], recursion=str(recursion))
+        self._uuids.update({one.name: one.uuid for one in found})
+        return found
+
+    async def _named(self, name: str) -> Instance:
+        if not name.isprintable() or not name or "/" in name:
+            raise VMNotFound(f"LXD at {self._lxd.name} has no instance named {name[:80]!r}")
+        found = await self._lxd.get(f"{INSTANCES}/{quote(name, safe='')}", Instance)
+        self._uuids[found.name] = found.uuid
+        return found
+
+    async def _one(self, uuid: str) -> Instance:
+        for instance in await self._instances(1):
+            if instance.uuid == uuid.lower():
+                return instance
+        raise VMNotFound(f"LXD at {self._lxd.name} has no instance of the UUID {uuid[:80]!r}")
+
+    async def _require_free(self, instance: Instance) -> None:
+        """Wait for a viewer who has just left. Raises `ConsoleBusy`."""
+        place = f"{INSTANCES}/{instance.name}"
+        deadline = asyncio.get_running_loop().time() + DETACHING
+        while True:
+            listed = await self._lxd.get("/1.0/operations", dict[str, list[Operation]], recursion="1")
+            if not any(_is_console_of(place, one) for one in listed.get("running", [])):
+                return
+            if asyncio.get_running_loop().time() > deadline:
+                raise ConsoleBusy(f"somebody else has the console of instance {instance.name!r}")
+            await asyncio.sleep(0.1)
+
+    async def _read(self, events: ClientConnection) -> None:
+        """Tell what happens, until the connection is lost."""
+        reason = f"LXD at {self._lxd.name} closed the connection"
+        try:
+            async for message in events:
+                await self._tell(message)
+        except ConnectionClosed as closed:
+            reason = (
+                f"the connection to LXD at {self._lxd.name} broke: {closed.rcvd.reason if closed.rcvd else 'no answer'}"
+            )
+        except VirtumancerError as error:
+            reason = error.message
+        self._lose(reason)
+
+    async def _tell(self, message: str | bytes) -> None:
+        try:
+            about = msgspec.json.decode(message, type=_LXDEvent).metadata
+        except msgspec.DecodeError:
+            self._put(EventsMissed("LXD told of something that is not understood"))
+            return
+        change = CHANGES.get(about.action)
+        kind, _, rest = about.source.removeprefix("/1.0/").partition("/")
+        name = rest.partition("/")[0].partition("?")[0]
+        if change is None or kind != "instances" or not name:
+            return
+        if about.action == "instance-renamed":
+            self._uuids.pop(str((about.context or {}).get("old_name")), None)
+        uuid = self._uuids.pop(name, "") if change is VMChange.UNDEFINED else await self._uuid_of(name, change)
+        self._put(VMEvent(uuid, name, change) if uuid else EventsMissed(f"LXD told of {name!r}, which is gone"))
+
+    async def _uuid_of(self, name: str, change: VMChange) -> str:
+        # Another instance may have the name by now.
+        if name not in self._uuids or change is VMChange.DEFINED:
+            with suppress(VMNotFound):
+                await self._named(name)
+        return self._uuids.get(name, "")
+
+    def _put(self, event: VMEvent | EventsMissed | None) -> None:
+        for stream in self._streams:
+            stream.put(event)
+
+    def _forget(self, stream: LXDEvents) -> None:
+        if stream in self._streams:
+            self._streams.remove(stream)
+
+    def _lose(self, reason: str) -> None:
+        if not self._lost.done():
+            self._lost.set_result(reason)
+            self._put(None)
+
+
+def _require(instance: Instance, verb: PowerVerb) -> None:
+    """Raise `WrongPowerState` for what an instance cannot do in its state."""
+    if (instance.power in OFF) is not (verb is PowerVerb.START):
+        raise WrongPowerState(f"instance {instance.name!r} is {'off' if instance.power in OFF else 'running'}")
+
+
+def _is_console_of(place: str, operation: Operation) -> bool:
+    resources = operation.resources or {}
+    return operation.description == "Showing console" and place in resources.get("instances", [])
