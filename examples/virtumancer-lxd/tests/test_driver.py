@@ -10,20 +10,30 @@ from virtumancer.contracts import ConnectContext, ConnectSettings, HostDriver, H
 from virtumancer.testing.suites import HostDriverSuite
 
 
+@pytest.fixture(scope="module")
+def web01(lxd: PrivateLXD) -> Iterator[str]:
+    name = lxd.make("web01", running=True)
+    yield name
+    lxd.remove(name)
+
+
+@pytest.fixture(scope="module")
+def db01(lxd: PrivateLXD) -> Iterator[str]:
+    name = lxd.make("db01")
+    yield name
+    lxd.remove(name)
+
+
 class Instances:
     longest_block = 1.0
 
-    @pytest.fixture(scope="class")
-    def running_vm(self, lxd: PrivateLXD) -> Iterator[str]:
-        name = lxd.make("web01", running=True)
-        yield name
-        lxd.remove(name)
+    @pytest.fixture
+    def running_vm(self, web01: str) -> str:
+        return web01
 
-    @pytest.fixture(scope="class")
-    def stopped_vm(self, lxd: PrivateLXD) -> Iterator[str]:
-        name = lxd.make("db01")
-        yield name
-        lxd.remove(name)
+    @pytest.fixture
+    def stopped_vm(self, db01: str) -> str:
+        return db01
 
     @pytest.fixture
     def driver(self) -> HostDriver:

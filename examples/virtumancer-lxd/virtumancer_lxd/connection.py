@@ -53,7 +53,7 @@ RUNNING = 103
 ACCEPTED = 1.0
 # How long a console that was left may take to be free.
 DETACHING = 1.0
-ACTIONS = {
+ACTIONS: Mapping[PowerVerb, Mapping[str, object]] = {
     PowerVerb.START: {"action": "start"},
     PowerVerb.SHUTDOWN: {"action": "stop"},
     PowerVerb.REBOOT: {"action": "restart"},
@@ -143,7 +143,7 @@ class LXDConnection(HostConnection, SupportsEvents, SupportsConsoles):
         instance = await self._one(uuid)
         _require(instance, verb)
         timeout = self._settings.slow_call_timeout
-        body = {"force": False, "timeout": round(timeout), **ACTIONS[verb]}
+        body: dict[str, object] = {"force": False, "timeout": round(timeout), **ACTIONS[verb]}
         begun = await self._lxd.begin("PUT", f"{INSTANCES}/{quote(instance.name, safe='')}/state", body)
         try:
             await self._lxd.wait(begun, ACCEPTED if verb in POLITE else timeout)

@@ -1,6 +1,6 @@
 """The console of an instance, over LXD's WebSockets."""
 
-from contextlib import suppress
+import asyncio
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
@@ -44,8 +44,6 @@ class LXDConsole(ByteStream):
             raise ConsoleClosed("LXD closed the console") from None
 
     async def close(self) -> None:
-        """Detach: the console is free for others when both are closed."""
+        """Detach: the console is free for others when both are closed, of which each may wait for the other."""
         self._ended = True
-        for socket in (self._data, self._control):
-            with suppress(OSError):
-                await socket.close()
+        await asyncio.gather(self._control.close(), self._data.close(), return_exceptions=True)
