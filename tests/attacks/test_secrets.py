@@ -148,6 +148,12 @@ def misuse_everything(siege: Siege, key: Path, port: int) -> None:
     uris += [f"qemu+tcp://root:{uri}@127.0.0.1:1/system", f"esx://root:{uri}@127.0.0.1/?no_verify=1", f"x://{uri}:a@b"]
     for wanted in uris:
         siege.ask("POST", "/hosts", json={"id": "secret", "uri": wanted})
+    credential = canaries.plant("credential")
+    for credentials in ({"password": credential}, {credential: "password"}, credential, [credential]):
+        siege.ask("POST", "/hosts", json={"id": "secret", "uri": locked, "credentials": credentials})
+        siege.ask(
+            "PATCH", "/hosts/node", json={"credentials": credentials}, headers={"Idempotency-Key": credential[:9]}
+        )
         siege.ask("POST", "/hosts", json={"id": "secret", "uri": wanted}, headers={"Prefer": "respond-async"})
         siege.ask("POST", "/host-keys/scan", json={"uri": wanted})
     typed = ({"user": "alice", "password": password}, {"user": "alice", "password": [password]}, {"user": password})
