@@ -5,7 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import httpx2
@@ -58,7 +58,7 @@ def test_an_edit_is_found(manager: Manager) -> None:
     for _ in range(3):
         manager.post("/hosts", {"id": "kvm1", "uri": "nothing://here"})
     manager.terminate()
-    with sqlite3.connect(manager.database) as database:
+    with closing(sqlite3.connect(manager.database)) as database, database:
         edit = "UPDATE audit_records SET document = replace(document, '127.0.0.1', '192.0.2.1') WHERE number = 3"
         database.execute(edit)
 

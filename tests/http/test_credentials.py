@@ -6,7 +6,7 @@ import io
 import logging
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +88,8 @@ async def state_is(client: httpx2.AsyncClient, *states: str) -> JSON:
 
 
 def stored(folder: Path) -> str:
-    connection = sqlite3.connect(folder / "v.db")
-    try:
+    with closing(sqlite3.connect(folder / "v.db")) as connection:
         return str(connection.execute("SELECT credentials FROM hosts").fetchone()[0])
-    finally:
-        connection.close()
 
 
 def assert_in_no_file(folder: Path, secret: str) -> None:
@@ -162,9 +159,8 @@ async def test_what_is_kept_for_an_idempotency_key_cannot_be_guessed_quickly(
     assert first.status_code == (202 if asynchronous else 201)
     again = await client.post("/hosts", json=body, headers=headers)
     assert (again.status_code, again.headers["Idempotent-Replayed"]) == (first.status_code, "true")
-    connection = sqlite3.connect(tmp_path / "virtumancer.db")
-    digest, kept = connection.execute("SELECT digest, request FROM idempotency_keys").fetchone()
-    connection.close()
+    with closing(sqlite3.connect(tmp_path / "virtumancer.db")) as connection:
+        digest, kept = connection.execute("SELECT digest, request FROM idempotency_keys").fetchone()
     prefer = headers.get("Prefer", "").encode()
     content = b"\0".join((b"POST", b"/api/v1/hosts", b"", prefer)) + b"\0" + first.request.content
     assert kept != hashlib.sha256(digest.encode() + content).hexdigest()
@@ -329,11 +325,9 @@ async def test_what_was_sealed_for_one_host_is_not_handed_to_another(
     async with serving(folder, kvm1) as client:
         await add(client, kvm1, credentials={"password": password})
         await client.post("/hosts", json={"id": "evil", "uri": kvm1.uri})
-    connection = sqlite3.connect(folder / "v.db")
     moved = "UPDATE hosts SET credentials = (SELECT credentials FROM hosts WHERE id = 'a') WHERE id = 'evil'"
-    with connection:
+    with closing(sqlite3.connect(folder / "v.db")) as connection, connection:
         connection.execute(moved)
-    connection.close()
     async with serving(folder, kvm1) as client:
         await state_is(client, "connected")
         answer = await client.post("/hosts/evil/connect")

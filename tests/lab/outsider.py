@@ -7,11 +7,11 @@ from types import TracebackType
 from typing import Self
 
 _PROGRAM = """
-import sqlite3, sys
-connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=10)
-for line in sys.stdin:
-    connection.execute(line)
-    print("done", flush=True)
+import contextlib, sqlite3, sys
+with contextlib.closing(sqlite3.connect(sys.argv[1], isolation_level=None, timeout=10)) as connection:
+    for line in sys.stdin:
+        connection.execute(line)
+        print("done", flush=True)
 """
 
 

@@ -5,6 +5,7 @@ import importlib
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -164,7 +165,6 @@ async def test_a_database_from_before_the_first_release_is_refused_and_unchanged
 
 async def test_a_database_of_the_initial_version_keeps_its_data(tmp_path):
     """The file was dumped by the first release and is never changed again."""
-    connection = sqlite3.connect(tmp_path / "old.db")
-    connection.executescript(INITIAL.read_text())
-    connection.close()
+    with closing(sqlite3.connect(tmp_path / "old.db")) as connection:
+        connection.executescript(INITIAL.read_text())
     await assert_all_there(f"sqlite://{tmp_path}/old.db")

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
@@ -179,12 +180,11 @@ async def test_a_start_that_is_cancelled_leaves_nothing_open(sqlite_url):
 
 async def test_a_database_that_fails_later_says_so_and_recovers(sqlite_url, tmp_path):
     async with Database(sqlite_url) as database:
-        outsider = sqlite3.connect(tmp_path / "virtumancer.db", isolation_level=None)
-        outsider.execute("ALTER TABLE hosts RENAME TO elsewhere")
-        with pytest.raises(StoreUnavailable, match="failed: no such table: hosts"):
-            await HostsRepository(database).add(HOST)
-        outsider.execute("ALTER TABLE elsewhere RENAME TO hosts")
-        outsider.close()
+        with closing(sqlite3.connect(tmp_path / "virtumancer.db", isolation_level=None)) as outsider:
+            outsider.execute("ALTER TABLE hosts RENAME TO elsewhere")
+            with pytest.raises(StoreUnavailable, match="failed: no such table: hosts"):
+                await HostsRepository(database).add(HOST)
+            outsider.execute("ALTER TABLE elsewhere RENAME TO hosts")
         await HostsRepository(database).add(HOST)
 
 

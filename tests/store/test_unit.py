@@ -3,6 +3,7 @@
 import asyncio
 import random
 import sqlite3
+from contextlib import closing
 from contextvars import ContextVar
 
 import pytest
@@ -120,9 +121,8 @@ async def test_closing_waits_for_units_whose_callers_were_cancelled(tmp_path, ma
         caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
-    connection = sqlite3.connect(tmp_path / "virtumancer.db")
-    assert connection.execute("SELECT count(*) FROM vms").fetchone() == (2000,)
-    connection.close()
+    with closing(sqlite3.connect(tmp_path / "virtumancer.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM vms").fetchone() == (2000,)
 
 
 async def test_a_closed_database_says_so(url):

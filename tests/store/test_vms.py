@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from datetime import timedelta
 
 import msgspec
@@ -180,9 +181,8 @@ async def test_an_unreadable_document_is_replaced_by_the_next_sync(tmp_path, mak
     async with Database(url) as database:
         await HostsRepository(database).add(KVM1)
         ids = await VMsRepository(database).apply("kvm1", [vm], [])
-    with sqlite3.connect(tmp_path / "virtumancer.db") as connection:
+    with closing(sqlite3.connect(tmp_path / "virtumancer.db")) as connection, connection:
         connection.execute("UPDATE vms SET document = '{}'")
-    connection.close()
     async with Database(url) as database:
         vms = VMsRepository(database)
         known = await vms.known("kvm1")
