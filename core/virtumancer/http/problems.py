@@ -15,7 +15,7 @@ from virtumancer import errors
 from virtumancer.contracts import CloseCode
 from virtumancer.errors import VirtumancerError
 from virtumancer.http.asgi.websocket import RawSocket, raw_socket
-from virtumancer.http.problem_document import MEDIA_TYPE, problem_document
+from virtumancer.http.problem_document import MEDIA_TYPE, problem_document, reason_phrase
 from virtumancer.http.security_headers import headers_of_refusal
 
 __all__ = ["STATUS", "install", "problem", "request_id"]
@@ -135,7 +135,7 @@ async def _http_error(
     request: Request, response: Response | None, error: Any, _params: Any, ws: WebSocket | None = None
 ) -> None:
     status = HTTPStatus(error.status_code)
-    code = status.phrase.lower().replace(" ", "-")
+    code = reason_phrase(status).lower().replace(" ", "-")
     detail = error.description or _default_detail(request, status)
     await _write(request, response, ws, problem(request, status, code, detail), dict(error.headers or {}))
 
@@ -155,7 +155,7 @@ def _default_detail(request: Request, status: HTTPStatus) -> str:
         return f"there is nothing at {request.path}"
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         return f"{request.method} is not possible at {request.path}"
-    return status.description or status.phrase
+    return status.description or reason_phrase(status)
 
 
 async def _write(

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from virtumancer.http.problem_document import MEDIA_TYPE, problem_document
+from virtumancer.http.problem_document import MEDIA_TYPE, problem_document, reason_phrase
 from virtumancer.http.security_headers import headers_of_refusal
 from virtumancer.server.forwarded import as_known_by
 from virtumancer.server.request_head import StrictH11Connection
@@ -137,5 +137,8 @@ class BoundedProtocol(H11Protocol):
         }
         if status is HTTPStatus.SERVICE_UNAVAILABLE:
             headers["Retry-After"] = "5"
-        lines = (f"HTTP/1.1 {int(status)} {status.phrase}", *(f"{name}: {value}" for name, value in headers.items()))
+        lines = (
+            f"HTTP/1.1 {int(status)} {reason_phrase(status)}",
+            *(f"{name}: {value}" for name, value in headers.items()),
+        )
         return "\r\n".join((*lines, "", "")).encode() + body

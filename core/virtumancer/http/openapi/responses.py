@@ -11,6 +11,7 @@ from virtumancer import errors
 from virtumancer.contracts import HostKey
 from virtumancer.errors import VirtumancerError
 from virtumancer.http.openapi.schemas import REF, component_name
+from virtumancer.http.problem_document import reason_phrase
 from virtumancer.http.problems import CONSOLE_STATUS, STATUS
 from virtumancer.services.readiness import Part
 
@@ -117,7 +118,7 @@ def _class_of(status: HTTPStatus) -> str:
 def _problem_of(status: HTTPStatus, codes: Iterable[str]) -> dict[str, Any]:
     # An enum of one: generators merge it with the type beside it, and give up on a const.
     restricted = {"properties": {"status": {"enum": [int(status)]}, "code": {"enum": sorted(codes)}}}
-    return {"allOf": [{"$ref": f"{REF}Problem"}, restricted], "description": f"{status.phrase}."}
+    return {"allOf": [{"$ref": f"{REF}Problem"}, restricted], "description": f"{reason_phrase(status)}."}
 
 
 def _problem(status: HTTPStatus, codes: dict[str, str]) -> dict[str, Any]:
@@ -127,7 +128,7 @@ def _problem(status: HTTPStatus, codes: dict[str, str]) -> dict[str, Any]:
         "schema": {"$ref": REF + _class_of(status), "properties": {"code": {"enum": list(codes)}}},
         "example": {
             "type": f"urn:virtumancer:problem:{code}",
-            "title": status.phrase,
+            "title": reason_phrase(status),
             "status": int(status),
             "code": code,
             "detail": codes[code],
