@@ -1,6 +1,7 @@
 """A small Linux for guests: Debian's cloud kernel and an initramfs of busybox, made once and kept in a cache."""
 
 import hashlib
+import lzma
 import os
 import re
 import shutil
@@ -48,6 +49,7 @@ hostname lab
 for pass in 1 2 3 4; do
     : >/tmp/pass$pass
     for module in {" ".join(_MODULES)}; do
+        [ -e /modules/$module.ko ] || continue # built in
         [ -d /sys/module/$module ] && continue
         insmod /modules/$module.ko 2>>/tmp/pass$pass
     done
@@ -146,11 +148,21 @@ def _download(package: str, version: str, folder: Path) -> None:
         run([find_program("dpkg"), "-x", str(package_file), str(content)], timeout=300)
         shutil.copy(next((content / "boot").glob("vmlinuz-*")), folder / "vmlinuz")
         (folder / "modules").mkdir()
+        built_in = {Path(line).stem for line in next(content.rglob("modules.builtin")).read_text().split()}
         for module in _MODULES:
-            found = next(content.rglob(f"{module}.ko"), None)
-            if found is None:
-                raise LabError(f"{package} has no module {module}.")
-            shutil.copy(found, folder / "modules")
+            if module not in built_in:
+                _copy_module(content, module, folder / "modules")
+
+
+def _copy_module(content: Path, module: str, folder: Path) -> None:
+    """Put a module there as it is loaded; Debian 13 has them compressed."""
+    plain, packed = (next(content.rglob(f"{module}.{kind}"), None) for kind in ("ko", "ko.xz"))
+    if plain:
+        shutil.copy(plain, folder)
+    elif packed:
+        (folder / f"{module}.ko").write_bytes(lzma.decompress(packed.read_bytes()))
+    else:
+        raise LabError(f"Debian's kernel has no module {module}.")
 
 
 def _initramfs(extracted: Path) -> Path:
