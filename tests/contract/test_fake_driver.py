@@ -1,10 +1,13 @@
 """The hypervisor in memory keeps the contract that plugins are tested against."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from virtumancer.contracts import ConsoleOffer, HostDriver, VMState
 from virtumancer.testing import FakeHypervisor, fake_plugin
 from virtumancer.testing.suites import HostDriverSuite
+from virtumancer.testing.suites.connecting import Dialogue
 
 
 class TestFakeDriver(HostDriverSuite):
@@ -13,6 +16,7 @@ class TestFakeDriver(HostDriverSuite):
     @pytest.fixture
     def hypervisor(self) -> FakeHypervisor:
         hypervisor = FakeHypervisor("kvm1")
+        hypervisor.echo = True
         web01 = hypervisor.define("web01", VMState.RUNNING)
         db01 = hypervisor.define("db01")
         hypervisor.consoles[web01.uuid] = (ConsoleOffer("vnc", available=True),)
@@ -39,3 +43,7 @@ class TestFakeDriver(HostDriverSuite):
     @pytest.fixture
     def stopped_vm(self) -> str:
         return "db01"
+
+    @pytest.fixture
+    def console_dialogues(self) -> Mapping[str, Dialogue]:
+        return {"vnc": ((b"hello", b"hello"),)}

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -91,6 +92,117 @@ def test_a_driver_is_tested_on_a_host(check: Check, tmp_path: Path) -> None:
     assert (driver["kind"], driver["name"], driver["failures"]) == ("driver", "LibvirtDriver", [])
     assert driver["passed"] > 20
     assert driver["abilities"] == {"consoles": True, "events": True, "screenshot": True}
+
+
+def test_a_plugin_of_which_nothing_could_be_tested_is_no_success(check: Check, tmp_path: Path) -> None:
+    done = check(tmp_path, "libvirt")
+
+    assert done.returncode == 1
+    assert "nothing of plugin libvirt could be tested" in done.stderr
+
+
+WAITING = """
+import msgspec
+from typing import Annotated
+from virtumancer import hookimpl
+from virtumancer.contracts import VMAction
+
+class Params(msgspec.Struct, forbid_unknown_fields=True):
+    seconds: float
+    more: int = 0
+
+async def run(context, vm, params):
+    await context.connection.info()
+
+@hookimpl
+def virtumancer_vm_actions():
+    return [VMAction(name="waiting", title="Wait", description="Waits.", run=run, params=Params)]
+"""
+
+
+@pytest.mark.parametrize("told", ["by an option", "by a file", "by an example"])
+def test_an_action_whose_parameters_have_no_default_is_run_with_those_given(
+    told: str, check: Check, installed: Callable[..., None], tmp_path: Path
+) -> None:
+    example = "seconds: Annotated[float, msgspec.Meta(examples=[0.5])]"
+    installed("waiting", WAITING.replace("seconds: float", example) if told == "by an example" else WAITING)
+    (tmp_path / "body.json").write_text('{"seconds": 0}')
+    body = {"by an option": 'waiting={"seconds": 0}', "by a file": "waiting=@body.json"}.get(told)
+
+    done = check(tmp_path, "waiting", *(("--body", body) if body else ()), "--json")
+
+    [action] = json.loads(done.stdout)
+    assert (done.returncode, action["failures"], action["untested"]) == (0, [], {})
+
+
+def test_without_a_body_it_says_which_sentences_were_not_tested(
+    check: Check, installed: Callable[..., None], tmp_path: Path
+) -> None:
+    installed("waiting", WAITING)
+
+    done = check(tmp_path, "waiting")
+
+    assert "not tested: override the fixture `params`" in done.stdout
+    assert "\n  it ends within its timeout" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--body", "waiting"), "--body waiting: write NAME=JSON, or NAME=@FILE"),
+        (("--body", "waiting={"), "--body waiting: Input data was truncated"),
+        (("--body", "waiting=@nowhere"), "--body waiting: nowhere cannot be read: No such file or directory"),
+        (("--body", "wait={}"), "--body: the plugin has no action 'wait'; it has waiting"),
+        (("--console", 'vnc={"viewer": [{"send": "€"}]}'), "is no byte"),
+        (("--junit", "no/where.xml"), "--junit: no/where.xml cannot be written"),
+    ],
+)
+def test_what_is_wrong_with_an_option_is_said(
+    arguments: tuple[str, ...], said: str, check: Check, installed: Callable[..., None], tmp_path: Path
+) -> None:
+    installed("waiting", WAITING)
+
+    done = check(tmp_path, "waiting", *arguments)
+
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+
+RFB = {
+    "hypervisor": [
+        {"send": "RFB 003.008\n", "read": 12},
+        {"send": "\x01\x01", "read": 1},
+        {"send": "\0\0\0\0", "read": 1},
+        {"send": "\0\x01\0\x01" + "\x20\x18\0\x01\0\xff\0\xff\0\xff\x10\x08\0\0\0\0" + "\0\0\0\0"},
+    ],
+    "viewer": [
+        {"read": 12},
+        {"send": "RFB 003.008\n", "read": 2},
+        {"send": "\x01", "read": 4},
+        {"send": "\x01", "read": 24},
+    ],
+    "from_hypervisor": "\x02",
+    "from_viewer": "\x04\x01\0\0\0\0\0\x61",
+}
+
+
+def test_a_handshake_is_played_from_a_file(check: Check, tmp_path: Path) -> None:
+    (tmp_path / "vnc.json").write_text(json.dumps(RFB))
+
+    done = check(tmp_path, "vnc", "--console", "vnc=@vnc.json", "--json")
+
+    [console] = json.loads(done.stdout)
+    assert (done.returncode, console["failures"], console["untested"]) == (0, [], {})
+
+
+def test_results_are_written_as_junit(check: Check, installed: Callable[..., None], tmp_path: Path) -> None:
+    installed("bad", BAD)
+
+    check(tmp_path, "bad", "--junit", "results.xml")
+
+    [suite] = ElementTree.parse(tmp_path / "results.xml").getroot()
+    failed = [case.get("name") for case in suite if case.find("failure") is not None]
+    assert (suite.get("name"), suite.get("tests"), suite.get("failures")) == ("bad.collector.bad", "12", "1")
+    assert failed == ["samples have names that can be stored"]
 
 
 def test_a_console_with_a_handshake_says_what_was_not_tested(check: Check, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -24,10 +24,12 @@ from virtumancer.contracts import (
     abilities_of,
 )
 from virtumancer.errors import VirtumancerError
+from virtumancer.testing.console_scripts import ConsoleScript, playing
+from virtumancer.testing.pytest_plugin import sentence_of
 from virtumancer.testing.subjects import Subject
 from virtumancer.testing.suites import ConsoleTransportSuite, HostDriverSuite, StatsCollectorSuite, VMActionSuite
 
-__all__ = ["Checked", "Failure", "Reach", "check"]
+__all__ = ["Checked", "Failure", "Outcome", "Reach", "check"]
 
 SUITES: dict[str, tuple[type[Any], str]] = {
     "driver": (HostDriverSuite, "driver"),
@@ -46,11 +48,16 @@ RAN = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
 
 
 class Reach(Struct, frozen=True):
-    """What a driver is tested on: the URI of a host, and the names of a VM that runs and of one that may be started."""
+    """What a driver is tested on: the URI of a host, and the names of a VM that runs and of one that may be started.
+
+    `bodies` are requests to actions by name, `consoles` what is said on consoles by kind.
+    """
 
     uri: str | None = None
     running: str | None = None
     stopped: str | None = None
+    bodies: Mapping[str, Any] = {}
+    consoles: Mapping[str, ConsoleScript] = {}
 
 
 class Failure(Struct, frozen=True):
@@ -60,11 +67,20 @@ class Failure(Struct, frozen=True):
     reason: str
 
 
+class Outcome(Struct, frozen=True):
+    """What came of one sentence: `passed`, `failed` or `skipped`, and how long it took."""
+
+    sentence: str
+    outcome: str
+    reason: str
+    seconds: float
+
+
 class Checked(Struct, frozen=True, kw_only=True):
     """What came of one thing.
 
-    `untested` says why sentences were skipped, and how many for each reason. `abilities` are those of a driver's
-    connection, None for one that was not connected.
+    `untested` says why sentences were skipped, and how many for each reason; `sentences` is what came of each.
+    `abilities` are those of a driver's connection, None for one that was not connected.
     """
 
     kind: str
@@ -73,6 +89,7 @@ class Checked(Struct, frozen=True, kw_only=True):
     skipped: int
     failures: tuple[Failure, ...]
     untested: dict[str, int] = {}
+    sentences: tuple[Outcome, ...] = ()
     abilities: dict[str, bool] | None = None
     note: str = ""
 
@@ -91,6 +108,7 @@ def check(subject: Subject, reach: Reach) -> Checked:
         skipped=results.untested.total(),
         failures=tuple(results.failures),
         untested=dict(results.untested),
+        sentences=tuple(results.sentences),
         abilities=abilities,
     )
 
@@ -105,6 +123,12 @@ def _test_class(subject: Subject, reach: Reach) -> type[Any]:
             "running_vm": _fixture(reach.running),
             "stopped_vm": _fixture(reach.stopped),
         }
+        if reach.consoles:
+            members["console_dialogues"] = _fixture({kind: script.lines() for kind, script in reach.consoles.items()})
+    elif subject.kind == "action" and subject.name in reach.bodies:
+        members["params"] = _fixture(reach.bodies[subject.name])
+    elif subject.kind == "console" and (script := reach.consoles.get(subject.thing.kind)):
+        members |= playing(script, _fixture)
     return type("TestPlugin", (suite,), members)
 
 
@@ -122,14 +146,19 @@ class _Results:
         self.passed = 0
         self.untested: Counter[str] = Counter()
         self.failures: list[Failure] = []
+        self.sentences: list[Outcome] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
-            self.failures.append(Failure(_sentence(report.nodeid), _reason(report)))
+            self.failures.append(Failure(sentence_of(report.nodeid), _reason(report)))
         elif report.skipped:
             self.untested[_reason(report).removeprefix("Skipped: ")] += 1
         elif report.when == "call":
             self.passed += 1
+        else:
+            return
+        reason = "" if report.passed else _reason(report).removeprefix("Skipped: ")
+        self.sentences.append(Outcome(sentence_of(report.nodeid), report.outcome, reason, report.duration))
 
 
 def _run(test_class: type[Any]) -> _Results:
@@ -160,10 +189,6 @@ def _run(test_class: type[Any]) -> _Results:
             Failure("the suite runs", " ".join(_lines(said.getvalue())) or f"pytest ended with {code}")
         )
     return results
-
-
-def _sentence(nodeid: str) -> str:
-    return nodeid.rpartition("::")[2].partition("[")[0].removeprefix("test_").replace("_", " ")
 
 
 def _reason(report: pytest.TestReport) -> str:

@@ -75,6 +75,8 @@ class FakeHypervisor:
         self.consoles: dict[str, tuple[ConsoleOffer, ...]] = {}
         self.console_ends: list[MemoryStream] = []
         self.console_password: str | None = None
+        self.echo = False
+        """Whether consoles answer with what is typed; otherwise the test has their far ends in `console_ends`."""
         self.picture = b"\x89PNG\r\n\x1a\n"
         self.shown_keys: tuple[ShownHostKey, ...] = ()
         self.credentials: dict[str, str] = {}
@@ -209,7 +211,10 @@ class FakeConnection(HostConnection, SupportsEvents, SupportsConsoles, SupportsS
         if kind not in {offer.kind for offer in self._hypervisor.consoles.get(uuid, ())}:
             raise ConsoleNotFound(f"VM {uuid} has no {kind} console")
         near, far = stream_pair()
-        self._hypervisor.console_ends.append(far)
+        if self._hypervisor.echo:
+            near.peer = near
+        else:
+            self._hypervisor.console_ends.append(far)
         return ConsoleConnection(near, self._hypervisor.console_password)
 
     async def screenshot(self, uuid: str) -> Screenshot:

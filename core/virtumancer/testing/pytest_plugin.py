@@ -3,6 +3,7 @@
 Nothing of virtumancer is imported before a test asks for it: this module is loaded in every run of pytest.
 """
 
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from importlib import import_module
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from virtumancer.testing.recorder import EventRecorder
 
 F = TypeVar("F", bound=Callable[..., Any])
+_FOR_WANT_OF = re.compile(r"override (?:the fixture )?(`.+`) of the suite to test this")
 
 
 def async_fixture(function: F) -> F:
@@ -30,6 +32,23 @@ def async_fixture(function: F) -> F:
         maker = import_module("pytest_asyncio").fixture(loop_scope="function")
     made: F = maker(function)
     return made
+
+
+def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:
+    """Say what was not tested for want of an optional fixture of a suite."""
+    untested: dict[str, list[str]] = {}
+    for report in terminalreporter.stats.get("skipped", ()):
+        if missing := _FOR_WANT_OF.search(str(report.longrepr)):
+            untested.setdefault(missing[1], []).append(sentence_of(report.nodeid))
+    if untested:
+        terminalreporter.section("not tested for want of a fixture")
+    for wanted, sentences in untested.items():
+        terminalreporter.write_line(f"{wanted}: {'; '.join(sentences)}")
+
+
+def sentence_of(nodeid: str) -> str:
+    """Return what a test is about, from its name."""
+    return nodeid.rpartition("::")[2].partition("[")[0].removeprefix("test_").replace("_", " ")
 
 
 @pytest.fixture

@@ -3,13 +3,15 @@
 import difflib
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import cyclopts
 from cyclopts import Parameter
 
 from virtumancer.cli.commands.plugin_new import new
 from virtumancer.cli.commands.plugin_tables import drop_tables
+from virtumancer.cli.named_json import read_named, write_file
 from virtumancer.cli.options import ConfigFile, JSONOutput
 from virtumancer.cli.output import complain, log_quietly, say, table
 from virtumancer.cli.tables import say_json
@@ -38,13 +40,22 @@ def check(
     uri: Annotated[str | None, Parameter(help="URI of a host to test a driver on.")] = None,
     running: Annotated[str | None, Parameter(help="A VM of that host that runs, and stays as it is.")] = None,
     stopped: Annotated[str | None, Parameter(help="A VM of that host that is started, and forced off again.")] = None,
+    body: Annotated[
+        tuple[str, ...],
+        Parameter(help="ACTION=JSON or ACTION=@FILE: the body of a request to an action. Can be given several times."),
+    ] = (),
+    console: Annotated[
+        tuple[str, ...],
+        Parameter(help="KIND=JSON or KIND=@FILE: what is said on consoles. Can be given several times."),
+    ] = (),
+    junit: Annotated[Path | None, Parameter(help="Write the results to this file, as JUnit XML.")] = None,
     json: JSONOutput = False,
     config: ConfigFile = None,
 ) -> None:
     """Run the suites of the contract against everything that a plugin provides, and print what it supports.
 
     Actions, collectors and consoles are tested on a hypervisor in memory, drivers on the host of --uri. The exit code
-    is 1 when a sentence of a suite is not true.
+    is 1 when a sentence of a suite is not true, and when nothing could be tested.
     """
     from virtumancer.http.routes import reserved_names  # noqa: PLC0415
     from virtumancer.plugins import load_configured_plugins  # noqa: PLC0415 - `--help` should not wait for it
@@ -54,9 +65,17 @@ def check(
     subjects = _subjects(name, load_configured_plugins(settings.plugins, reserved_names()))
     try:
         from virtumancer.testing.checking import Reach, check  # noqa: PLC0415
+        from virtumancer.testing.console_scripts import ConsoleScript  # noqa: PLC0415
+        from virtumancer.testing.junit import junit as written  # noqa: PLC0415
     except ModuleNotFoundError as error:
         complain(f"the module {error.name} is missing; install what this needs: pip install 'virtumancer[testing]'")
-    results = [check(subject, Reach(uri, running, stopped)) for subject in subjects]
+    bodies = read_named("--body", body, dict[str, Any])
+    consoles = read_named("--console", console, ConsoleScript)
+    _require("--body", bodies, {subject.name for subject in subjects if subject.kind == "action"})
+    reach = Reach(uri, running, stopped, bodies, consoles)
+    results = [check(subject, reach) for subject in subjects]
+    if junit is not None:
+        write_file("--junit", junit, written(name, results))
     if json:
         say_json(results)
     else:
@@ -64,6 +83,15 @@ def check(
     if any(result.failures for result in results):
         sys.stderr.write(f"virtumancer: plugin {name} does not keep the contract\n")
         raise SystemExit(EXIT_FAILED)
+    if not any(result.passed for result in results):
+        sys.stderr.write(f"virtumancer: nothing of plugin {name} could be tested; the table says what is missing\n")
+        raise SystemExit(EXIT_FAILED)
+
+
+def _require(option: str, given: "dict[str, Any]", there: set[str]) -> None:
+    for name in given.keys() - there:
+        known = f"it has {', '.join(sorted(there))}" if there else "it has none"
+        complain(f"{option}: the plugin has no action {name!r}; {known}")
 
 
 def _subjects(name: str, plugins: "Plugins") -> "list[Subject]":
@@ -90,7 +118,9 @@ def _report(results: "list[Checked]") -> str:
     ]
     parts = [table(rows)]
     for result in results:
-        parts += [f"\n{result.kind} {result.name}: {count} not tested: {why}" for why, count in result.untested.items()]
+        for why, count in result.untested.items():
+            lost = "".join(f"\n  {o.sentence}" for o in result.sentences if o.outcome == "skipped" and o.reason == why)
+            parts.append(f"\n{result.kind} {result.name}: {count} not tested: {why}{lost}")
         parts += [f"\n{result.kind} {result.name}: {f.sentence}\n  {f.reason}" for f in result.failures]
     return "\n".join(parts)
 

@@ -9,7 +9,11 @@ pytest.register_assert_rewrite(
     "virtumancer.testing.suites.console_transport",
     "virtumancer.testing.suites.host_driver",
     "virtumancer.testing.suites.resource",
+    "virtumancer.testing.suites.losing",
+    "virtumancer.testing.suites.powering",
     "virtumancer.testing.suites.stats_collector",
+    "virtumancer.testing.suites.telling",
+    "virtumancer.testing.suites.viewing",
     "virtumancer.testing.suites.vm_action",
 )
 

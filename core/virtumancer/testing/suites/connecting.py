@@ -1,7 +1,7 @@
 """What the suites for host drivers connect to: fixtures that the author overrides, and waiting for the host."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 import pytest
@@ -23,11 +23,36 @@ from virtumancer.contracts import (
     VMState,
 )
 
-__all__ = ["OFF", "Connecting", "able_to", "given"]
+__all__ = [
+    "ACTIVE",
+    "NOBODY",
+    "OFF",
+    "ChangeOutside",
+    "Connecting",
+    "Dialogue",
+    "OnHost",
+    "able_to",
+    "given",
+]
 
 A = TypeVar("A")
 
 OFF = frozenset({VMState.SHUTOFF, VMState.CRASHED})
+ACTIVE = frozenset(VMState) - OFF
+NOBODY = "6f0b1d1e-5d0c-4b0e-9c41-3c1f5a7e2d90"
+"""A UUID that no VM has."""
+
+ChangeOutside = Callable[[str, VMChange], Awaitable[None]]
+"""Does this to the VM of this name as somebody else would: with the hypervisor's own tool, not through the driver."""
+OnHost = Callable[[], Awaitable[None]]
+"""Does something to the host."""
+Dialogue = Sequence[tuple[bytes, bytes]]
+"""What is said on a console, and what the answer begins with; empty: nothing is said, any byte is an answer."""
+
+# A VNC server says its version, hears the viewer's, and goes on.
+DIALOGUES: Mapping[str, Dialogue] = {
+    "vnc": ((b"", b"RFB 003.008\n"), (b"RFB 003.008\n", b"")),
+}
 
 
 class Connecting:
@@ -64,6 +89,31 @@ class Connecting:
         return None
 
     @pytest.fixture
+    def vm_memory(self) -> int | None:
+        """The memory that the hypervisor was told to give `running_vm`, or else `stopped_vm`, at most; in bytes."""
+        return None
+
+    @pytest.fixture
+    def change_outside(self) -> ChangeOutside | None:
+        """`async (name, change)`: start, suspend, resume or stop a VM as others do, not through the driver."""
+        return None
+
+    @pytest.fixture
+    def break_host(self) -> OnHost | None:
+        """`async ()`: cut the connection to the host, as a network does. It can be reached again afterwards."""
+        return None
+
+    @pytest.fixture
+    def hang_host(self) -> OnHost | None:
+        """`async ()`: let the host answer nothing. A fixture that yields ends that after the test."""
+        return None
+
+    @pytest.fixture
+    def console_dialogues(self) -> Mapping[str, Dialogue]:
+        """What to say on a console of each kind, and what the answer begins with; that of `vnc` is known."""
+        return DIALOGUES
+
+    @pytest.fixture
     def context(self) -> ConnectContext:
         """What `connect` is given; override it when the host needs SSH keys of its own."""
         return ConnectContext(ConnectSettings(connect_timeout=10.0), HostKeyPolicy())
@@ -95,9 +145,15 @@ class Connecting:
 
     async def reaches(self, connection: HostConnection, vm: VMRef, states: Collection[VMState]) -> None:
         """Wait until a VM is in one of these states."""
-        async with asyncio.timeout(self.patience):
-            while (await connection.find_by_uuid(vm.uuid)).state not in states:  # noqa: ASYNC110 - not every host has events
-                await asyncio.sleep(0.05)
+        state = (await connection.find_by_uuid(vm.uuid)).state
+        try:
+            async with asyncio.timeout(self.patience):
+                while state not in states:
+                    await asyncio.sleep(0.05)  # not every host has events
+                    state = (await connection.find_by_uuid(vm.uuid)).state
+        except TimeoutError:
+            wanted = " or ".join(sorted(state.name.lower() for state in states))
+            pytest.fail(f"after {self.patience:g} s VM {vm.name!r} is {state.name.lower()}, not {wanted}")
 
     async def tells(self, stream: EventStream, vm: VMRef, change: VMChange) -> None:
         """Wait until the stream tells of this change of a VM, then close it."""
@@ -108,11 +164,15 @@ class Connecting:
                     event = await anext(events)
                     if isinstance(event, VMEvent) and (event.uuid, event.change) == (vm.uuid, change):
                         return
+        except (TimeoutError, StopAsyncIteration):
+            pytest.fail(
+                f"no event told that VM {vm.name!r} was {change.value} (waited for {self.patience:g} s at most)"
+            )
         finally:
             await stream.aclose()
 
 
-def given(value: str | None, fixture: str) -> str:
+def given(value: A | None, fixture: str) -> A:
     """Return what a fixture gave, or skip the test and name the fixture."""
     if value is None:
         pytest.skip(f"override the fixture `{fixture}` of the suite to test this")

@@ -35,8 +35,9 @@ class VMActionSuite(Extending):
             def params(self):
                 return {"seconds": 0}
 
-    `action` is needed. `params` is the body of a request that is quick to obey; without it the defaults are taken, and
-    tests that run the action are skipped when a parameter has none. An action that `needs` a connection of its own
+    `action` is needed. `params` is the body of a request that is quick to obey; without it the first of the `examples`
+    in each parameter's `msgspec.Meta` is taken, or its default, and tests that run the action are skipped when a
+    parameter has neither. An action that `needs` a connection of its own
     kind overrides `connection`.
     """
 
@@ -53,9 +54,10 @@ class VMActionSuite(Extending):
     @pytest.fixture
     def decoded(self, action: VMAction, params: dict[str, Any] | None) -> Any:
         """The parameters as the action gets them."""
-        if params is None and _required(action):
+        body = _examples(action) if params is None else params
+        if not body.keys() >= set(_required(action)):
             pytest.skip("override the fixture `params` of the suite to test this")
-        return msgspec.convert(params or {}, action.params)
+        return msgspec.convert(body, action.params)
 
     @pytest.fixture
     def vm_name(self, action: VMAction) -> str:
@@ -160,6 +162,13 @@ class VMActionSuite(Extending):
 
 async def _run(action: VMAction, context: ActionContext, vm: VMRef, params: Any) -> None:
     await action.run(context, vm, params)
+
+
+def _examples(action: VMAction) -> dict[str, Any]:
+    """Return the first example of every parameter that has one."""
+    [schema], components = msgspec.json.schema_components((action.params,))
+    properties = components[schema["$ref"].rpartition("/")[2]].get("properties", {})
+    return {name: value["examples"][0] for name, value in properties.items() if value.get("examples")}
 
 
 def _required(action: VMAction) -> list[str]:
