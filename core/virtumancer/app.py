@@ -14,7 +14,6 @@ from virtumancer.http import problems
 from virtumancer.http.asgi.head import with_head
 from virtumancer.http.asgi.path_segments import keep_segments
 from virtumancer.http.asgi.shutdown import ShutdownResponder
-from virtumancer.http.asgi.streaming import with_open_answers
 from virtumancer.http.asgi.websocket import with_raw_sockets
 from virtumancer.http.middleware.audit import AuditMiddleware
 from virtumancer.http.middleware.authorization import Authorization
@@ -144,9 +143,9 @@ class Application:
         )
         self._callers.on_change(services.consoles.withdraw)
         self._starting = Starting()
-        self._asgi = ShutdownResponder(
-            with_head(keep_segments(with_open_answers(with_raw_sockets(self._build_http(services)))))
-        )
+        http = self._build_http(services)
+        self._answers = ShutdownResponder(http, with_raw_sockets(http))
+        self._asgi = with_head(keep_segments(self._answers))
         self._opened = AsyncExitStack()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -155,7 +154,7 @@ class Application:
 
     def note_stopping(self) -> None:
         """Take note that the server stops: from now on it cancels requests that take too long."""
-        self._asgi.stopping = True
+        self._answers.stopping = True
         self.database.note_stopping(self.config.server.shutdown_timeout)
         self.services.consoles.end_all()
         self.services.operations.note_stopping()

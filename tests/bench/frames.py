@@ -1,8 +1,8 @@
 """The own frames that a request passes: calls of functions of this program and its plugins, from the server's call on.
 
-Counted on libvirt's test driver, with a token, in the thread of the event loop and in the tasks of the request: its own,
-and what was begun in it while it is not answered. A coroutine that waits and goes on is one frame. A comprehension is
-none, as with Python 3.12. `python -m tests.bench.frames all` lists the functions too.
+Counted on libvirt's test driver, with a token, in the thread of the event loop and in the tasks of the request: its
+own, and those that were begun in it. A coroutine that waits and goes on is one frame. A comprehension is none, as with
+Python 3.12. `python -m tests.bench.frames all` lists the functions too.
 """
 
 import asyncio
@@ -95,7 +95,6 @@ async def ask(app: Any, method: str, path: str, secret: str, body: bytes = b"") 
 @asynccontextmanager
 async def served(folder: Path) -> AsyncGenerator[tuple[Any, str]]:
     """Open the application with a host of the test driver; yields it and the administrator's token."""
-    folder.mkdir(exist_ok=True)
     settings = {
         "database.url": f"sqlite://{folder}/virtumancer.db",
         # Nothing of its own accord while requests are traced.
@@ -104,8 +103,8 @@ async def served(folder: Path) -> AsyncGenerator[tuple[Any, str]]:
     }
     config = load_config(None, {"HOME": str(folder)}, settings)
     async with create_app(config) as app:
-        (token,) = folder.rglob("*admin-token")
-        secret = token.read_text().strip()
+        secret = await asyncio.to_thread((folder / "virtumancer.admin-token").read_text)
+        secret = secret.strip()
         status, answer = await ask(app, "POST", "/api/v1/hosts", secret, b'{"id": "a", "uri": "test:///default"}')
         assert status == 201, answer
         yield app, secret
@@ -129,7 +128,7 @@ async def counted(folder: Path) -> Mapping[str, list[CodeType]]:
 
 def measure(folder: Path) -> Iterator[Figure]:
     """Count the frames."""
-    found = asyncio.run(counted(folder / "app"))
+    found = asyncio.run(counted(folder))
     for name, limit in LIMITS.items():
         yield Figure(f"own frames of a request: {name}", len(found[name]), "frames", limit)
 

@@ -28,6 +28,7 @@ LIST_QUERY = (
     Query("fields", str, "The fields to answer with, with commas between them."),
 )
 LIST_ERRORS: Errors = (InvalidValue, InvalidFilter)
+EVERYTHING = ListQuery()
 LINK = Header("Link", 'The next page, as `rel="next"`; not on the last one.')
 
 
@@ -39,7 +40,8 @@ def list_query(req: Request) -> ListQuery:
 
 def asked_of(req: Request, shape: ListSchema) -> ParsedQuery:
     """Read what is asked of a list. Raises `InvalidValue` and `InvalidFilter`."""
-    return shape.understand(list_query(req))
+    query = list_query(req) if req.query_string else EVERYTHING
+    return shape.everything if query == EVERYTHING else shape.understand(query)
 
 
 def send_list(req: Request, resp: Response, rows: Sequence[Any], asked: ParsedQuery) -> None:

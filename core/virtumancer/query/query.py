@@ -80,6 +80,8 @@ class ListSchema:
         self.fields = fields
         self._key = tuple(key)
         self._show = show
+        self.everything = self.understand(ListQuery())
+        """What is asked with an empty query."""
 
     def understand(self, query: ListQuery) -> ParsedQuery:
         """Read a query. Raises `InvalidValue` and `InvalidFilter`, which name the parameter."""

@@ -17,6 +17,8 @@ def with_head(app: ASGIApp) -> ASGIApp:
             await app(scope, receive, send)
         elif scope["method"] == "HEAD":
             await app(scope | {"method": "GET"}, receive, _without_body(send))
+        elif scope["method"] == "GET":
+            await app(scope, receive, send)  # where it is not allowed, HEAD is not either
         else:
             await app(scope, receive, _allowing_head(send, options=scope["method"] == "OPTIONS"))
 

@@ -21,8 +21,11 @@ def keep_segments(app: ASGIApp) -> ASGIApp:
     async def wrapped(scope: Any, receive: Any, send: Any) -> None:
         raw: bytes | None = scope.get("raw_path")
         if raw is not None:
-            segments = raw.partition(b"?")[0].split(b"/")
-            path = "/".join(_normalise(segment) for segment in segments)
+            sent = raw.partition(b"?")[0]
+            if b"%" in sent:
+                path = "/".join([_normalise(segment) for segment in sent.split(b"/")])
+            else:
+                path = sent.decode("utf-8", "replace")
             # The router would skip what is empty at the front; there is one path to a thing.
             scope = scope | {"path": path if not path.startswith("//") else f"/%2F{path[2:]}"}
         await app(scope, receive, send)
@@ -31,8 +34,6 @@ def keep_segments(app: ASGIApp) -> ASGIApp:
 
 
 def _normalise(segment: bytes) -> str:
-    if b"%" not in segment:
-        return segment.decode("utf-8", "replace")
     text = unquote_to_bytes(segment).decode("utf-8", "replace")
     return text.replace("%", quote("%")).replace("/", quote("/", safe=""))
 

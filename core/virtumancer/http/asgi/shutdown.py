@@ -1,4 +1,4 @@
-"""Requests that are cut short because the server stops: answered with a reason instead of broken off."""
+"""The end of an answer beneath Falcon: requests that are cut short because the server stops get a reason."""
 
 import asyncio
 from http import HTTPStatus
@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from virtumancer.http.asgi.path_segments import ASGIApp
+from virtumancer.http.asgi.streaming import KEY, NotTaken, StreamingResponse
 from virtumancer.http.problem_document import MEDIA_TYPE, problem_document
 from virtumancer.http.security_headers import headers_of_refusal
 
@@ -16,28 +17,32 @@ DETAIL = "the server stops, and this request was not done in time; whether it ha
 
 
 class ShutdownResponder:
-    """Wraps an ASGI application. Once `stopping` is set, a request that the server cancels is answered with 503."""
+    """Hands requests to `app`, so that `open_answer` finds the answer of each, and sockets and lifespans to `others`.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Once `stopping` is set, a request that the server cancels is answered with 503.
+    """
+
+    def __init__(self, app: ASGIApp, others: ASGIApp) -> None:
         self._app = app
+        self._others = others
         self.stopping = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one connection."""
-        started = False
-
-        async def noting_send(event: Any) -> None:
-            nonlocal started
-            started = True
-            await send(event)
-
+        answer = StreamingResponse(receive, send)
         try:
-            await self._app(scope, receive, noting_send)
+            if scope["type"] != "http":
+                await self._others(scope, receive, send)
+                return
+            try:
+                await self._app(scope | {KEY: answer}, receive, answer.send)
+            except NotTaken:
+                await answer.end()
         except asyncio.CancelledError:
             # Passed on, the server would take it for a defect and log a traceback.
             if not self.stopping or scope["type"] == "lifespan":
                 raise
-            if scope["type"] == "http" and not started:
+            if scope["type"] == "http" and not answer.started:
                 await _answer(send, tls=scope.get("scheme") == "https")
 
 

@@ -6,15 +6,13 @@ from typing import Any
 
 from falcon.asgi import Request
 
-from virtumancer.http.asgi.path_segments import ASGIApp
-
-__all__ = ["StreamingResponse", "open_answer", "with_open_answers"]
+__all__ = ["KEY", "NotTaken", "StreamingResponse", "open_answer"]
 
 KEY = "virtumancer.answer"
 Message = MutableMapping[str, Any]
 
 
-class _NotTaken(Exception):
+class NotTaken(Exception):
     """The client did not take what was sent in time."""
 
 
@@ -25,6 +23,8 @@ class StreamingResponse:
         self._receive = receive
         self._send = send
         self._seconds: float | None = None
+        self.started = False
+        """Whether the client was told anything yet."""
         self._last_words = b""
 
     def limit(self, seconds: float, last_words: bytes) -> None:
@@ -32,7 +32,8 @@ class StreamingResponse:
         self._seconds, self._last_words = seconds, last_words
 
     async def send(self, message: Message) -> None:
-        """Send what Falcon sends."""
+        """Send what Falcon sends. Raises `NotTaken`."""
+        self.started = True
         if self._seconds is None:
             await self._send(message)
             return
@@ -40,7 +41,7 @@ class StreamingResponse:
             async with asyncio.timeout(self._seconds):
                 await self._send(message)
         except TimeoutError:
-            raise _NotTaken from None
+            raise NotTaken from None
 
     async def end(self) -> None:
         """Say the last words, which are taken as soon as the client reads again; the server cuts off who never does."""
@@ -50,22 +51,6 @@ class StreamingResponse:
         """Wait until the client has left."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
-
-
-def with_open_answers(app: ASGIApp) -> ASGIApp:
-    """Wrap an ASGI application so that `open_answer` finds the answer of a request."""
-
-    async def wrapped(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            await app(scope, receive, send)
-            return
-        answer = StreamingResponse(receive, send)
-        try:
-            await app(scope | {KEY: answer}, receive, answer.send)
-        except _NotTaken:
-            await answer.end()
-
-    return wrapped
 
 
 def open_answer(request: Request) -> StreamingResponse:

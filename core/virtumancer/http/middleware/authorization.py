@@ -82,14 +82,16 @@ class Authorization:
         right, terms = endpoint.right, None
         if right is None:
             right, terms = await _rule_from_resource(resource, req, method, params)
-        req.context.caller = await _caller(self._callers, req, method, terms, public=right == PUBLIC)
+        caller = await _caller(self._callers, req, method, terms, public=right == PUBLIC)
+        req.context.caller = caller
         if right == PUBLIC:
             return
         if terms is not None:
             right = Right.CONSOLE_VIEW if terms.view_only else Right.CONSOLE
-        req.context.admit_again = self._admission(self._callers, req, right, endpoint, dict(params))
+        if method not in SAFE_METHODS or endpoint.body is not None:
+            req.context.admit_again = self._admission(self._callers, req, right, endpoint, dict(params))
         if right != SIGNED_IN:
-            await self._check(access_of(req), right, endpoint, params)
+            await self._check(caller.access, right, endpoint, params)
 
     def _admission(
         self, callers: PrincipalDirectory, req: Request, right: str, endpoint: Endpoint, params: dict[str, str]
@@ -137,7 +139,7 @@ def _known_to_us(
 ) -> Principal | None:
     """Return who calls by what we gave them; a token or ticket that is not valid is no reason to ask others."""
     header = req.get_header("Authorization")
-    if header and not (callers.outsiders.look_at("authorization") and _is_of_others(header)):
+    if header and not ("authorization" in callers.outsiders.headers and _is_of_others(header)):
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer":
             raise Unauthenticated("only the scheme Bearer is known: send Authorization: Bearer TOKEN")

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import zlib
 from collections.abc import AsyncIterator
+from functools import lru_cache
 from typing import Any
 
 from falcon.asgi import Request, Response
@@ -51,6 +52,7 @@ class Compression:
             resp.set_header("ETag", f'{etag.removesuffix(chr(34))}{ENCODED}"')
 
 
+@lru_cache(maxsize=64)
 def takes_gzip(header: str) -> bool:
     """Read `Accept-Encoding`: gzip by its name, or else whatever there is, unless its weight is 0."""
     weights: dict[str, bool] = {}

@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -65,6 +66,7 @@ def _same_origin(origin: str, req: Request) -> bool:
     return parts.scheme == scheme and parts.netloc == (req.get_header("Host") or "").lower()
 
 
+@lru_cache(maxsize=64)
 def _host_name(header: str) -> str:
     try:
         return urlsplit(f"//{header}").hostname or ""

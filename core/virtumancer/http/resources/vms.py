@@ -41,9 +41,8 @@ from virtumancer.http.list_schemas import rows_shape
 from virtumancer.http.middleware.authorization import access_of, caller_of
 from virtumancer.http.middleware.etag import is_known
 from virtumancer.http.middleware.respond_async import RespondAsync, prefers_operation
-from virtumancer.http.pagination import LINK, LIST_ERRORS, LIST_QUERY, asked_of, list_query, send_list
+from virtumancer.http.pagination import LINK, LIST_ERRORS, LIST_QUERY, asked_of, send_list
 from virtumancer.http.requests import BodyReader, send_json
-from virtumancer.query.query import ListQuery
 from virtumancer.services.actions.as_operation import operation_of_action
 from virtumancer.services.actions.offers import ActionOffers
 from virtumancer.services.actions.service import ActionsService, PreparedAction
@@ -94,10 +93,9 @@ class VMsResource:
         The stored rows are in step when the answer leaves. Requests at the same time share one look.
         """
         only = access_of(req).vms_with(Right.READ, host)
-        query = list_query(req)
-        asked = vms_shape().understand(query)
+        asked = asked_of(req, vms_shape())
         listing = await self._vms.list(host)
-        if only is not None or query != ListQuery():
+        if only is not None or asked is not vms_shape().everything:
             vms = listing.vms if only is None else [vm for vm in listing.vms if vm.uuid in only]
             send_list(req, resp, self._all_vms.live(host, vms), asked)
         elif not is_known(req, resp, f'"{listing.digest}"'):

@@ -66,7 +66,8 @@ class Authenticators(PeriodicTask):
         self._doors = [
             _AuthenticatorClient(plugin, authenticator, health) for plugin, authenticator in authenticators.values()
         ]
-        self._headers = frozenset(header for door in self._doors for header in door.headers)
+        self.headers = frozenset(header for door in self._doors for header in door.headers)
+        """The headers that at least one of them looks at."""
         self._groups = groups
         self._tags = tags
         self._tell = tell
@@ -82,10 +83,6 @@ class Authenticators(PeriodicTask):
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-
-    def look_at(self, header: str) -> bool:
-        """Say whether one of them looks at this header."""
-        return header in self._headers
 
     def look_at_any(self) -> bool:
         """Say whether there is one that could be asked."""

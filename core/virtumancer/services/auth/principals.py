@@ -96,8 +96,10 @@ class Permissions:
 
     def _fixed(self, right: str, host: str, uuid: str = "") -> bool:
         """Say whether a right is given on everything, the host, or the VM, whatever tags these have."""
-        if _has(self._hosts.get("", NOTHING), right) or _has(self._hosts.get(host, NOTHING), right):
-            return True
+        for place in ("", host):
+            given = self._hosts.get(place, NOTHING)
+            if right in given or ANY_RIGHT in given:
+                return True
         return bool(uuid) and _has(self._vms.get(host, {}).get(uuid, NOTHING), right)
 
     def _tagged(self, right: str, host: str, uuid: str) -> bool:

@@ -18,6 +18,7 @@ from virtumancer.contracts import (
     HostEventsMissed,
     HostState,
     HostVMEvent,
+    SupportsEvents,
     VMEvent,
     VMsChanged,
     abilities_of,
@@ -76,6 +77,7 @@ class HostSession:
         self._timing = timing
         self._watchers = watchers
         self._connection: HostConnection | None = None
+        self._hears = False  # whether the connection tells of changes
         self._task: asyncio.Task[None] | None = None
         self._stops = 0
         self._stopping = False
@@ -110,6 +112,11 @@ class HostSession:
     def state(self) -> HostState:
         """Where the session stands."""
         return self._status.state
+
+    @property
+    def in_step(self) -> bool:
+        """Whether the last look at its VMs still holds: events would have told of a change."""
+        return self._hears and self._status.state is HostState.CONNECTED and not self.inventory.behind
 
     def detail(self, *, declared: bool) -> HostDetail:
         """Describe host and session."""
@@ -272,7 +279,7 @@ class HostSession:
         try:
             await watch.open()
             self.inventory.touch()  # what is known is from before
-            self._connection = connection
+            self._connection, self._hears = connection, isinstance(connection, SupportsEvents)
             self.show_trouble(watch.trouble)
             self._outcome.resolve(None)
             return await watch.until_lost()
@@ -282,7 +289,7 @@ class HostSession:
             log.exception("the session failed", host=self.host.id)
             return f"the session failed: {type(error).__name__}: {error}"
         finally:
-            self._connection = None
+            self._connection, self._hears = None, False
             self._watch = None
             await watch.aclose()
             await self._close(connection)
@@ -314,7 +321,7 @@ class HostSession:
         self._bus.publish(VMsChanged(self.host.id))
 
     async def _list_vms(self) -> Sequence[VM]:
-        return await self.call(lambda connection: connection.list_vms())
+        return await self.require_connection().list_vms()
 
     def _vms_news(self) -> None:
         if self._watch:

@@ -4,13 +4,13 @@ import asyncio
 import re
 from uuid import UUID
 
-from virtumancer.contracts import HostConnection, HostState, SupportsEvents, VMRef
+from virtumancer.contracts import HostConnection, VMRef
 from virtumancer.errors import VMNotFound
 from virtumancer.services.hosts.inventory import Inventory
 from virtumancer.services.hosts.session import HostSession
 from virtumancer.store import VMIdentity
 
-__all__ = ["SeenUUID", "find_by_uuid", "find_vm", "in_step", "last_seen", "uuid_in"]
+__all__ = ["SeenUUID", "find_by_uuid", "find_vm", "last_seen", "uuid_in"]
 
 FORM = re.compile(r"[0-9a-fA-F]{8}(-?)[0-9a-fA-F]{4}(\1[0-9a-fA-F]{4}){2}\1[0-9a-fA-F]{12}")
 
@@ -26,19 +26,15 @@ def uuid_in(said: str) -> str:
     return str(UUID(said)) if FORM.fullmatch(said) else ""
 
 
-def in_step(session: HostSession) -> bool:
-    """Say whether the last look still holds: events would have told of a change."""
-    told = session.state is HostState.CONNECTED and isinstance(session.require_connection(), SupportsEvents)
-    return told and not session.inventory.behind
-
-
 def last_seen(inventory: Inventory, said: str) -> VMIdentity | None:
     """Return the VM that this meant at the last look, without asking the host."""
-    if isinstance(said, SeenUUID):
-        return inventory.identity(said)
-    named = inventory.uuid_of(said)
-    ways = (said, uuid_in(said), named or "")
-    return next((found for uuid in ways if uuid and (found := inventory.identity(uuid))), None)
+    if inventory.seen is None:
+        return None
+    ways = (said,) if isinstance(said, SeenUUID) else (said, uuid_in(said), inventory.uuid_of(said) or "")
+    for uuid in ways:
+        if found := inventory.seen.vms.get(uuid):
+            return VMIdentity(uuid, found.name)
+    return None
 
 
 async def find_vm(session: HostSession, said: str) -> VMRef:

@@ -17,7 +17,7 @@ from virtumancer.query.query import ParsedQuery
 from virtumancer.services.auth import Permissions, Right
 from virtumancer.services.hosts.service import HostsService
 from virtumancer.services.hosts.session import HostSession
-from virtumancer.services.hosts.vm_lookup import SeenUUID, in_step, last_seen, uuid_in
+from virtumancer.services.hosts.vm_lookup import SeenUUID, last_seen, uuid_in
 from virtumancer.services.metadata.service import MetadataService
 from virtumancer.services.vms.list_item import Observation, VMListItem
 from virtumancer.store import StoredVM, VMsRepository
@@ -68,7 +68,7 @@ class VMListingService:
         Raises `HostNotFound`, `VMNotFound`.
         """
         session = self._hosts.session(host_id)
-        live = fresh or not in_step(session)
+        live = fresh or not session.in_step
         failure = await _look(session) if live else None
         if session.inventory.seen is None:
             known = await self._store.find(host_id, said, uuid_in(said))

@@ -11,7 +11,7 @@ from virtumancer.errors import VMNotFound
 from virtumancer.services.hosts.inventory import HostListing
 from virtumancer.services.hosts.service import HostsService
 from virtumancer.services.hosts.session import HostSession
-from virtumancer.services.hosts.vm_lookup import SeenUUID, find_vm, in_step, last_seen, uuid_in
+from virtumancer.services.hosts.vm_lookup import SeenUUID, find_vm, last_seen, uuid_in
 from virtumancer.store import VMIdentity, VMsRepository
 
 __all__ = ["VMsService"]
@@ -38,8 +38,9 @@ class VMsService:
     async def stats(self, host_id: str, name: str) -> VMStats:
         """Read the counters of one VM; asks for its UUID only when that may have changed since the last look."""
         session = self._hosts.session(host_id)
-        known = name if isinstance(name, SeenUUID) else _uuid_in_step(session, name)
-        if known and (stats := await _sampled(session, known)):
+        seen = last_seen(session.inventory, name) if session.in_step else None
+        uuid = name if isinstance(name, SeenUUID) else seen.uuid if seen else ""
+        if uuid and (stats := await _sampled(session, uuid)):
             return stats
         vm = await self.find(host_id, name)
         stats = await _sampled(session, vm.uuid)
@@ -62,7 +63,7 @@ class VMsService:
         For a VM that is there it costs the same as for one that is not, so that how long it takes tells nobody which.
         """
         session = self._hosts.session(host_id)
-        if in_step(session):
+        if session.in_step:
             known = last_seen(session.inventory, name)
             if known is None:
                 raise VMNotFound(f"there is no VM {name[:80]!r} on host {host_id!r}")
@@ -87,10 +88,5 @@ class VMsService:
         return await self.look_up(host_id, name)
 
 
-def _uuid_in_step(session: HostSession, name: str) -> str | None:
-    known = last_seen(session.inventory, name) if in_step(session) else None
-    return known.uuid if known else None
-
-
 async def _sampled(session: HostSession, uuid: str) -> VMStats | None:
-    return (await session.call(lambda connection: connection.sample([uuid]))).get(uuid)
+    return (await session.require_connection().sample([uuid])).get(uuid)
