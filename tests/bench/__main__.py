@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from tests.bench import access, consoles, events, isolation, link, listing, lists, plugins, requests
+from tests.bench import access, consoles, events, frames, isolation, link, listing, lists, plugins, requests
 from tests.bench.figures import Figure, as_json, as_table
 
 BENCHMARKS: Mapping[str, Callable[[Path], Iterator[Figure]]] = {
@@ -19,6 +19,7 @@ BENCHMARKS: Mapping[str, Callable[[Path], Iterator[Figure]]] = {
     "lists": lists.measure,
     "events": events.measure,
     "requests": requests.measure,
+    "frames": frames.measure,
 }
 GROUPS = {"api": ("events", "lists", "requests")}
 

@@ -13,7 +13,16 @@ from virtumancer.http.endpoint import Errors, Header, Query
 from virtumancer.http.requests import send_json
 from virtumancer.query.query import MAX_LIMIT, ListQuery, ListSchema, ParsedQuery
 
-__all__ = ["LINK", "LIST_ERRORS", "LIST_QUERY", "Limit", "asked_of", "list_query", "send_list", "send_page"]
+__all__ = [
+    "LINK",
+    "LIST_ERRORS",
+    "LIST_QUERY",
+    "Limit",
+    "asked_of",
+    "list_query",
+    "send_list",
+    "send_page",
+]
 
 Limit = Annotated[int, Meta(ge=1, le=MAX_LIMIT)]
 LIST_QUERY = (

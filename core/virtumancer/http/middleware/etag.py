@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from inspect import isawaitable
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 import falcon
@@ -14,14 +14,28 @@ from falcon.asgi import Request, Response
 from msgspec import Struct
 
 from virtumancer.errors import PreconditionFailed
-from virtumancer.http.requests import holds_secret
+from virtumancer.http.requests import holds_secret, send_json
 
-__all__ = ["ENCODED", "ETags", "as_known", "etag_of", "is_known", "wanted_tags"]
+__all__ = ["ENCODED", "ETags", "as_known", "etag_of", "is_known", "send_whole", "wanted_tags"]
 
 ENCODED = "-gzip"
 """What the tag of a compressed answer ends with: other bytes, the same content."""
 # A larger body is digested in a thread.
 LARGE = 256 * 1024
+
+
+class Whole(Protocol):
+    """The whole of a list as JSON, and what tells it from any other."""
+
+    @property
+    def body(self) -> bytes:
+        """The JSON."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Its digest."""
+        ...
 
 
 class ETags:
@@ -59,6 +73,12 @@ def is_known(req: Request, resp: Response, etag: str) -> bool:
     if known:
         resp.status = falcon.HTTP_304
     return bool(known)
+
+
+def send_whole(req: Request, resp: Response, whole: Whole) -> None:
+    """Answer with a list that is encoded already, unless the client has it."""
+    if not is_known(req, resp, f'"{whole.digest}"'):
+        send_json(resp, whole.body)
 
 
 @asynccontextmanager

@@ -39,7 +39,7 @@ from virtumancer.http.api_paths import HOST_PATH, VM_PATH, Parameter
 from virtumancer.http.endpoint import ASKS_HOST, ASKS_VM, Query, endpoint
 from virtumancer.http.list_schemas import rows_shape
 from virtumancer.http.middleware.authorization import access_of, caller_of
-from virtumancer.http.middleware.etag import is_known
+from virtumancer.http.middleware.etag import send_whole
 from virtumancer.http.middleware.respond_async import RespondAsync, prefers_operation
 from virtumancer.http.pagination import LINK, LIST_ERRORS, LIST_QUERY, asked_of, send_list
 from virtumancer.http.requests import BodyReader, send_json
@@ -98,8 +98,8 @@ class VMsResource:
         if only is not None or asked is not vms_shape().everything:
             vms = listing.vms if only is None else [vm for vm in listing.vms if vm.uuid in only]
             send_list(req, resp, self._all_vms.live(host, vms), asked)
-        elif not is_known(req, resp, f'"{listing.digest}"'):
-            send_json(resp, listing.body)
+        else:
+            send_whole(req, resp, listing)
 
 
 class VMRowsResource:
@@ -127,10 +127,12 @@ class VMRowsResource:
         """
         only = access_of(req).vms_with(Right.READ, host)
         asked = asked_of(req, rows_shape())
-        rows = await self._vms.rows(host)
-        if only is not None:
-            rows = tuple(row for row in rows if _uuid_of(row) in only)
-        send_list(req, resp, rows, asked)
+        stored = await self._vms.rows(host)
+        if only is None and asked is rows_shape().everything:
+            send_whole(req, resp, stored)
+        else:
+            rows = stored.rows if only is None else [row for row in stored.rows if _uuid_of(row) in only]
+            send_list(req, resp, rows, asked)
 
 
 class _Named(Struct, frozen=True):

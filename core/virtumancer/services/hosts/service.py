@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from operator import attrgetter
 
 import structlog
 from msgspec import Struct, structs
@@ -26,6 +27,7 @@ from virtumancer.services.hosts.own_changes import OwnChanges
 from virtumancer.services.hosts.session import HostSession
 from virtumancer.services.metadata.service import MetadataService
 from virtumancer.services.runtime.bus import EventBus, HostAddedElsewhere, HostRemovedElsewhere
+from virtumancer.services.runtime.encoded_list import EncodedList
 from virtumancer.store import HostsRepository, StoredHost, VMsRepository
 
 __all__ = ["HostEntry", "HostsService", "check_uri"]
@@ -78,6 +80,7 @@ class HostsService:
         self._timing = timing
         self._watchers = watchers
         self._shared = shared
+        self._listed: tuple[tuple[int | None, int], EncodedList[HostEntry]] | None = None
         self._sessions: dict[str, HostSession] = {}
         self._numbers: dict[str, int] = {}
         self._approvals: dict[str, frozenset[str]] = {}
@@ -144,12 +147,19 @@ class HostsService:
             )
         return session
 
-    async def list(self) -> tuple[HostEntry, ...]:
-        """Return all hosts in the order added."""
-        return tuple(
+    async def list(self) -> EncodedList[HostEntry]:
+        """Return all hosts in the order added; they are read anew when they may have changed."""
+        revisions = self._store.revision, self._metadata.revision
+        if self._listed and self._listed[0] == revisions:
+            return self._listed[1]
+        entries = [
             HostEntry(stored.number, stored.host, self._metadata.of_host(stored.host.id))
             for stored in await self._store.list()
-        )
+        ]
+        found = EncodedList(tuple(entries), attrgetter("host"))
+        if revisions[0] is not None and (self._store.revision, self._metadata.revision) == revisions:
+            self._listed = revisions, found
+        return found
 
     async def detail(self, host_id: str) -> HostDetail:
         """Describe one host and its session."""

@@ -1,5 +1,7 @@
 """VMs: listing them, and looking closer at one."""
 
+from weakref import WeakKeyDictionary
+
 from virtumancer.contracts import (
     HardwareInfo,
     HostState,
@@ -12,6 +14,7 @@ from virtumancer.services.hosts.inventory import HostListing
 from virtumancer.services.hosts.service import HostsService
 from virtumancer.services.hosts.session import HostSession
 from virtumancer.services.hosts.vm_lookup import SeenUUID, find_vm, last_seen, uuid_in
+from virtumancer.services.runtime.encoded_list import EncodedList
 from virtumancer.store import VMIdentity, VMsRepository
 
 __all__ = ["VMsService"]
@@ -23,6 +26,7 @@ class VMsService:
     def __init__(self, hosts: HostsService, store: VMsRepository) -> None:
         self._hosts = hosts
         self._store = store
+        self._rows: WeakKeyDictionary[HostSession, tuple[int, EncodedList[VMRow]]] = WeakKeyDictionary()
 
     async def list(self, host_id: str) -> HostListing:
         """Look at the host now; the stored rows are in step when this returns."""
@@ -30,10 +34,16 @@ class VMsService:
         session.require_connection()
         return await session.inventory.refresh()
 
-    async def rows(self, host_id: str) -> tuple[VMRow, ...]:
-        """Return the stored VMs, without asking the host."""
-        self._hosts.session(host_id)
-        return await self._store.rows(host_id)
+    async def rows(self, host_id: str) -> EncodedList[VMRow]:
+        """Return the stored VMs, without asking the host; they are read anew when they may have changed."""
+        session, revision = self._hosts.session(host_id), self._store.revision
+        known = self._rows.get(session)
+        if known and known[0] == revision:
+            return known[1]
+        found = EncodedList(await self._store.rows(host_id))
+        if revision is not None and self._store.revision == revision:
+            self._rows[session] = revision, found
+        return found
 
     async def stats(self, host_id: str, name: str) -> VMStats:
         """Read the counters of one VM; asks for its UUID only when that may have changed since the last look."""

@@ -20,6 +20,7 @@ from virtumancer.store.engine.failures import failures_of, may_pass
 from virtumancer.store.engine.filelock import FileLock
 from virtumancer.store.engine.migrate import migrate
 from virtumancer.store.engine.plugin_apps import PluginApps
+from virtumancer.store.engine.revision import Revision
 from virtumancer.store.engine.sql import query
 from virtumancer.store.engine.sqlite_file import SQLiteFile
 from virtumancer.store.engine.sqlite_immediate import ImmediateClient
@@ -71,6 +72,10 @@ class Database:
         self._stack = AsyncExitStack()
         self._open = False
         self._units = Units(within)
+        # A SQLite file is one process's at a time.
+        shared = self.dialect != "sqlite"
+        self.hosts, self.vms = Revision(shared=shared), Revision(shared=shared)
+        """The revisions of these tables, for all who change them."""
 
     @property
     def name(self) -> str:

@@ -1,7 +1,8 @@
 """The hosts that people added or declared, and the SSH keys pinned for them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import ParamSpec, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +16,9 @@ from virtumancer.store.models import HostKeyModel, HostModel
 from virtumancer.store.repositories.keys import may_be_key
 
 __all__ = ["HostsRepository", "StoredHost"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class StoredHost(Struct, frozen=True):
@@ -37,6 +41,11 @@ class HostsRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @property
+    def revision(self) -> int | None:
+        """Another number after each change of a host; None when that is not known."""
+        return self._database.hosts.now
+
     async def list(self) -> tuple[StoredHost, ...]:
         """Return all hosts in the order added."""
         return await self._database.unit(_list())
@@ -47,7 +56,7 @@ class HostsRepository:
 
     async def add(self, host: Host, keys: Sequence[HostKey] = (), credentials: Mapping[str, str] | None = None) -> None:
         """Store a new host, its pinned keys and its sealed credentials, or nothing. Raises `HostExists`."""
-        await self._database.unit(_add(host, keys, credentials or {}))
+        await self._change(_add, host, keys, credentials or {})
 
     async def change_credentials(
         self,
@@ -59,11 +68,11 @@ class HostsRepository:
 
         Raises `HostNotFound`.
         """
-        return await self._database.unit(_change_credentials(id, sealed, removed))
+        return await self._change(_change_credentials, id, sealed, removed)
 
     async def renew_credential(self, id: str, name: str, old: str, new: str) -> bool:  # noqa: A002
         """Store a credential that was sealed anew, unless it was changed or removed since; says whether."""
-        return await self._database.unit(_renew_credential(id, name, old, new))
+        return await self._change(_renew_credential, id, name, old, new)
 
     async def any_credential(self) -> str | None:
         """Return any credential of any host as it is sealed, None when there is none."""
@@ -74,15 +83,15 @@ class HostsRepository:
 
         A host that has left the file stays too, and is no longer marked as declared.
         """
-        await self._database.unit(_upsert_declared({host.id: host for host in hosts}))
+        await self._change(_upsert_declared, {host.id: host for host in hosts})
 
     async def set_disconnected(self, id: str, disconnected: bool) -> None:  # noqa: A002
         """Remember whether the user wants the host disconnected. Raises `HostNotFound`."""
-        await self._database.unit(_set_disconnected(id, disconnected))
+        await self._change(_set_disconnected, id, disconnected)
 
     async def remove(self, id: str) -> bool:  # noqa: A002
         """Delete the host, its keys and its VMs; says whether it was there."""
-        return await self._database.unit(_remove(id))
+        return await self._change(self._database.vms.change, _remove, id)
 
     async def keys(self, id: str) -> tuple[HostKey, ...]:  # noqa: A002
         """Return the keys pinned for the host, oldest first."""
@@ -100,6 +109,9 @@ class HostsRepository:
     async def replace_keys(self, id: str, fingerprint: str, keys: Sequence[HostKey]) -> bool:  # noqa: A002
         """Pin keys in place of the one of this fingerprint, or do nothing; says whether that one was there."""
         return await self._database.unit(_replace_keys(id, fingerprint, keys))
+
+    async def _change(self, write: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._database.unit(self._database.hosts.change(write, *args, **kwargs))
 
 
 async def _list() -> tuple[StoredHost, ...]:

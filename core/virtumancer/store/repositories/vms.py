@@ -55,6 +55,11 @@ class VMsRepository:
         self._database = database
         self._documents = VMDocuments()
 
+    @property
+    def revision(self) -> int | None:
+        """Another number after each change of a stored VM; None when that is not known."""
+        return self._database.vms.now
+
     async def known(self, host_id: str) -> dict[str, VM]:
         """Return the stored VMs of a host by UUID, each with its `db_id`."""
         return {stored.vm.uuid: stored.vm for stored in await self.stored(host_id)}
@@ -72,7 +77,8 @@ class VMsRepository:
         if not changed and not gone:
             return {}
         vms = {vm.uuid: vm for vm in changed}
-        return await self._database.unit(self._apply(host_id, vms, [uuid for uuid in gone if uuid not in vms]))
+        unwanted = [uuid for uuid in gone if uuid not in vms]
+        return await self._database.unit(self._database.vms.change(self._apply, host_id, vms, unwanted))
 
     async def find(self, host_id: str, said: str, uuid: str = "") -> VMIdentity | None:
         """Return the stored VM of a host that has this UUID, or else this name; None if there is none.
