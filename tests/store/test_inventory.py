@@ -69,9 +69,9 @@ async def test_what_a_partial_listing_leaves_out_keeps_its_row_and_is_as_last_se
 ) -> None:
     looks, first, second = Looks(store), make_vm("first"), make_vm("second")
     looks.vms = [first, second]
-    before = {vm.uuid: vm for vm in (await looks.inventory.refresh()).vms}
+    before = {vm.uuid: vm for vm in (await looks.inventory.refresh()).rows}
     looks.vms = PartialListing([structs.replace(second, description="told")])
-    after = {vm.uuid: vm for vm in (await looks.inventory.refresh()).vms}
+    after = {vm.uuid: vm for vm in (await looks.inventory.refresh()).rows}
     assert after == before | {second.uuid: structs.replace(before[second.uuid], description="told")}
     assert set((await ids(store)).values()) == {vm.db_id for vm in before.values()}
     assert looks.inventory.seen

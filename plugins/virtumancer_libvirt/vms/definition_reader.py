@@ -38,8 +38,9 @@ class Definitions:
         batches = [missing[start : start + _BATCH] for start in range(0, len(missing), _BATCH)]
         functions = [partial(_read, uuids=batch) for batch in batches]
         fresh: dict[str, Definition | None] = {}
-        for found in await self._pool.spread(functions, timeout=self._timeout, doing="describe its VMs"):
-            fresh |= found
+        if functions:
+            for found in await self._pool.spread(functions, timeout=self._timeout, doing="describe its VMs"):
+                fresh |= found
         for uuid, definition in fresh.items():
             if definition is not None:
                 self._cache.store(uuid, definition, began)

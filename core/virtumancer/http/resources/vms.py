@@ -96,7 +96,7 @@ class VMsResource:
         asked = asked_of(req, vms_shape())
         listing = await self._vms.list(host)
         if only is not None or asked is not vms_shape().everything:
-            vms = listing.vms if only is None else [vm for vm in listing.vms if vm.uuid in only]
+            vms = listing.rows if only is None else [vm for vm in listing.rows if vm.uuid in only]
             send_list(req, resp, self._all_vms.live(host, vms), asked)
         else:
             send_whole(req, resp, listing)

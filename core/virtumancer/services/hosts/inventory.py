@@ -1,33 +1,19 @@
 """The VMs of one host as last seen: one shared fetch, one transaction for what changed."""
 
 import asyncio
-import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 
-import msgspec
 from msgspec import Struct, structs
 
 from virtumancer.contracts import VM, PartialListing
 from virtumancer.errors import VirtumancerError
+from virtumancer.services.runtime.encoded_list import EncodedList
 from virtumancer.store import VMIdentity, VMsRepository
 
-__all__ = ["HostListing", "Inventory", "InventorySnapshot"]
-
-
-class HostListing:
-    """The result of one look at a host; `body` is its JSON, encoded once for all who asked."""
-
-    def __init__(self, vms: tuple[VM, ...], body: bytes) -> None:
-        self.vms = vms
-        self.body = body
-
-    @cached_property
-    def digest(self) -> str:
-        """What tells this body from any other, computed once for all who asked."""
-        return hashlib.blake2b(self.body, digest_size=16).hexdigest()
+__all__ = ["Inventory", "InventorySnapshot"]
 
 
 class InventorySnapshot:
@@ -77,8 +63,8 @@ class Inventory:
         self._fetch = fetch
         self._on_news = on_news
         self._generation = 0
-        self._running: tuple[int, asyncio.Task[HostListing]] | None = None
-        self._next: tuple[int, asyncio.Task[HostListing]] | None = None
+        self._running: tuple[int, asyncio.Task[EncodedList[VM]]] | None = None
+        self._next: tuple[int, asyncio.Task[EncodedList[VM]]] | None = None
         self._rows: dict[str, VM] | None = None
         self._uuids: dict[str, str] = {}
         self.seen: InventorySnapshot | None = None
@@ -108,11 +94,11 @@ class Inventory:
         """Return the UUID that this name had at the last look."""
         return self._uuids.get(name)
 
-    async def refresh(self) -> HostListing:
+    async def refresh(self) -> EncodedList[VM]:
         """Look at the host now; when this returns, the stored rows are in step."""
         return await asyncio.shield(self.start_refresh())
 
-    def start_refresh(self) -> asyncio.Task[HostListing]:
+    def start_refresh(self) -> asyncio.Task[EncodedList[VM]]:
         """Return the fetch to share, started if need be. Its outcome belongs to whoever awaits it."""
         for shared in (self._running, self._next):
             if shared and shared[0] == self._generation and not shared[1].done():
@@ -137,7 +123,7 @@ class Inventory:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _refresh(self, before: asyncio.Task[HostListing] | None) -> HostListing:
+    async def _refresh(self, before: asyncio.Task[EncodedList[VM]] | None) -> EncodedList[VM]:
         if before:
             await asyncio.wait({before})
             self._running, self._next = self._next, None
@@ -152,12 +138,12 @@ class Inventory:
         self.seen = InventorySnapshot(found, began, generation, complete=not isinstance(told, PartialListing))
         vms = tuple(found.values())
         self._uuids = {vm.name: vm.uuid for vm in vms}
-        return HostListing(vms, msgspec.json.encode(vms))
+        return EncodedList(vms)
 
     async def _sync(self, told: Sequence[VM]) -> dict[str, VM]:
         """Bring the rows in step; a look that failed never gets here, and one that is not complete deletes nothing."""
         rows = await self._store.known(self._host_id) if self._rows is None else self._rows
-        found = {vm.uuid: _with_row(vm, rows.get(vm.uuid)) for vm in told}
+        found = {vm.uuid: structs.replace(vm, db_id=rows[vm.uuid].db_id) if vm.uuid in rows else vm for vm in told}
         if isinstance(told, PartialListing):
             found = rows | found
         difference = _compare(rows, found)
@@ -170,10 +156,6 @@ class Inventory:
         if difference.news:
             self._on_news()
         return found
-
-
-def _with_row(vm: VM, row: VM | None) -> VM:
-    return structs.replace(vm, db_id=row.db_id) if row else vm
 
 
 def _compare(known: dict[str, VM], found: dict[str, VM]) -> _Difference:
@@ -200,7 +182,7 @@ def _same_but_balloon(vm: VM, row: VM) -> bool:
     return _same_but_counters(vm, structs.replace(row, memory=vm.memory))
 
 
-def _retrieve(task: asyncio.Task[HostListing]) -> None:
+def _retrieve(task: asyncio.Task[EncodedList[VM]]) -> None:
     """Mark a failure as seen even when its last waiter was cancelled; whoever still waits gets it all the same."""
     if not task.cancelled():
         task.exception()

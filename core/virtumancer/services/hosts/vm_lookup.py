@@ -67,7 +67,7 @@ async def find_by_uuid(session: HostSession, uuid: str) -> VMRef:
     except VMNotFound:
         if not _looks_for_names_first(session.require_connection()):
             raise
-        for vm in (await session.inventory.refresh()).vms:
+        for vm in (await session.inventory.refresh()).rows:
             if vm.uuid == uuid:
                 return VMRef(vm.uuid, vm.name, vm.state)
         raise

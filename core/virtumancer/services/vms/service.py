@@ -3,6 +3,7 @@
 from weakref import WeakKeyDictionary
 
 from virtumancer.contracts import (
+    VM,
     HardwareInfo,
     HostState,
     VMRef,
@@ -10,7 +11,6 @@ from virtumancer.contracts import (
     VMStats,
 )
 from virtumancer.errors import VMNotFound
-from virtumancer.services.hosts.inventory import HostListing
 from virtumancer.services.hosts.service import HostsService
 from virtumancer.services.hosts.session import HostSession
 from virtumancer.services.hosts.vm_lookup import SeenUUID, find_vm, last_seen, uuid_in
@@ -28,7 +28,7 @@ class VMsService:
         self._store = store
         self._rows: WeakKeyDictionary[HostSession, tuple[int, EncodedList[VMRow]]] = WeakKeyDictionary()
 
-    async def list(self, host_id: str) -> HostListing:
+    async def list(self, host_id: str) -> EncodedList[VM]:
         """Look at the host now; the stored rows are in step when this returns."""
         session = self._hosts.session(host_id)
         session.require_connection()
