@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from inspect import isawaitable
-from typing import Any, Protocol
+from typing import Any
 from weakref import WeakValueDictionary
 
 import falcon
@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from virtumancer.errors import PreconditionFailed
 from virtumancer.http.requests import holds_secret, send_json
+from virtumancer.services.runtime.encoded_list import EncodedList
 
 __all__ = ["ENCODED", "ETags", "as_known", "etag_of", "is_known", "send_whole", "wanted_tags"]
 
@@ -22,20 +23,6 @@ ENCODED = "-gzip"
 """What the tag of a compressed answer ends with: other bytes, the same content."""
 # A larger body is digested in a thread.
 LARGE = 256 * 1024
-
-
-class Whole(Protocol):
-    """The whole of a list as JSON, and what tells it from any other."""
-
-    @property
-    def body(self) -> bytes:
-        """The JSON."""
-        ...
-
-    @property
-    def digest(self) -> str:
-        """Its digest."""
-        ...
 
 
 class ETags:
@@ -75,7 +62,7 @@ def is_known(req: Request, resp: Response, etag: str) -> bool:
     return bool(known)
 
 
-def send_whole(req: Request, resp: Response, whole: Whole) -> None:
+def send_whole(req: Request, resp: Response, whole: EncodedList[Any]) -> None:
     """Answer with a list that is encoded already, unless the client has it."""
     if not is_known(req, resp, f'"{whole.digest}"'):
         send_json(resp, whole.body)
