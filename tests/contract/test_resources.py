@@ -96,8 +96,8 @@ async def test_what_breaks_the_contract_fails_the_sentence_that_it_breaks(test: 
     suite = ResourceSuite()
     resource = NOTES if isinstance(collection, Notes) else SNAPSHOTS
     spec: Any = Note("one") if isinstance(collection, Notes) else NewSnapshot("one")
-    at = ResourceSuite.at.__wrapped__(suite, resource)  # type: ignore[attr-defined]
-    given = {"resource": resource, "collection": collection, "at": at, "spec": spec}
+    at: Any = ResourceSuite.at.__wrapped__(suite, resource)  # type: ignore[attr-defined]
+    given: dict[str, Any] = {"resource": resource, "collection": collection, "at": at, "spec": spec}
     method: Any = getattr(suite, test)
     names = method.__func__.__code__.co_varnames[1 : method.__func__.__code__.co_argcount]
     with pytest.raises((AssertionError, pytest.fail.Exception)):

@@ -64,7 +64,7 @@ class Blocking(Notes):
 
 
 def notes(**fields: Any) -> ResourceType[Any, Any, Any]:
-    given = {
+    given: dict[str, Any] = {
         "name": "notes",
         "singular": "note",
         "title": "Notes",

@@ -128,8 +128,8 @@ def _check_server(type_: AnyType) -> None:
             raise _wrong(type_, f"{reason} serves it")
         return
     for method in _methods(type_):
-        function = getattr(server, method, None)
-        if function is None or _inherited(kind, method):
+        function: Any = getattr(server, method, None)
+        if function is None or _inherited(cast("type[Any]", kind), method):
             raise _wrong(type_, f"{kind.__name__} has no method {method!r}, which its type offers")
         if method != "read" and not inspect.iscoroutinefunction(function):
             raise _wrong(type_, f"{kind.__name__}.{method} is not async")
