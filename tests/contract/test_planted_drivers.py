@@ -317,7 +317,7 @@ class TestPlantedDrivers(OnFake):
         suite = HostDriverSuite()
         suite.patience = suite.grace = suite.closing = PATIENCE
         running, stopped = (VMRef(vm.uuid, vm.name, vm.state) for vm in hypervisor.vms.values())
-        there = {**locals(), "some_vm": running}
+        there = {**locals(), "some_vm": running, "stopped": stopped}
         test = getattr(suite, sentence)
 
         with pytest.raises((AssertionError, pytest.fail.Exception, TimeoutError, UnicodeEncodeError)):
