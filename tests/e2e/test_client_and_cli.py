@@ -27,6 +27,7 @@ REQUEST = re.compile(r"request .*?method=(\w+).*? path=(\S+)")
 CONSOLE = re.compile(r"console opened .*?kind=(\w+)")
 SUFFIXES = {"vnc": "console", "serial": "serial", "spice": "spice"}
 ELSEWHERE = {
+    "PATCH /api/v1/hosts/{host}": "for drivers that have credentials: tests/http/test_credentials.py",
     "WEBSOCKET /api/v1/hosts/{host}/vms/{vm}/spice": "its viewers speak SPICE: tests/e2e/consoles",
     "WEBSOCKET /api/v1/ws": "the socket of the original's page: tests/e2e/test_original_client.py",
     "WEBSOCKET /ws": "the socket of the original's page: tests/e2e/test_original_client.py",
@@ -252,6 +253,8 @@ def test_the_client_gives_and_withdraws_access(lab: Lab) -> None:
 
 def test_the_client_writes_metadata(lab: Lab) -> None:
     with lab.client() as client:
+        assert client.hosts.actions("kvm1") == ()
+        assert client.server.resources() == ()
         assert client.hosts.set_metadata("kvm1", title="Rack 4", tags=["lab"]).title == "Rack 4"
         assert client.hosts.change_metadata("kvm1", notes="noisy").tags == ("lab",)
         assert client.hosts.metadata("kvm1").notes == "noisy"
