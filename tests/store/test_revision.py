@@ -11,6 +11,8 @@ from virtumancer.errors import HostExists, HostNotFound
 from virtumancer.store import Database, HostsRepository, VMsRepository
 from virtumancer.store.engine.revision import Revision
 
+pytest_plugins = ["tests.lab.fixtures"]
+
 
 async def test_a_revision_is_unknown_during_a_change_and_another_one_after_it() -> None:
     revision, began, goes_on = Revision(shared=False), asyncio.Event(), asyncio.Event()
@@ -75,6 +77,7 @@ async def test_a_change_whose_caller_was_cancelled_is_one(tmp_path: Path) -> Non
         assert hosts.revision != before if stored.disconnected else hosts.revision in {before, None}
 
 
-def test_where_other_processes_write_no_revision_is_known() -> None:
-    database = Database("postgresql://me@127.0.0.1:1/v")
-    assert (HostsRepository(database).revision, VMsRepository(database).revision) == (None, None)
+@pytest.mark.lab
+async def test_where_other_processes_write_no_revision_is_known(new_postgresql_url: str) -> None:
+    async with Database(new_postgresql_url) as database:
+        assert (HostsRepository(database).revision, VMsRepository(database).revision) == (None, None)
