@@ -40,7 +40,7 @@ class AbandonedThreads:
 
 
 class _Call:
-    """One call on its way to the thread."""
+    """One call on its way to the thread; `deadline` is compared with those of other calls alone."""
 
     def __init__(self, function: Callable[[VirConnect], Any], future: asyncio.Future[Any], deadline: float) -> None:
         self.function = function
@@ -113,7 +113,7 @@ class CallThread:
             async with asyncio.timeout(timeout):
                 return await call.future  # type: ignore[no-any-return]
         except TimeoutError as error:
-            self._report_stuck()
+            self._report_stuck(call)
             message = f"{self._thread.name} did not {doing} within {timeout:g} s; try again, or check the host."
             raise CallTimeout(message) from error
 
@@ -144,10 +144,11 @@ class CallThread:
             raise HostUnavailable(f"{self._thread.name} has too many calls waiting.", retry_after=1.0) from error
         return call
 
-    def _report_stuck(self) -> None:
+    def _report_stuck(self, expired: _Call) -> None:
         # The call in flight may be one whose caller left long ago; a call that only waited is not to blame.
+        # No clock is read: that of an event loop may be some milliseconds behind, and then nobody would be told.
         current = self._current
-        late = current is not None and current.deadline <= time.monotonic()
+        late = current is not None and current.deadline <= expired.deadline
         if late and self._on_stuck is not None:
             self._on_stuck(f"{self._thread.name} did not answer in time")
 

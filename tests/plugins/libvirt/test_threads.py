@@ -208,3 +208,25 @@ def test_a_thread_may_come_back_after_its_event_loop_is_closed() -> None:
     rig.gate.set()
     thread.join(5)
     assert not thread.is_alive()
+
+
+def test_a_hang_is_reported_when_the_clock_of_the_event_loop_is_behind() -> None:
+    """That of uvloop has whole milliseconds: while it turns without rest, a deadline comes early by some of one."""
+
+    async def turn() -> None:
+        while True:  # noqa: ASYNC110 -- nothing is waited for
+            await asyncio.sleep(0)
+
+    async def main() -> list[str]:
+        rig = Rig()
+        await rig.thread.open(5)
+        restless = asyncio.create_task(turn())
+        with pytest.raises(CallTimeout):
+            await rig.thread.call(rig.hang, timeout=0.1, doing="answer")
+        restless.cancel()
+        rig.gate.set()
+        rig.thread.retire()
+        await rig.thread.wait_ended(2)
+        return rig.stuck
+
+    assert len(pytest.importorskip("uvloop").run(main())) == 1
