@@ -28,7 +28,7 @@ from virtumancer.http.resources.pages import own_pages
 from virtumancer.http.routes import Services, add_routes, mount, reserved_names
 from virtumancer.http.security_headers import SecurityHeaders
 from virtumancer.plugins import Plugins, app_label, load_configured_plugins
-from virtumancer.plugins.calls.health import PluginHealth
+from virtumancer.plugins.calls.caller import PluginCaller
 from virtumancer.services.actions.bulk import BulkService
 from virtumancer.services.actions.host_actions import HostActionsService
 from virtumancer.services.actions.offers import ActionOffers
@@ -122,7 +122,7 @@ class Application:
         self.bus = bus = LocalEventBus()
         self._audit_store = AuditRepository(self.database)
         self._audit = AuditLog(self._audit_store, bus.publish)
-        self._health = PluginHealth(plugins.infos, tell=bus.publish)
+        self._health = PluginCaller(plugins.infos, tell=bus.publish)
         self._callers = self._build_callers()
         self._keeper: AuthMaintenance | None = None
         # In a SQLite file there is one process at a time, in PostgreSQL there may be others.

@@ -28,7 +28,7 @@ from virtumancer.contracts import (
 )
 from virtumancer.http.routes import reserved_names
 from virtumancer.plugins import load_plugins
-from virtumancer.plugins.calls.health import PluginHealth
+from virtumancer.plugins.calls.caller import PluginCaller
 from virtumancer.server.runner import Server, listen, server_settings, url_of
 from virtumancer.services.auth import PrincipalDirectory
 from virtumancer.store import Database, TokensRepository, UsersRepository, WebSessionsRepository
@@ -148,7 +148,7 @@ class World:
 def callers_of(database: Database) -> PrincipalDirectory:
     """Everybody who may call, as one of several processes on a database knows them."""
     tokens, users, sessions = TokensRepository(database), UsersRepository(database), WebSessionsRepository(database)
-    return PrincipalDirectory(tokens, users, sessions, load_config(None, {"HOME": "/none"}, {}), {}, PluginHealth(()))
+    return PrincipalDirectory(tokens, users, sessions, load_config(None, {"HOME": "/none"}, {}), {}, PluginCaller(()))
 
 
 def bearing(token: str) -> dict[str, str]:

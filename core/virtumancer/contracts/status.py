@@ -76,6 +76,8 @@ class HookCalls(Struct, frozen=True):
     """Calls that raised something unexpected, or did not finish in time."""
     seconds: float
     """How long all calls took together."""
+    blocks: int = 0
+    """How often it held up the whole server, for more than 100 ms each. Since 1.3."""
 
 
 class PluginInfo(Struct, frozen=True, kw_only=True):
@@ -107,3 +109,5 @@ class PluginInfo(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
     """What the plugin uses that a later version of the contracts will not have."""
     calls: tuple[HookCalls, ...] = ()
+    blocks: int = 0
+    """How often its code held up the whole server, for more than 100 ms each, in calls or in tasks of its own."""

@@ -63,7 +63,7 @@ from virtumancer.http.resources.vms import (
 )
 from virtumancer.http.resources.web_sessions import WebSessionResource, WebSessionsResource
 from virtumancer.plugins import Plugins
-from virtumancer.plugins.calls.health import PluginHealth
+from virtumancer.plugins.calls.caller import PluginCaller
 from virtumancer.plugins.loading.reserved_names import ReservedNames
 from virtumancer.services.actions.bulk import BulkService
 from virtumancer.services.actions.host_actions import HostActionsService
@@ -103,7 +103,7 @@ class Services(Struct, frozen=True, kw_only=True):
     consoles: ConsolesService
     screenshots: ScreenshotsService
     events: EventLog
-    plugins: PluginHealth
+    plugins: PluginCaller
     provided: Plugins
     """What the plugins add: routes, and what the document describes."""
     audit: AuditLog

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from virtumancer.contracts import HostState, PluginState
 from virtumancer.errors import VirtumancerError
-from virtumancer.plugins.calls.health import PluginHealth
+from virtumancer.plugins.calls.caller import PluginCaller
 from virtumancer.services.hosts.service import HostsService
 from virtumancer.store import StoreProbe
 
@@ -35,7 +35,7 @@ class Part(Struct, frozen=True):
 class Readiness:
     """Looks at every part, within two seconds."""
 
-    def __init__(self, probe: StoreProbe, hosts: HostsService, plugins: PluginHealth) -> None:
+    def __init__(self, probe: StoreProbe, hosts: HostsService, plugins: PluginCaller) -> None:
         self._probe = probe
         self._hosts = hosts
         self._plugins = plugins

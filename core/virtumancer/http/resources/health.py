@@ -13,7 +13,7 @@ from virtumancer.http.endpoint import PUBLIC, endpoint
 from virtumancer.http.middleware.authorization import access_of
 from virtumancer.http.middleware.starting import Alive, send_alive
 from virtumancer.http.requests import send_json
-from virtumancer.plugins.calls.health import PluginHealth
+from virtumancer.plugins.calls.caller import PluginCaller
 from virtumancer.services.auth import Right
 from virtumancer.services.hosts.service import HostsService
 from virtumancer.services.readiness import FAILING, Part, Readiness
@@ -24,7 +24,7 @@ __all__ = ["HealthResource", "LivezResource", "ReadyzResource"]
 class HealthResource:
     """Whether this program answers; what hosts and plugins do stands beside it."""
 
-    def __init__(self, hosts: HostsService, plugins: PluginHealth) -> None:
+    def __init__(self, hosts: HostsService, plugins: PluginCaller) -> None:
         self._hosts = hosts
         self._plugins = plugins
 

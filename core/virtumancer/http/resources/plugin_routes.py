@@ -18,7 +18,7 @@ from virtumancer.http.requests import BodyReader, send_json, send_secret
 from virtumancer.http.resources.plugins import PLUGINS
 from virtumancer.http.resources.static_files import FolderResource
 from virtumancer.plugins import Plugins
-from virtumancer.plugins.calls.health import PluginCall, PluginHealth
+from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
 from virtumancer.services.auth import PrincipalDirectory
 from virtumancer.services.hosts.plugin_api import PluginHosts
 
@@ -56,7 +56,7 @@ SERVERS_OWN = frozenset(
 
 
 def plugin_routes(
-    plugins: Plugins, hosts: PluginHosts, bodies: BodyReader, health: PluginHealth, callers: PrincipalDirectory
+    plugins: Plugins, hosts: PluginHosts, bodies: BodyReader, health: PluginCaller, callers: PrincipalDirectory
 ) -> Iterator[object]:
     """Yield the resource of each path below `/plugins/`."""
     for plugin, routes in plugins.routes.items():
@@ -128,7 +128,7 @@ class RouteCaller:
         route: Route,
         hosts: PluginHosts,
         bodies: BodyReader,
-        health: PluginHealth,
+        health: PluginCaller,
         callers: PrincipalDirectory,
     ) -> None:
         self._route = route

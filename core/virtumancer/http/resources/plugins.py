@@ -10,7 +10,7 @@ from virtumancer.http.endpoint import endpoint
 from virtumancer.http.list_schemas import plugins_shape
 from virtumancer.http.pagination import LINK, LIST_ERRORS, LIST_QUERY, asked_of, send_list
 from virtumancer.http.requests import send_json
-from virtumancer.plugins.calls.health import PluginHealth
+from virtumancer.plugins.calls.caller import PluginCaller
 from virtumancer.services.auth import Right
 
 __all__ = ["PluginResource", "PluginsResource"]
@@ -22,7 +22,7 @@ PLUGIN_NAME = Parameter("plugin", "The name of a plugin.", example="power")
 class PluginsResource:
     """All plugins, also those that could not be used, and why."""
 
-    def __init__(self, plugins: PluginHealth) -> None:
+    def __init__(self, plugins: PluginCaller) -> None:
         self._plugins = plugins
 
     @endpoint(
@@ -44,7 +44,7 @@ class PluginsResource:
 class PluginResource:
     """One plugin."""
 
-    def __init__(self, plugins: PluginHealth) -> None:
+    def __init__(self, plugins: PluginCaller) -> None:
         self._plugins = plugins
 
     @endpoint(

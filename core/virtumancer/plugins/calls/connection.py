@@ -6,8 +6,8 @@ from typing import Any, cast
 from msgspec import Struct
 
 from virtumancer.contracts import EventsMissed, EventStream, HostConnection, VMEvent
-from virtumancer.plugins.calls.guard import ReturnCheck
-from virtumancer.plugins.calls.health import PluginCall, PluginHealth
+from virtumancer.plugins.calls.blame import ReturnCheck
+from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
 from virtumancer.plugins.calls.return_types import EVENT, METHODS, DriverMethod
 
 __all__ = ["HOOK", "DriverCalls", "guarded_connection"]
@@ -23,7 +23,7 @@ class DriverCalls(Struct, frozen=True):
 
     plugin: str
     host_id: str
-    health: PluginHealth
+    health: PluginCaller
     timeout: float
 
     async def make(

@@ -4,24 +4,24 @@ from collections.abc import Callable
 
 from virtumancer.contracts import ByteStream, DirectStream
 from virtumancer.errors import PluginFailed
-from virtumancer.plugins.calls.health import PluginCall, PluginHealth
+from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
 from virtumancer.plugins.calls.stream import GuardedStream
 
 __all__ = ["GuardedDirectStream", "guarded_stream"]
 
 
-def guarded_stream(stream: ByteStream, call: PluginCall, what: str, health: PluginHealth) -> GuardedStream:
+def guarded_stream(stream: ByteStream, call: PluginCall, what: str, caller: PluginCaller) -> GuardedStream:
     """Put a guard around a stream, which stays direct when it is."""
     if isinstance(stream, DirectStream):
-        return GuardedDirectStream(stream, call, what, health)
-    return GuardedStream(stream, call, what, health)
+        return GuardedDirectStream(stream, call, what, caller)
+    return GuardedStream(stream, call, what, caller)
 
 
 class GuardedDirectStream(GuardedStream, DirectStream):
     """Keeps a failure for the next `write`, because nobody could catch it where it happens."""
 
-    def __init__(self, stream: DirectStream, call: PluginCall, what: str, health: PluginHealth) -> None:
-        super().__init__(stream, call, what, health)
+    def __init__(self, stream: DirectStream, call: PluginCall, what: str, caller: PluginCaller) -> None:
+        super().__init__(stream, call, what, caller)
         self._direct = stream
         self._failure: PluginFailed | None = None
 
@@ -36,18 +36,11 @@ class GuardedDirectStream(GuardedStream, DirectStream):
         if self._failure:
             return False
         try:
-            with self._writing:
-                return self._direct.write_now(data)
+            return self._caller.part_at_once(self._call, self._writing, lambda: self._direct.write_now(data))
         except PluginFailed as error:
             self._failure = error
-            self._health.count_failure(self._call)
             return False
 
     def hand_over(self, taker: Callable[[bytes], bool] | None) -> None:
         """Let the stream offer what comes."""
-        try:
-            with self._reading:
-                self._direct.hand_over(taker)
-        except PluginFailed:
-            self._health.count_failure(self._call)
-            raise
+        self._caller.part_at_once(self._call, self._reading, lambda: self._direct.hand_over(taker))

@@ -21,7 +21,7 @@ from virtumancer.contracts import (
     VMState,
     VMStats,
 )
-from virtumancer.plugins.calls.guard import ReturnCheck
+from virtumancer.plugins.calls.blame import ReturnCheck
 
 __all__ = ["CONNECTION", "EVENT", "METHODS", "SHOWN_KEYS", "DriverMethod", "is_sequence_of"]
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from virtumancer.plugins.calls.guard import ReturnCheck
+from virtumancer.plugins.calls.blame import ReturnCheck
 
 __all__ = ["answer_check"]
 

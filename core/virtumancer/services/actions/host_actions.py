@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from virtumancer.contracts import ActionContext, ActionOffer, Caller, HostAction
 from virtumancer.errors import ActionNotFound
-from virtumancer.plugins.calls.health import PluginCall, PluginHealth
+from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
 from virtumancer.services.actions.answers import answer_check
 from virtumancer.services.actions.offers import schema_of_params
 from virtumancer.services.actions.preconditions import check_need, host_supports
@@ -33,7 +33,7 @@ class HostActionsService:
     """Holds the actions on hosts of all plugins, by name, and runs them through the sessions."""
 
     def __init__(
-        self, hosts: HostsService, actions: Mapping[str, tuple[str, HostAction]], health: PluginHealth
+        self, hosts: HostsService, actions: Mapping[str, tuple[str, HostAction]], health: PluginCaller
     ) -> None:
         self._hosts = hosts
         self._actions = actions

@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 from virtumancer.contracts import ActionContext, Caller, Job, VMAction, VMRef, VMState
 from virtumancer.contracts.responses import ActionResult
 from virtumancer.errors import ActionNotFound, InvalidValue, VMNotFound, WrongPowerState
-from virtumancer.plugins.calls.health import PluginCall, PluginHealth
+from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
 from virtumancer.services.actions.answers import answer_check
 from virtumancer.services.actions.preconditions import check_need, check_state, goal_reached
 from virtumancer.services.actions.wait import StateWait, wait_for_state
@@ -58,7 +58,7 @@ class ActionsService:
         self,
         hosts: HostsService,
         actions: Mapping[str, tuple[str, VMAction]],
-        health: PluginHealth,
+        health: PluginCaller,
         bus: EventBus,
     ) -> None:
         self._hosts = hosts

@@ -13,8 +13,8 @@ from msgspec import Meta, Struct
 
 from virtumancer.contracts import Authenticator, AuthRequest, Identity
 from virtumancer.errors import TooManyAttempts, VirtumancerError
-from virtumancer.plugins.calls.guard import ReturnCheck
-from virtumancer.plugins.calls.health import PluginCall, PluginHealth
+from virtumancer.plugins.calls.blame import ReturnCheck
+from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
 from virtumancer.services.auth.group_grants import GroupGrants
 from virtumancer.services.auth.principals import Permissions
 from virtumancer.services.auth.tag_index import TagIndex
@@ -58,7 +58,7 @@ class Authenticators(PeriodicTask):
     def __init__(
         self,
         authenticators: Mapping[str, tuple[str, Authenticator]],
-        health: PluginHealth,
+        health: PluginCaller,
         groups: GroupGrants,
         tags: TagIndex,
         tell: Callable[[], None],
@@ -155,7 +155,7 @@ class Authenticators(PeriodicTask):
 class _AuthenticatorClient:
     """One authenticator, asked by so many at once, and what it said a moment ago."""
 
-    def __init__(self, plugin: str, authenticator: Authenticator, health: PluginHealth) -> None:
+    def __init__(self, plugin: str, authenticator: Authenticator, health: PluginCaller) -> None:
         self.plugin = plugin
         self.headers = authenticator.headers
         self._authenticator = authenticator

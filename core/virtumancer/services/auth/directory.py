@@ -9,7 +9,7 @@ from msgspec import structs
 from virtumancer.config import Config
 from virtumancer.contracts import Authenticator, Caller
 from virtumancer.errors import Conflict, Forbidden, Unauthenticated
-from virtumancer.plugins.calls.health import PluginHealth
+from virtumancer.plugins.calls.caller import PluginCaller
 from virtumancer.services.auth.authenticators import VIA, Authenticators
 from virtumancer.services.auth.group_grants import GroupGrants
 from virtumancer.services.auth.oidc_users import OIDC, OIDCPeople
@@ -44,7 +44,7 @@ class PrincipalDirectory:
         sessions: WebSessionsRepository,
         config: Config,
         authenticators: Mapping[str, tuple[str, Authenticator]],
-        health: PluginHealth,
+        health: PluginCaller,
         rights: Collection[str] = (),
         now: Callable[[], datetime] = wall_clock,
         plugin_roles: Mapping[str, frozenset[str]] | None = None,

@@ -20,7 +20,7 @@ from virtumancer.errors import (
     ConsoleRefused,
     Forbidden,
 )
-from virtumancer.plugins.calls.health import PluginHealth
+from virtumancer.plugins.calls.caller import PluginCaller
 from virtumancer.services.consoles.offers import offers_of, require_offer, require_running
 from virtumancer.services.consoles.sessions import ConsoleLimits, ConsoleSessions, LiveSession, Viewer
 from virtumancer.services.consoles.start_waiter import INACTIVE, wait_for_start
@@ -89,7 +89,7 @@ class ConsolesService(PeriodicTask):
         tickets: ConsoleTickets,
         limits: ConsoleLimits,
         bus: EventBus,
-        health: PluginHealth,
+        health: PluginCaller,
         may_have: Callable[[LiveSession], bool],
     ) -> None:
         self._hosts = hosts

@@ -17,9 +17,9 @@ from virtumancer.contracts import (
     VMState,
 )
 from virtumancer.errors import ConsoleRefused, HostUnavailable, VirtumancerError, VMNotFound
+from virtumancer.plugins.calls.blame import ReturnCheck
+from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
 from virtumancer.plugins.calls.direct_stream import guarded_stream
-from virtumancer.plugins.calls.guard import ReturnCheck
-from virtumancer.plugins.calls.health import PluginCall, PluginHealth
 from virtumancer.plugins.calls.stream import STREAM
 from virtumancer.services.consoles.relay import ViewerSocket, bridge
 from virtumancer.services.consoles.sessions import ConsoleSessions, Ending, LiveSession
@@ -81,7 +81,7 @@ class ViewerConnection:
         transport: ConsoleTransport,
         enter: SessionFactory,
         sessions: ConsoleSessions,
-        health: PluginHealth,
+        health: PluginCaller,
         waiting: Waiting | None = None,
     ) -> None:
         self._host = host

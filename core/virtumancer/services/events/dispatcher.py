@@ -11,7 +11,7 @@ import structlog
 
 from virtumancer.contracts import Event, EventListener, EventsMissed
 from virtumancer.errors import PluginDegraded, VirtumancerError
-from virtumancer.plugins.calls.health import PluginCall, PluginHealth
+from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
 from virtumancer.services.runtime.bus import AuditCompleted, Change, EventBus
 
 __all__ = ["ListenerDispatcher"]
@@ -28,7 +28,7 @@ LAST_WORDS = 1.0
 class ListenerDispatcher:
     """Runs one task for each listener, for as long as the application is open."""
 
-    def __init__(self, listeners: Mapping[str, tuple[str, EventListener]], bus: EventBus, health: PluginHealth) -> None:
+    def __init__(self, listeners: Mapping[str, tuple[str, EventListener]], bus: EventBus, health: PluginCaller) -> None:
         self._ears = [_ListenerQueue(plugin, listener, health) for plugin, listener in listeners.values()]
         self._bus = bus
         self._tasks: list[asyncio.Task[None]] = []
@@ -59,7 +59,7 @@ class ListenerDispatcher:
 class _ListenerQueue:
     """What one listener still has to be told."""
 
-    def __init__(self, plugin: str, listener: EventListener, health: PluginHealth) -> None:
+    def __init__(self, plugin: str, listener: EventListener, health: PluginCaller) -> None:
         self.name = listener.name
         self.drained = asyncio.Event()
         self.drained.set()

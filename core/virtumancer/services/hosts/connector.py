@@ -21,8 +21,8 @@ from virtumancer.contracts import (
 )
 from virtumancer.errors import AbilityMissing, HostKeyChanged, InvalidValue, VirtumancerError
 from virtumancer.plugins import DriverEntry, Plugins
+from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
 from virtumancer.plugins.calls.connection import HOOK, DriverCalls, guarded_connection
-from virtumancer.plugins.calls.health import PluginCall, PluginHealth
 from virtumancer.plugins.calls.return_types import CONNECTION, SHOWN_KEYS
 from virtumancer.services.hosts.credentials import HostCredentials, check_credential_names
 from virtumancer.services.hosts.key_change_alert import HostKeyChangeAlert
@@ -50,7 +50,7 @@ class HostConnector:
         store: HostsRepository,
         settings: ConnectSettings,
         unknown_host_keys: UnknownHostKeys,
-        health: PluginHealth,
+        health: PluginCaller,
         alarm: HostKeyChangeAlert,
         credentials: HostCredentials,
     ) -> None:

@@ -9,8 +9,8 @@ import structlog
 from virtumancer.contracts import CollectContext, HostConnection, Sample, StatsCollector
 from virtumancer.contracts.responses import HostSamples
 from virtumancer.errors import VirtumancerError
-from virtumancer.plugins.calls.guard import ReturnCheck
-from virtumancer.plugins.calls.health import PluginCall, PluginHealth
+from virtumancer.plugins.calls.blame import ReturnCheck
+from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
 from virtumancer.plugins.calls.return_types import is_sequence_of
 from virtumancer.services.hosts.session import HostSession
 
@@ -25,7 +25,7 @@ SAMPLES = ReturnCheck("collect", "a list of Sample", is_sequence_of(Sample))
 class StatsCollection:
     """Keeps the latest samples of every collector and host."""
 
-    def __init__(self, collectors: Mapping[str, tuple[str, StatsCollector]], health: PluginHealth) -> None:
+    def __init__(self, collectors: Mapping[str, tuple[str, StatsCollector]], health: PluginCaller) -> None:
         self._collectors = collectors
         self._health = health
         self._latest: dict[str, dict[str, HostSamples]] = {}

@@ -10,7 +10,7 @@ import structlog
 
 from virtumancer.contracts import Hosts, Lifespan
 from virtumancer.errors import PluginDegraded, VirtumancerError
-from virtumancer.plugins.calls.health import PluginCall, PluginHealth
+from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
 from virtumancer.services.plugins.context import ContextOf, Tables
 from virtumancer.services.plugins.tasks import HOOK, PluginTasks, Retry
 from virtumancer.store import Database
@@ -34,7 +34,7 @@ class Lifespans:
         hosts: Hosts,
         database: Database,
         tables: Tables,
-        health: PluginHealth,
+        health: PluginCaller,
         *,
         retry: Callable[[], Retry] = Retry,
         patience: float = START_PATIENCE,
@@ -75,7 +75,7 @@ class _Life:
         lifespan: Lifespan,
         context: ContextOf,
         tasks: PluginTasks,
-        health: PluginHealth,
+        health: PluginCaller,
         retry: Retry,
     ) -> None:
         self.plugin = plugin

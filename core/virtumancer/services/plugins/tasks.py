@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from virtumancer.errors import InvalidValue, PluginDegraded, VirtumancerError
-from virtumancer.plugins.calls.health import PluginCall, PluginHealth
+from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
 
 __all__ = ["HOOK", "PluginTasks", "Retry"]
 
@@ -41,7 +41,7 @@ class Retry:
 class PluginTasks:
     """Runs what a `plugin` starts for its lifespan `owner`."""
 
-    def __init__(self, plugin: str, owner: str, health: PluginHealth, retry: Callable[[], Retry] = Retry) -> None:
+    def __init__(self, plugin: str, owner: str, health: PluginCaller, retry: Callable[[], Retry] = Retry) -> None:
         self._plugin = plugin
         self._owner = owner
         self._health = health

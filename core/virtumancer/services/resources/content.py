@@ -9,8 +9,7 @@ import structlog
 
 from virtumancer.contracts import ByteSpan, ContentCollection, Job, ResourceVerb
 from virtumancer.errors import CallTimeout, InvalidRequest, InvalidValue, PluginFailed, VirtumancerError
-from virtumancer.plugins.calls.guard import guarded
-from virtumancer.plugins.calls.health import PluginHealth
+from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
 from virtumancer.services.resources.service import Found, ResourcesService
 
 __all__ = ["ContentService", "Upload"]
@@ -81,7 +80,7 @@ class Upload:
 class ContentService:
     """Reads and writes the content of items, in their plugins' names."""
 
-    def __init__(self, resources: ResourcesService, health: PluginHealth) -> None:
+    def __init__(self, resources: ResourcesService, health: PluginCaller) -> None:
         self._resources = resources
         self._health = health
 
@@ -103,7 +102,7 @@ class ContentService:
         iterator = cast("AsyncIterator[object]", pieces)
         try:
             while True:
-                piece = await guarded(found.plugin, what, lambda: anext(iterator, END), seconds)
+                piece = await self._health.part(call, what, lambda: anext(iterator, END), timeout=seconds)
                 if piece is END:
                     break
                 if not isinstance(piece, bytes | bytearray):
@@ -115,11 +114,10 @@ class ContentService:
             if left:
                 raise self._failure(found, verb, what, f"read() ended {left} bytes before its span did")
         except (PluginFailed, CallTimeout) as error:
-            self._health.count_failure(call)
             log.warning("content breaks off", plugin=found.plugin, call=what, reason=error.message)
             raise
         finally:
-            await self._close(found, what, iterator)
+            await self._close(call, what, iterator)
 
     async def write(self, found: Found, key: str, span: ByteSpan, upload: Upload, job: Job) -> None:
         """Hand an upload to the plugin; returns when all of it was taken."""
@@ -150,14 +148,14 @@ class ContentService:
         if not upload.complete:
             raise self._failure(found, verb, what, "write() returned before it had taken everything")
 
-    async def _close(self, found: Found, what: str, iterator: AsyncIterator[object]) -> None:
+    async def _close(self, call: PluginCall, what: str, iterator: AsyncIterator[object]) -> None:
         close = getattr(iterator, "aclose", None)
         if close is None:
             return
         try:
-            await guarded(found.plugin, what, close, CLOSE_TIMEOUT)
+            await self._health.part(call, what, close, timeout=CLOSE_TIMEOUT)
         except VirtumancerError as error:
-            log.warning("closing content failed", plugin=found.plugin, reason=error.message)
+            log.warning("closing content failed", plugin=call.plugin, reason=error.message)
 
     def _failure(self, found: Found, verb: str, what: str, reason: str) -> PluginFailed:
         return self._resources.failure(found, verb, what, reason)

@@ -22,7 +22,7 @@ from virtumancer.contracts import (
     lineage_of,
 )
 from virtumancer.errors import AbilityMissing, PluginFailed, ResourceNotFound, WrongPowerState
-from virtumancer.plugins.calls.health import PluginCall, PluginHealth
+from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
 from virtumancer.services.hosts.power_states import state_name
 from virtumancer.services.hosts.service import HostsService
 from virtumancer.services.hosts.session import HostSession
@@ -78,7 +78,7 @@ class ResourcesService:
         self,
         hosts: HostsService,
         types: Mapping[str, tuple[str, AnyType]],
-        health: PluginHealth,
+        health: PluginCaller,
         bus: EventBus,
     ) -> None:
         self._hosts = hosts

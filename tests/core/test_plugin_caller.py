@@ -7,7 +7,8 @@ import pytest
 
 from virtumancer.contracts import PluginInfo, PluginState, PluginStateChanged
 from virtumancer.errors import CallTimeout, HypervisorError, PluginDegraded, PluginFailed, VirtumancerError
-from virtumancer.plugins.calls.health import PAUSE, TOLERATED, PluginCall, PluginHealth
+from virtumancer.plugins.calls.breaker import PAUSE, TOLERATED
+from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
 
 WAVE = PluginCall("waver", "virtumancer_vm_actions", "wave", "kvm1")
 ELSEWHERE = PluginCall("waver", "virtumancer_vm_actions", "wave", "kvm2")
@@ -26,9 +27,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def health(clock: Clock) -> PluginHealth:
+def health(clock: Clock) -> PluginCaller:
     info = PluginInfo(name="waver", module="waver", distribution="", version="", state=PluginState.ACTIVE)
-    return PluginHealth([info], clock)
+    return PluginCaller([info], clock)
 
 
 async def breaks() -> None:
@@ -43,18 +44,18 @@ async def works() -> str:
     return "waved"
 
 
-async def call(health: PluginHealth, begin: Callable[[], Awaitable[object]], call: PluginCall = WAVE) -> object:
+async def call(health: PluginCaller, begin: Callable[[], Awaitable[object]], call: PluginCall = WAVE) -> object:
     try:
         return await health.call(call, "waving", begin, 1)
     except VirtumancerError as error:
         return type(error)
 
 
-async def spoil(health: PluginHealth) -> None:
+async def spoil(health: PluginCaller) -> None:
     assert [await call(health, breaks) for _ in range(TOLERATED)] == [PluginFailed] * TOLERATED
 
 
-async def test_what_keeps_failing_is_not_called_for_a_while(health: PluginHealth, clock: Clock) -> None:
+async def test_what_keeps_failing_is_not_called_for_a_while(health: PluginCaller, clock: Clock) -> None:
     await spoil(health)
 
     with pytest.raises(
@@ -68,12 +69,12 @@ async def test_what_keeps_failing_is_not_called_for_a_while(health: PluginHealth
     assert info.reason.startswith("wave on host 'kvm1' failed 5 times in a row: ")
 
 
-async def test_other_hosts_are_not_concerned(health: PluginHealth) -> None:
+async def test_other_hosts_are_not_concerned(health: PluginCaller) -> None:
     await spoil(health)
     assert await call(health, works, ELSEWHERE) == "waved"
 
 
-async def test_one_call_tries_whether_it_works_again(health: PluginHealth, clock: Clock) -> None:
+async def test_one_call_tries_whether_it_works_again(health: PluginCaller, clock: Clock) -> None:
     await spoil(health)
     clock.now += PAUSE + 1
     release = asyncio.Event()
@@ -88,7 +89,7 @@ async def test_one_call_tries_whether_it_works_again(health: PluginHealth, clock
     assert health.infos()[0].state is PluginState.ACTIVE
 
 
-async def test_a_trial_that_fails_begins_another_pause(health: PluginHealth, clock: Clock) -> None:
+async def test_a_trial_that_fails_begins_another_pause(health: PluginCaller, clock: Clock) -> None:
     await spoil(health)
     clock.now += PAUSE + 1
     assert await call(health, breaks) is PluginFailed
@@ -97,7 +98,7 @@ async def test_a_trial_that_fails_begins_another_pause(health: PluginHealth, clo
     assert await call(health, works) == "waved"
 
 
-async def test_a_trial_that_was_cancelled_leaves_room_for_the_next(health: PluginHealth, clock: Clock) -> None:
+async def test_a_trial_that_was_cancelled_leaves_room_for_the_next(health: PluginCaller, clock: Clock) -> None:
     await spoil(health)
     clock.now += PAUSE + 1
     trial = asyncio.create_task(call(health, asyncio.Event().wait))
@@ -107,13 +108,13 @@ async def test_a_trial_that_was_cancelled_leaves_room_for_the_next(health: Plugi
     assert await call(health, works) == "waved"
 
 
-async def test_a_refusal_of_the_hypervisor_is_no_fault_of_the_plugin(health: PluginHealth) -> None:
+async def test_a_refusal_of_the_hypervisor_is_no_fault_of_the_plugin(health: PluginCaller) -> None:
     for _ in range(TOLERATED + 1):
         assert await call(health, refuses) is HypervisorError
     assert health.infos()[0].state is PluginState.ACTIVE
 
 
-async def test_a_success_in_between_begins_the_count_anew(health: PluginHealth) -> None:
+async def test_a_success_in_between_begins_the_count_anew(health: PluginCaller) -> None:
     for _ in range(TOLERATED - 1):
         await call(health, breaks)
     await call(health, works)
@@ -121,14 +122,14 @@ async def test_a_success_in_between_begins_the_count_anew(health: PluginHealth) 
     assert await call(health, works) == "waved"
 
 
-async def test_a_call_that_hangs_counts_as_a_failure(health: PluginHealth) -> None:
+async def test_a_call_that_hangs_counts_as_a_failure(health: PluginCaller) -> None:
     for _ in range(TOLERATED):
         with pytest.raises(CallTimeout):
             await health.call(WAVE, "waving", asyncio.Event().wait, 0.01)
     assert await call(health, works) is PluginDegraded
 
 
-async def test_calls_failures_and_time_are_counted(health: PluginHealth, clock: Clock) -> None:
+async def test_calls_failures_and_time_are_counted(health: PluginCaller, clock: Clock) -> None:
     async def takes_two_seconds() -> None:
         clock.now += 2
 
@@ -140,7 +141,7 @@ async def test_calls_failures_and_time_are_counted(health: PluginHealth, clock: 
     assert (counts.calls, counts.failures, counts.seconds) == (2, 1, 2.0)
 
 
-async def test_a_cancellation_of_ours_stays_one(health: PluginHealth) -> None:
+async def test_a_cancellation_of_ours_stays_one(health: PluginCaller) -> None:
     waiting = asyncio.create_task(health.counted(WAVE, "waving", asyncio.Event().wait, 5))
     await asyncio.sleep(0)
     waiting.cancel()
@@ -149,7 +150,7 @@ async def test_a_cancellation_of_ours_stays_one(health: PluginHealth) -> None:
     assert health.infos()[0].calls[0].failures == 0
 
 
-async def test_a_cancellation_that_the_plugin_made_up_is_its_failure(health: PluginHealth) -> None:
+async def test_a_cancellation_that_the_plugin_made_up_is_its_failure(health: PluginCaller) -> None:
     async def gives_up() -> None:
         raise asyncio.CancelledError
 
@@ -157,14 +158,14 @@ async def test_a_cancellation_that_the_plugin_made_up_is_its_failure(health: Plu
         await health.counted(WAVE, "waving", gives_up, 5)
 
 
-async def test_a_call_that_is_closed_ends_quietly(health: PluginHealth) -> None:
+async def test_a_call_that_is_closed_ends_quietly(health: PluginCaller) -> None:
     waiting = health.counted(WAVE, "waving", asyncio.Event().wait, 5)
     waiting.send(None)
     waiting.close()
     assert health.infos()[0].calls[0].failures == 0
 
 
-async def test_a_failure_inside_another_plugin_is_not_wrapped_again(health: PluginHealth) -> None:
+async def test_a_failure_inside_another_plugin_is_not_wrapped_again(health: PluginCaller) -> None:
     async def uses_another() -> None:
         await health.counted(PluginCall("other", "virtumancer_host_drivers", "info", "kvm1"), "asking", breaks, 5)
 
@@ -173,7 +174,7 @@ async def test_a_failure_inside_another_plugin_is_not_wrapped_again(health: Plug
     assert health.infos()[0].calls[0].failures == 0
 
 
-async def test_a_wait_without_a_deadline_is_no_time_that_the_plugin_took(health: PluginHealth, clock: Clock) -> None:
+async def test_a_wait_without_a_deadline_is_no_time_that_the_plugin_took(health: PluginCaller, clock: Clock) -> None:
     async def hears_something_later() -> None:
         clock.now += 100
 
@@ -182,7 +183,7 @@ async def test_a_wait_without_a_deadline_is_no_time_that_the_plugin_took(health:
     assert (counts.calls, counts.seconds) == (1, 0.0)
 
 
-def test_what_is_not_awaited_is_guarded_and_counted_too(health: PluginHealth) -> None:
+def test_what_is_not_awaited_is_guarded_and_counted_too(health: PluginCaller) -> None:
     def exits() -> None:
         raise SystemExit("no hands")
 
@@ -195,7 +196,7 @@ def test_what_is_not_awaited_is_guarded_and_counted_too(health: PluginHealth) ->
 async def test_a_plugin_that_is_degraded_and_works_again_is_told_of_once_each(clock: Clock) -> None:
     told: list[PluginStateChanged] = []
     info = PluginInfo(name="waver", module="waver", distribution="", version="", state=PluginState.ACTIVE)
-    health = PluginHealth([info], clock, told.append)
+    health = PluginCaller([info], clock, told.append)
     await spoil(health)
     await call(health, breaks)
     assert [(change.plugin, change.state) for change in told] == [("waver", PluginState.DEGRADED)]
@@ -212,7 +213,7 @@ async def test_a_plugin_that_is_only_named_has_no_part_in_another_of_its_name(cl
         PluginInfo(name="waver", module=module, distribution=module, version="", state=state)
         for module, state in (("waver", PluginState.ACTIVE), ("stranger", PluginState.DISABLED))
     ]
-    health = PluginHealth(infos, clock, told.append)
+    health = PluginCaller(infos, clock, told.append)
 
     await spoil(health)
 

@@ -1,0 +1,49 @@
+"""What runs on the event loop just now: which call of which plugin, and how long plugins held it."""
+
+import structlog
+from msgspec import Struct
+
+__all__ = ["BLOCK", "Activity", "PluginCall"]
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+# Who holds the event loop for more seconds than this in one go holds up everybody.
+BLOCK = 0.1
+
+
+class PluginCall(Struct, frozen=True):
+    """What is called: the `name` that a plugin's `hook` provided, and the host it is used on.
+
+    Failures are held against it on this host only: a host in trouble spoils nothing on the others.
+    """
+
+    plugin: str
+    hook: str
+    name: str
+    host: str
+
+
+class Activity:
+    """Written on the event loop at each step into plugin code, read by the thread that watches the loop."""
+
+    __slots__ = ("call", "since", "stalled")
+
+    def __init__(self) -> None:
+        self.call: PluginCall | None = None
+        """The innermost call whose code runs at this moment."""
+        self.since = 0.0
+        self.stalled = 0.0
+        """Seconds that the loop was held by plugins, in pieces of more than `BLOCK`, since the start."""
+
+    def left(self, outer: PluginCall | None, outer_since: float, seconds: float) -> float:
+        """Note that a step is over, and which call goes on; returns the seconds that count as held."""
+        self.call, self.since = outer, outer_since
+        if seconds < BLOCK:
+            return 0.0
+        if outer is None:  # a step within another one is part of that one's time
+            self.stalled += seconds
+        return seconds
+
+    def note_stubborn(self, call: PluginCall, error: BaseException) -> None:
+        """Say that code of a plugin could not even be closed; nobody waits for it any more."""
+        log.error("a plugin does not end", plugin=call.plugin, hook=call.hook, name=call.name, reason=str(error)[:200])
