@@ -29,6 +29,7 @@ from virtumancer.http.routes import Services, add_routes, mount, reserved_names
 from virtumancer.http.security_headers import SecurityHeaders
 from virtumancer.plugins import Plugins, app_label, load_configured_plugins
 from virtumancer.plugins.calls.caller import PluginCaller
+from virtumancer.plugins.calls.loop_watch import LoopWatch
 from virtumancer.services.actions.bulk import BulkService
 from virtumancer.services.actions.host_actions import HostActionsService
 from virtumancer.services.actions.offers import ActionOffers
@@ -171,6 +172,7 @@ class Application:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(AwaitedDatabase(self.database) if wait_for_store else self.database)
             shared, now = self._shared, self._clock.trusted
+            await stack.enter_async_context(LoopWatch(self._health))
             await stack.enter_async_context(self._clock)
             await stack.enter_async_context(self.processes)
             await stack.enter_async_context(self._events)

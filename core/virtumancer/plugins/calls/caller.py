@@ -29,7 +29,7 @@ class PluginCaller:
         self._clock = clock
         self._breaker = CircuitBreaker(clock)
         self._statistics = PluginStatistics(infos, self._breaker, tell)
-        self.activity = Activity()
+        self.activity = Activity(self._statistics.count_block)
         """What runs just now."""
 
     async def call(
