@@ -6,7 +6,19 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from tests.bench import access, consoles, events, frames, isolation, link, listing, lists, plugins, requests
+from tests.bench import (
+    access,
+    consoles,
+    events,
+    frames,
+    isolation,
+    link,
+    listing,
+    lists,
+    plugin_calls,
+    plugins,
+    requests,
+)
 from tests.bench.figures import Figure, as_json, as_table
 
 BENCHMARKS: Mapping[str, Callable[[Path], Iterator[Figure]]] = {
@@ -15,6 +27,7 @@ BENCHMARKS: Mapping[str, Callable[[Path], Iterator[Figure]]] = {
     "isolation": isolation.measure,
     "consoles": consoles.measure,
     "plugins": plugins.measure,
+    "plugin-calls": plugin_calls.measure,
     "access": access.measure,
     "lists": lists.measure,
     "events": events.measure,

@@ -105,11 +105,78 @@ def virtumancer_routes():
     return [Route(method="GET", path="hang", summary="Hangs", handle=hang, answer=dict, timeout=2.0)]
 """
 
+SWALLOWS = """
+import asyncio
+import threading
+import time
+
+from virtumancer import hookimpl
+from virtumancer.contracts import EventListener, Route, StatsCollector, VMAction
+
+
+async def swallow(*_arguments):
+    while True:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            pass
+
+
+async def block(*_arguments):
+    time.sleep(1.5)
+
+
+async def stray(*_arguments):
+    stray.task = asyncio.create_task(swallow(), name="strays")
+    threading.Thread(target=time.sleep, args=(3600,), name="sleeper").start()
+
+
+class Collector(StatsCollector):
+    name = "swallowing"
+    interval = 1.0
+
+    async def collect(self, context):
+        await swallow()
+
+
+class Listener(EventListener):
+    name = "swallowing"
+    timeout = 1.0
+
+    async def on_event(self, event):
+        await swallow()
+
+
+@hookimpl
+def virtumancer_vm_actions():
+    return [
+        VMAction(name="swallow", title="Swallow", description="Swallows its end.", run=swallow, timeout=1.0),
+        VMAction(name="block", title="Block", description="Blocks the loop.", run=block, timeout=1.0),
+        VMAction(name="stray", title="Stray", description="Leaves a task and a thread.", run=stray),
+    ]
+
+
+@hookimpl
+def virtumancer_stats_collectors():
+    return [Collector]
+
+
+@hookimpl
+def virtumancer_event_listeners():
+    return [Listener]
+
+
+@hookimpl
+def virtumancer_routes():
+    return [Route(method="GET", path="swallow", summary="Swallows", handle=swallow, answer=dict, timeout=1.0)]
+"""
+
 HANGING: Mapping[str, str] = {
     "hangs-at-import": HANGS_AT_IMPORT,
     "hangs-at-start": HANGS_AT_START,
     "hangs-in-calls": HANGS_IN_CALLS,
 }
+SWALLOWING: Mapping[str, str] = {"swallows": SWALLOWS}
 
 
 def install(folder: Path, plugins: Mapping[str, str]) -> dict[str, str]:

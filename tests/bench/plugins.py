@@ -11,7 +11,7 @@ import httpx2
 
 from tests.bench.figures import Figure, percentile
 from tests.bench.nodes import write_node
-from tests.bench.plugin_packages import HANGING, good, install
+from tests.bench.plugin_packages import HANGING, SWALLOWING, good, install
 from tests.e2e.manager import Manager
 
 INSTALLED = 50
@@ -21,7 +21,12 @@ SECONDS = 8.0
 ROUNDS = 7
 LOAD_TIMEOUT = {"VIRTUMANCER_PLUGINS_LOAD_TIMEOUT": "1"}
 PATH = "/hosts/a/vms/db"
-CALLS = (("POST", "/hosts/a/vms/vm00001/hang"), ("GET", "/plugins/hangs-in-calls/hang"))
+CALLS = (
+    ("POST", "/hosts/a/vms/vm00001/hang"),
+    ("GET", "/plugins/hangs-in-calls/hang"),
+    ("POST", "/hosts/a/vms/vm00001/swallow"),
+    ("GET", "/plugins/swallows/swallow"),
+)
 
 
 def measure(folder: Path) -> Iterator[Figure]:
@@ -53,7 +58,7 @@ def _starts(folder: Path) -> Iterator[Figure]:
 
 def _beside_hanging_ones(folder: Path) -> Iterator[Figure]:
     """Alternate between a program without plugins that hang and one with; the ratio of the p99s counts."""
-    environment = install(folder / "packages", HANGING) | LOAD_TIMEOUT
+    environment = install(folder / "packages", {**HANGING, **SWALLOWING}) | LOAD_TIMEOUT
     uri = write_node(folder / "node.xml", 50)
     with Manager(folder / "calm") as calm, Manager(folder / "hung", env=environment) as hung:
         for manager in (calm, hung):

@@ -7,6 +7,7 @@ import resource
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Sequence
 from ipaddress import ip_network
 from types import FrameType
@@ -20,6 +21,7 @@ from virtumancer.config import Config
 from virtumancer.errors import StoreUnavailable, UsageError
 from virtumancer.server.forwarded import ForwardedClient
 from virtumancer.server.http_protocol import BoundedProtocol, ConnectionLimits
+from virtumancer.server.stragglers import end_all, leave_behind
 from virtumancer.server.tls import tls_context
 from virtumancer.server.websocket_protocol import WebSocketProtocol
 
@@ -76,7 +78,11 @@ def run(
     _calm_the_collector()
     _allow_files(application.config.connections.max_total + OTHER_FILES)
     with asyncio.Runner(loop_factory=settings.get_loop_factory()) as runner:
-        runner.run(_serve(application, settings, listeners, on_ready, with_link=with_link))
+        try:
+            runner.run(_serve(application, settings, listeners, on_ready, with_link=with_link))
+        finally:
+            if stragglers := runner.run(end_all()):
+                leave_behind(stragglers, sys.exception())
 
 
 def _allow_files(count: int) -> None:

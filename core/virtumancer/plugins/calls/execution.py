@@ -18,7 +18,7 @@ T = TypeVar("T")
 CLOSE_TIMEOUT = 5.0
 # What a plugin gets to clean up after its deadline, and after its caller was cancelled, before it is cut off.
 AFTER_DEADLINE = 1.0
-AFTER_CANCELLATION = 3.0
+AFTER_CANCELLATION = 2.0
 
 
 async def executed(
