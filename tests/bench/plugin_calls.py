@@ -1,4 +1,4 @@
-"""What a guarded call costs beside the same call without a guard: for one that waits for nothing, and one that waits."""
+"""What a guarded call costs beside the same call without a guard: one that waits for nothing, and one that waits."""
 
 import asyncio
 import statistics

@@ -83,8 +83,8 @@ async def _give_back(call: PluginCall, result: Any, activity: Activity) -> None:
     """Close what came back too late for anybody to have it."""
     opened = getattr(result, "stream", result)
     for name in ("aclose", "close"):
-        close = getattr(opened, name, None)
-        if callable(close):
+        close: Any = getattr(opened, name, None)
+        if close is not None:
             with suppress(VirtumancerError):
                 await executed(call, f"closing what came too late of {call.name}", close, CLOSE_TIMEOUT, activity)
             return

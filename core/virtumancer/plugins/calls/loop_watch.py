@@ -118,7 +118,8 @@ class LoopWatch:
                 self._loop.call_soon_threadsafe(self._caller.count_block, plugin, call)
 
     def _frame(self) -> FrameType | None:
-        return sys._current_frames().get(self._watched)  # noqa: SLF001 - documented, for debuggers as this one
+        frames = sys._current_frames()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - documented, for debuggers
+        return frames.get(self._watched)
 
     def _outermost(self) -> FrameType | None:
         """Return the first frame of what the loop runs: the same object for as long as one step lasts."""
