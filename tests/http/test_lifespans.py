@@ -1,6 +1,7 @@
 """Parts of plugins that live as long as the server: opened, watched, tried again, and closed."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -198,3 +199,26 @@ async def test_an_open_without_a_context_is_explained(tmp_path: Path, kvm1: Fake
     async with served(tmp_path, kvm1, NoContext()) as client:
         plugin = await plugin_of(client)
     assert "mark it with @asynccontextmanager" in plugin["reason"]
+
+
+class Blocking(Recorder):
+    """Opens in time at the second attempt alone; nothing can cancel it at the first."""
+
+    name = "blocking"
+    start_timeout = 0.2
+
+    @asynccontextmanager
+    async def open(self, context: PluginContext) -> AsyncIterator[None]:
+        if not self.story:
+            time.sleep(0.4)  # noqa: ASYNC251 - as a plugin that knows no better does
+        async with super().open(context):
+            yield
+
+
+async def test_one_that_is_open_too_late_is_closed_before_it_is_opened_again(
+    tmp_path: Path, kvm1: FakeHypervisor
+) -> None:
+    blocking = Blocking()
+    async with served(tmp_path, kvm1, blocking) as client:
+        await until(lambda: is_active(client))
+    assert blocking.story == ["opened", "closed", "opened", "closed"]

@@ -70,7 +70,7 @@ class PluginPaths:
 
     def _all(self, plugins: Plugins) -> Iterator[tuple[str, Path, str, Any]]:
         for name, (plugin, action) in plugins.actions.items():
-            yield plugin, VM_PATH / name, "post", lambda p=plugin, a=action: self._action(p, a)
+            yield plugin, VM_PATH / name, "post", lambda p=plugin, a=action: self._vm_action(p, a)
         for name, (plugin, host_action) in plugins.host_actions.items():
             yield plugin, HOST_PATH / name, "post", lambda p=plugin, a=host_action: self._host_action(p, a)
         for suffix, (plugin, transport) in plugins.consoles.items():
@@ -83,38 +83,26 @@ class PluginPaths:
                 path = path_of(plugin, route)
                 yield plugin, path, route.method.lower(), lambda p=plugin, r=route: self._route(p, r)
 
-    def _action(self, plugin: str, action: VMAction) -> dict[str, Any]:
+    def _vm_action(self, plugin: str, action: VMAction) -> dict[str, Any]:
+        states: dict[str, Any] = {} if action.states is None else {"x-states": sorted(int(s) for s in action.states)}
         known = endpoints_of(VMActionResource)["POST"]
-        return self._writer.write(
-            structs.replace(
-                known,
-                path=VM_PATH / action.name,
-                id=f"{identifier(action.name)}Vm",
-                summary=str(action.title),
-                description=f"{action.description}\n\n{known.description}".strip(),
-                body=action.params,
-                extensions={
-                    **_extensions(plugin, action),
-                    "x-use": str(action.use),
-                    **(
-                        {"x-states": sorted(int(state) for state in action.states)} if action.states is not None else {}
-                    ),
-                },
-                **_answered(action),
-            )
-        )
+        return self._action(plugin, action, known, VM_PATH, "Vm", {"x-use": str(action.use), **states})
 
     def _host_action(self, plugin: str, action: HostAction) -> dict[str, Any]:
-        known = endpoints_of(HostActionResource)["POST"]
+        return self._action(plugin, action, endpoints_of(HostActionResource)["POST"], HOST_PATH, "Host", {})
+
+    def _action(
+        self, plugin: str, action: VMAction | HostAction, known: Endpoint, place: Path, of: str, more: dict[str, Any]
+    ) -> dict[str, Any]:
         return self._writer.write(
             structs.replace(
                 known,
-                path=HOST_PATH / action.name,
-                id=f"{identifier(action.name)}Host",
+                path=place / action.name,
+                id=f"{identifier(action.name)}{of}",
                 summary=str(action.title),
                 description=f"{action.description}\n\n{known.description}".strip(),
                 body=action.params,
-                extensions=_extensions(plugin, action),
+                extensions={**_extensions(plugin, action), **more},
                 **_answered(action),
             )
         )

@@ -8,7 +8,7 @@ from virtumancer.errors import PluginFailed
 from virtumancer.services.plugins.tasks import PluginTasks
 from virtumancer.store import Database
 
-__all__ = ["ContextOf", "Tables"]
+__all__ = ["LifespanContext", "Tables"]
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class _Database(PluginDatabase):
         return await self._database.unit(work)
 
 
-class ContextOf(PluginContext):
+class LifespanContext(PluginContext):
     """The context of one lifespan of one plugin."""
 
     def __init__(self, plugin: str, hosts: Hosts, database: Database, tables: Tables, tasks: PluginTasks) -> None:

@@ -11,7 +11,7 @@ import structlog
 from virtumancer.contracts import Hosts, Lifespan
 from virtumancer.errors import PluginDegraded, VirtumancerError
 from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
-from virtumancer.services.plugins.context import ContextOf, Tables
+from virtumancer.services.plugins.context import LifespanContext, Tables
 from virtumancer.services.plugins.tasks import HOOK, PluginTasks, Retry
 from virtumancer.store import Database
 
@@ -34,7 +34,7 @@ class Lifespans:
         hosts: Hosts,
         database: Database,
         tables: Tables,
-        health: PluginCaller,
+        caller: PluginCaller,
         *,
         retry: Callable[[], Retry] = Retry,
         patience: float = START_PATIENCE,
@@ -42,9 +42,9 @@ class Lifespans:
         self._patience = patience
         self._lives: list[_Life] = []
         for plugin, lifespan in lifespans.values():
-            tasks = PluginTasks(plugin, lifespan.name, health, retry)
-            context = ContextOf(plugin, hosts, database, tables, tasks)
-            self._lives.append(_Life(plugin, lifespan, context, tasks, health, retry()))
+            tasks = PluginTasks(plugin, lifespan.name, caller, retry)
+            context = LifespanContext(plugin, hosts, database, tables, tasks)
+            self._lives.append(_Life(plugin, lifespan, context, tasks, caller, retry()))
 
     async def __aenter__(self) -> Self:
         """Open all of them at once; one that fails, or is late, is not waited for."""
@@ -73,9 +73,9 @@ class _Life:
         self,
         plugin: str,
         lifespan: Lifespan,
-        context: ContextOf,
+        context: LifespanContext,
         tasks: PluginTasks,
-        health: PluginCaller,
+        caller: PluginCaller,
         retry: Retry,
     ) -> None:
         self.plugin = plugin
@@ -84,10 +84,11 @@ class _Life:
         self._lifespan = lifespan
         self._context = context
         self._tasks = tasks
-        self._health = health
+        self._caller = caller
         self._retry = retry
         self._call = PluginCall(plugin, HOOK, lifespan.name, "")
         self._stop = asyncio.Event()
+        self._entered: AbstractAsyncContextManager[object] | None = None
         self._task: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
@@ -122,7 +123,7 @@ class _Life:
         while not self._stop.is_set():
             rest = 0.0
             try:
-                manager = await self._health.call(
+                manager = await self._caller.call(
                     self._call, f"opening {self.name}", self._enter, self._lifespan.start_timeout
                 )
             except PluginDegraded as resting:
@@ -130,13 +131,15 @@ class _Life:
             except VirtumancerError as error:
                 reason = error.message
                 log.warning("a plugin could not be opened", plugin=self.plugin, lifespan=self.name, reason=reason)
-                self._health.note_fault(self.plugin, self.name, "start", reason)
+                self._caller.note_fault(self.plugin, self.name, "start", reason)
             else:
-                self._health.clear_fault(self.plugin, self.name)
+                self._caller.clear_fault(self.plugin, self.name)
                 return manager
             finally:
                 self.tried.set()
             await self._tasks.aclose()
+            if self._entered is not None:  # too late: it is open, and will be opened again
+                await self._close(self._entered)
             await self._wait(rest)
         return None
 
@@ -157,13 +160,16 @@ class _Life:
             raise TypeError(f"open() returned {kind}: mark it with @asynccontextmanager, and yield once in it")
         entered = cast("AbstractAsyncContextManager[object]", manager)
         await entered.__aenter__()
+        self._entered = entered
         return entered
 
     async def _close(self, manager: AbstractAsyncContextManager[object]) -> None:
+        self._entered = None
+
         async def leave() -> None:
             await manager.__aexit__(None, None, None)
 
         try:
-            await self._health.counted(self._call, f"closing {self.name}", leave, self._lifespan.stop_timeout)
+            await self._caller.counted(self._call, f"closing {self.name}", leave, self._lifespan.stop_timeout)
         except VirtumancerError as error:
             log.warning("a plugin could not be closed", plugin=self.plugin, lifespan=self.name, reason=error.message)

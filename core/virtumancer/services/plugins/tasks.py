@@ -41,10 +41,10 @@ class Retry:
 class PluginTasks:
     """Runs what a `plugin` starts for its lifespan `owner`."""
 
-    def __init__(self, plugin: str, owner: str, health: PluginCaller, retry: Callable[[], Retry] = Retry) -> None:
+    def __init__(self, plugin: str, owner: str, caller: PluginCaller, retry: Callable[[], Retry] = Retry) -> None:
         self._plugin = plugin
         self._owner = owner
-        self._health = health
+        self._caller = caller
         self._retry = retry
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -80,7 +80,7 @@ class PluginTasks:
         while True:
             begun, rest = loop.time(), 0.0
             try:
-                await self._health.call(call, f"the task {name!r} of {self._owner}", work, None)
+                await self._caller.call(call, f"the task {name!r} of {self._owner}", work, None)
             except PluginDegraded as resting:
                 rest = resting.retry_after
             except VirtumancerError as error:
