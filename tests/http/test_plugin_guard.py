@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from tests.http.naughty import (
     Naughty,
@@ -27,6 +28,7 @@ from virtumancer.contracts import (
     VMState,
 )
 from virtumancer.testing import FakeHypervisor
+from virtumancer.testing.fake import FakeConnection
 
 
 @pytest.fixture
@@ -82,7 +84,46 @@ async def test_a_vm_without_a_name_is_refused_before_it_is_stored(naughty: Naugh
     async with naughty() as client:
         await add(client)
         answer = await client.get("/hosts/a/vms")
-        assert "a list of VM, each with a uuid, a name and a VMState, is needed" in answer.json()["detail"]
+        detail = answer.json()["detail"]
+        assert "inside plugin 'naughty': list_vms() returned what is wrong: item 0 (" in detail
+        assert "field name: Expected `str`, got `null`" in detail
+
+
+def spoiled(**fields: Any) -> Any:
+    """The listing of the host with something wrong in its last VM."""
+
+    async def list_vms(connection: Any) -> Any:
+        vms = list(await FakeConnection.list_vms(connection))
+        return [*vms[:-1], structs.replace(vms[-1], **fields)]
+
+    return list_vms
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"name": "web\ud800"}, "item 1 ('web\\ud800' "),
+        ({"name": "web\ud800"}, "field name: UnicodeEncodeError"),
+        ({"uuid": ""}, "item 1 ('db'), field uuid: it is empty"),
+        (
+            {"uuid": "11111111-1111-1111-1111-111111111111"},
+            "field uuid: 'web' has '11111111-1111-1111-1111-111111111111' too",
+        ),
+        ({"max_mem": "much"}, "field max_mem: Expected `int`, got `str`"),
+    ],
+)
+async def test_a_vm_that_is_wrong_is_named_with_its_field(
+    naughty: Naughty, kvm1: FakeHypervisor, fields: dict[str, Any], said: str
+) -> None:
+    first = kvm1.define("web")
+    kvm1.define("db")
+    kvm1.change(first.uuid, uuid="11111111-1111-1111-1111-111111111111")
+    async with naughty({"list_vms": spoiled(**fields)}) as client:
+        await add(client)
+        answer = await client.get("/hosts/a/vms")
+        assert answer.json()["code"] == "plugin-failed", answer.text
+        assert "inside plugin 'naughty': list_vms() returned what is wrong: " in answer.json()["detail"]
+        assert said in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(("method", "asked"), [("find_by_uuid", "uuid"), ("find_by_name", "name")])
@@ -149,7 +190,7 @@ async def test_a_check_of_uris_that_raises_is_named(naughty: Naughty) -> None:
     ("fault", "said"),
     [
         (returning("it is gone"), "it is gone"),
-        (returning(None), "wait_lost() returned None, the reason as a text is needed"),
+        (returning(None), "wait_lost() returned None, a text is needed"),
         (raising(KeyError("socket")), "KeyError: 'socket'"),
         (quitting, "SystemExit: 3"),
         (not_async("gone"), "an async method is needed"),

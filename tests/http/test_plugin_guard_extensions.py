@@ -83,6 +83,14 @@ async def test_an_action_gets_a_connection_that_is_what_its_driver_made(naughty:
     [
         (returning(None), "collect() returned None, a list of Sample is needed"),
         (returning([1.5]), "collect() returned an object of list, a list of Sample is needed"),
+        (
+            returning([Sample("vms", 1.0), Sample("load", float("nan"))]),
+            "collect() returned what is wrong: item 1 ('load'), field value: Expected `float`, got `null`",
+        ),
+        (
+            returning([Sample("vms", 1.0)] * 10_001),
+            "collect() returned what is wrong: 10001 samples at once, 10000 are the most",
+        ),
         (not_async([Sample("vms", 1.0)]), "it returned an object of list at once, an async method is needed"),
         (quitting, "SystemExit: 3"),
     ],

@@ -10,7 +10,7 @@ from msgspec import Struct
 from virtumancer.errors import CallTimeout, PluginFailed, VirtumancerError
 from virtumancer.masking import mask_data, mask_text
 
-__all__ = ["ReturnCheck", "blamed", "check_result", "is_fault_of", "not_awaitable"]
+__all__ = ["ReturnCheck", "Unfit", "blamed", "check_result", "is_fault_of", "not_awaitable"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -18,12 +18,16 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 class ReturnCheck(Struct, frozen=True):
     """What a method of a plugin has to return: in words, and as a check.
 
-    A check that can say what is wrong raises `ValueError` with that, naming the field.
+    A check that can say what is wrong raises `Unfit` with that, naming the VM and the field.
     """
 
     method: str
     needed: str
     fits: Callable[[Any], bool]
+
+
+class Unfit(ValueError):
+    """What a plugin returned has the right kind, and something in it is wrong."""
 
 
 def blamed(plugin: str, what: str, error: BaseException) -> VirtumancerError:
@@ -45,6 +49,8 @@ def check_result(plugin: str, what: str, answer: ReturnCheck, returned: object) 
     try:
         if answer.fits(returned):
             return
+    except Unfit as error:
+        raise _refusal(plugin, what, f"{answer.method}() returned what is wrong: {error}") from error
     except BaseException as error:
         raise blamed(plugin, what, error) from error
     if inspect.iscoroutine(returned):

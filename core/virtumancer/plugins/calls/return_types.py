@@ -7,27 +7,29 @@ from msgspec import Struct
 
 from virtumancer.contracts import (
     VM,
-    ConsoleConnection,
-    ConsoleOffer,
     EventsMissed,
-    EventStream,
-    HardwareInfo,
     HostConnection,
-    HostInfo,
-    Screenshot,
-    ShownHostKey,
+    HostDriver,
+    Sample,
+    StatsCollector,
+    SupportsConsoles,
+    SupportsEvents,
+    SupportsHostKeyScan,
+    SupportsScreenshot,
     VMEvent,
     VMRef,
-    VMState,
-    VMStats,
 )
-from virtumancer.plugins.calls.blame import ReturnCheck
+from virtumancer.plugins.calls.annotations import check_of
+from virtumancer.plugins.calls.blame import ReturnCheck, Unfit
 
-__all__ = ["CONNECTION", "EVENT", "METHODS", "SHOWN_KEYS", "DriverMethod", "is_sequence_of"]
+__all__ = ["CONNECTION", "EVENT", "METHODS", "SAMPLES", "SHOWN_KEYS", "DriverMethod"]
+
+MOST_SAMPLES = 10_000
+"""What a collector may return at once, for one host: they are kept until the next ones come."""
 
 
 class DriverMethod(Struct, frozen=True):
-    """A method of `HostConnection`, or of one of its abilities: `what` it does, and its answer.
+    """A method of `HostConnection`, or of one of its mix-ins: `what` it does, and its answer.
 
     `asked` names the attribute of the answer that has to be what was asked for.
     """
@@ -49,61 +51,67 @@ class DriverMethod(Struct, frozen=True):
         )
 
 
-def is_sequence_of(kind: type) -> Callable[[Any], bool]:
-    """Make a check for a list, or the like, of objects of this class."""
-    return lambda value: _is_sequence(value) and all(isinstance(item, kind) for item in value)
+def _with(function: Callable[..., Any], further: Callable[[Any], None]) -> ReturnCheck:
+    """Return the check of a method, and what its annotation cannot say."""
+    check = _required(function)
+
+    def fits(returned: Any) -> bool:
+        if not check.fits(returned):
+            return False
+        further(returned)
+        return True
+
+    return ReturnCheck(check.method, check.needed, fits)
 
 
-def _is(kind: type) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, kind)
+def _required(function: Callable[..., Any]) -> ReturnCheck:
+    check = check_of(function)
+    if check is None:
+        raise TypeError(f"{function.__qualname__} promises nothing")
+    return check
 
 
-def _is_sequence(value: object) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+def _differ(vms: Sequence[VM]) -> None:
+    seen: dict[str, VM] = {}
+    for index, vm in enumerate(vms):
+        if not vm.uuid:
+            raise Unfit(f"item {index} ({vm.name!a:.80}), field uuid: it is empty")
+        if vm.uuid in seen:
+            raise Unfit(
+                f"item {index} ({vm.name!a:.80}), field uuid: {seen[vm.uuid].name!a:.80} has {vm.uuid!a:.80} too"
+            )
+        seen[vm.uuid] = vm
 
 
-def _are_vms(value: Any) -> bool:
-    return _is_sequence(value) and all(isinstance(item, VM) and _is_named(item) for item in value)
+def _named(vm: VMRef) -> None:
+    if not vm.uuid:
+        raise Unfit(f"{vm.name!a:.80}, field uuid: it is empty")
 
 
-def _is_ref(value: Any) -> bool:
-    return isinstance(value, VMRef) and _is_named(value)
-
-
-def _is_named(vm: Any) -> bool:
-    return isinstance(vm.uuid, str) and isinstance(vm.name, str) and isinstance(vm.state, VMState)
-
-
-def _are_stats(value: Any) -> bool:
-    return _is(Mapping)(value) and all(isinstance(item, VMStats) for item in value.values())
-
-
-def _is_shot(value: Any) -> bool:
-    return isinstance(value, Screenshot) and _is(bytes)(value.png)
-
-
-def _method(name: str, what: str, needed: str, fits: Callable[[Any], bool], asked: str = "") -> DriverMethod:
-    return DriverMethod(what, ReturnCheck(name, needed, fits), asked)
+def _bounded(samples: Sequence[Sample]) -> None:
+    if len(samples) > MOST_SAMPLES:
+        raise Unfit(f"{len(samples)} samples at once, {MOST_SAMPLES} are the most")
 
 
 METHODS: Mapping[str, DriverMethod] = {
-    "info": _method("info", "reading host information", "a HostInfo", _is(HostInfo)),
-    "list_vms": _method("list_vms", "listing VMs", "a list of VM, each with a uuid, a name and a VMState,", _are_vms),
-    "find_vm": _method("find_vm", "looking up a VM", "a VMRef with a uuid, a name and a VMState", _is_ref),
-    "find_by_uuid": _method("find_by_uuid", "looking up a VM", "a VMRef with a name and a VMState", _is_ref, "uuid"),
-    "find_by_name": _method("find_by_name", "looking up a VM", "a VMRef with a uuid and a VMState", _is_ref, "name"),
-    "hardware": _method("hardware", "reading the hardware", "a HardwareInfo", _is(HardwareInfo)),
-    "sample": _method("sample", "reading statistics", "a dictionary of VMStats by UUID", _are_stats),
+    "info": DriverMethod("reading host information", check_of(HostConnection.info)),
+    "list_vms": DriverMethod("listing VMs", _with(HostConnection.list_vms, _differ)),
+    "find_vm": DriverMethod("looking up a VM", _with(HostConnection.find_vm, _named)),
+    "find_by_uuid": DriverMethod("looking up a VM", _with(HostConnection.find_by_uuid, _named), "uuid"),
+    "find_by_name": DriverMethod("looking up a VM", _with(HostConnection.find_by_name, _named), "name"),
+    "hardware": DriverMethod("reading the hardware", check_of(HostConnection.hardware)),
+    "sample": DriverMethod("reading statistics", check_of(HostConnection.sample)),
     "power": DriverMethod("changing the power state"),
-    "wait_lost": _method("wait_lost", "waiting for the loss of the connection", "the reason as a text", _is(str)),
+    "wait_lost": DriverMethod("waiting for the loss of the connection", check_of(HostConnection.wait_lost)),
     "aclose": DriverMethod("closing the connection"),
-    "open_events": _method("open_events", "registering for events", "an EventStream", _is(EventStream)),
-    "consoles": _method("consoles", "reading the consoles", "a list of ConsoleOffer", is_sequence_of(ConsoleOffer)),
-    "open_console": _method("open_console", "connecting to a console", "a ConsoleConnection", _is(ConsoleConnection)),
-    "screenshot": _method("screenshot", "taking a screenshot", "a Screenshot with its bytes", _is_shot),
+    "open_events": DriverMethod("registering for events", check_of(SupportsEvents.open_events)),
+    "consoles": DriverMethod("reading the consoles", check_of(SupportsConsoles.consoles)),
+    "open_console": DriverMethod("connecting to a console", check_of(SupportsConsoles.open_console)),
+    "screenshot": DriverMethod("taking a screenshot", check_of(SupportsScreenshot.screenshot)),
 }
 """Every method of a connection that the contracts name."""
 
-CONNECTION = ReturnCheck("connect", "a HostConnection", _is(HostConnection))
-SHOWN_KEYS = ReturnCheck("scan_host_keys", "a list of ShownHostKey", is_sequence_of(ShownHostKey))
+CONNECTION = _required(HostDriver.connect)
+SHOWN_KEYS = _required(SupportsHostKeyScan.scan_host_keys)
+SAMPLES = _with(StatsCollector.collect, _bounded)
 EVENT = ReturnCheck("__anext__", "a VMEvent or EventsMissed", lambda value: isinstance(value, VMEvent | EventsMissed))

@@ -9,17 +9,13 @@ import structlog
 from virtumancer.contracts import CollectContext, HostConnection, Sample, StatsCollector
 from virtumancer.contracts.responses import HostSamples
 from virtumancer.errors import VirtumancerError
-from virtumancer.plugins.calls.blame import ReturnCheck
 from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
-from virtumancer.plugins.calls.return_types import is_sequence_of
+from virtumancer.plugins.calls.return_types import SAMPLES
 from virtumancer.services.hosts.session import HostSession
 
 __all__ = ["StatsCollection"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
-
-
-SAMPLES = ReturnCheck("collect", "a list of Sample", is_sequence_of(Sample))
 
 
 class StatsCollection:

@@ -67,8 +67,11 @@ def _placed(message: str, items: Sequence[object]) -> str:
 def _unsendable(error: Exception, items: Sequence[object]) -> str:
     for index, item in enumerate(items):
         for name in getattr(item, "__struct_fields__", ()):
+            value = getattr(item, name)
+            if value is msgspec.UNSET:  # what a Struct leaves out
+                continue
             try:
-                msgspec.json.encode(getattr(item, name))
+                msgspec.json.encode(value)
             except Exception as found:  # noqa: BLE001 - what a plugin put there may raise anything
                 return f"item {index}, field {name}: {type(found).__name__}: {_short(found)}"
     return f"it cannot be sent as JSON: {type(error).__name__}: {_short(error)}"
