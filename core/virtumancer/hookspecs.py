@@ -12,6 +12,7 @@ from typing import Any
 from pluggy import HookimplMarker, HookspecMarker
 
 from virtumancer.contracts import (
+    AbilityAdapter,
     Authenticator,
     ConsoleTransport,
     EventListener,
@@ -30,6 +31,7 @@ from virtumancer.contracts import (
 __all__ = [
     "PROJECT",
     "hookimpl",
+    "virtumancer_abilities",
     "virtumancer_authenticators",
     "virtumancer_config",
     "virtumancer_console_transports",
@@ -208,6 +210,39 @@ def virtumancer_resources(config: Any) -> Sequence[ResourceType[Any, Any, Any]]:
                 rights=Rights(write="metadata"),
             )
         ]
+    ```
+
+    Since 1.3.
+    """
+    return ()
+
+
+@hookspec
+def virtumancer_abilities(config: Any) -> Sequence[AbilityAdapter]:
+    """Return the adapters of this plugin, which give abilities to the connections of other plugins' drivers.
+
+    Each is asked when a host's driver does not serve the ability itself, and the host has what the adapter needs.
+
+    ```python
+    from abc import abstractmethod
+
+    class Uptime(Ability):
+        ability = "uptime"
+
+        @abstractmethod
+        async def seconds(self, uuid: str) -> float:
+            ...
+
+    class UptimeByScreen(Uptime):
+        def __init__(self, screens: SupportsScreenshot) -> None:
+            self.screens = screens
+
+        async def seconds(self, uuid: str) -> float:
+            return float(len((await self.screens.screenshot(uuid)).png))
+
+    @hookimpl
+    def virtumancer_abilities() -> list[AbilityAdapter]:
+        return [AbilityAdapter(kind=Uptime, needs=SupportsScreenshot, make=UptimeByScreen)]
     ```
 
     Since 1.3.

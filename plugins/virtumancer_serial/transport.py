@@ -25,9 +25,10 @@ class SerialTransport(ConsoleTransport):
         self, connection: HostConnection, vm: VMRef, session: ConsoleSession, head: ChannelHead | None = None
     ) -> ByteStream:
         """Open the VM's serial console."""
-        if not isinstance(connection, SupportsConsoles):
+        host = connection.ability(SupportsConsoles)
+        if host is None:
             raise AbilityMissing("This host's driver has no consoles.", ability="consoles")
-        stream = (await connection.open_console(vm.uuid, self.kind)).stream
+        stream = (await host.open_console(vm.uuid, self.kind)).stream
         return _ReadOnly(stream) if session.view_only else stream
 
 

@@ -45,11 +45,12 @@ class SpiceTransport(MultiChannelTransport):
         """Connect one channel. Raises `AbilityMissing`, `ConsoleRefused`, and what `open_console` raises."""
         if session.view_only and head is not None:
             check_channel(head.name)
-        if not isinstance(connection, SupportsConsoles):
+        host = connection.ability(SupportsConsoles)
+        if host is None:
             message = f"This host's driver cannot open the SPICE console of VM {vm.name}: it has no consoles."
             raise AbilityMissing(message, ability="consoles")
         seal = await asyncio.to_thread(load_sealer)
-        console = await connection.open_console(vm.uuid, self.kind)
+        console = await host.open_console(vm.uuid, self.kind)
         server = ServerSide()
         viewer = ViewerSide(server, head, seal, console.password or "", view_only=session.view_only)
         return SpiceStream(console.stream, server, viewer, session, self._farewells)

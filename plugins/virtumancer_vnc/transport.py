@@ -29,9 +29,10 @@ class VNCTransport(ConsoleTransport):
         self, connection: HostConnection, vm: VMRef, session: ConsoleSession, head: ChannelHead | None = None
     ) -> ByteStream:
         """Connect and log in. Raises `ConsoleRefused` with the hypervisor's reason when it does not let us in."""
-        if not isinstance(connection, SupportsConsoles):
+        host = connection.ability(SupportsConsoles)
+        if host is None:
             raise AbilityMissing("This host's driver cannot open consoles", ability="consoles")
-        console = await connection.open_console(vm.uuid, self.kind)
+        console = await host.open_console(vm.uuid, self.kind)
         try:
             hypervisor = await log_in(console, f"The VNC server of VM {vm.name}")
         except BaseException:

@@ -22,10 +22,10 @@ from virtumancer.contracts import (
     VMAction,
     VMChange,
     VMState,
+    ability_name,
 )
 from virtumancer.errors import CallTimeout, HypervisorError
 from virtumancer.plugins import load_plugins
-from virtumancer.services.actions.preconditions import name_of_need
 from virtumancer.testing import FakeHypervisor, fake_plugin
 
 
@@ -249,8 +249,8 @@ async def test_an_action_is_only_there_where_the_host_has_what_it_needs(tmp_path
 
 
 def test_an_ability_is_named_as_the_api_names_it() -> None:
-    assert name_of_need(SupportsScreenshot) == "screenshot"
-    assert name_of_need(SupportsSnapshots) == "SupportsSnapshots"
+    assert ability_name(SupportsScreenshot) == "screenshot"
+    assert ability_name(SupportsSnapshots) == "SupportsSnapshots"
 
 
 async def test_counters_cost_one_look_up_while_nothing_changes_and_follow_a_name_to_another_vm(

@@ -1,6 +1,6 @@
 """What plugins and the core promise each other; no I/O happens in here."""
 
-from virtumancer.contracts.abilities import Ability
+from virtumancer.contracts.abilities import Ability, AbilityAdapter
 from virtumancer.contracts.access import Right
 from virtumancer.contracts.actions import ActionContext, ActionOffer, HostAction, NoParams, VMAction
 from virtumancer.contracts.authentication import Authenticator, AuthRequest, Identity
@@ -30,6 +30,7 @@ from virtumancer.contracts.drivers import (
     SupportsEvents,
     SupportsHostKeyScan,
     abilities_of,
+    ability_name,
 )
 from virtumancer.contracts.event_records import EventPage, EventRecord, EventType
 from virtumancer.contracts.events import (
@@ -111,6 +112,7 @@ __all__ = [
     "VM",
     "VMS",
     "Ability",
+    "AbilityAdapter",
     "ActionContext",
     "ActionOffer",
     "AuthRequest",
@@ -224,6 +226,7 @@ __all__ = [
     "VMUse",
     "VMsChanged",
     "abilities_of",
+    "ability_name",
     "lineage_of",
     "retired",
 ]

@@ -1,12 +1,13 @@
 """Host drivers: how the core reaches a hypervisor, the small core of it required, the rest optional abilities."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from msgspec import Struct, field
 
+from virtumancer.contracts.abilities.base import Ability
 from virtumancer.contracts.consoles import SupportsConsoles, SupportsScreenshot
 from virtumancer.contracts.events import EventStream
 from virtumancer.contracts.hostkeys import HostKeyPolicy, ShownHostKey
@@ -24,6 +25,7 @@ __all__ = [
     "SupportsEvents",
     "SupportsHostKeyScan",
     "abilities_of",
+    "ability_name",
 ]
 
 
@@ -110,9 +112,18 @@ class HostConnection(ABC):
     def ability(self, kind: type[A]) -> A | None:
         """Return who serves an ability, None when this host does not have it. Since 1.3.
 
-        The default is the connection itself, for abilities that it inherits.
+        The default is the connection itself, for abilities that it inherits. A driver that serves further ones returns
+        an object of its own for each, and leaves the others to `super().ability(kind)`; name them in `abilities`, too.
         """
         return self if isinstance(self, kind) else None
+
+    def abilities(self) -> Iterable[type[Any]]:
+        """Name all abilities of this host, for as long as it is connected. Since 1.3.
+
+        The default are those that the connection inherits.
+        """
+        inherited = (kind for kind in type(self).__mro__ if issubclass(kind, Ability) and "ability" in kind.__dict__)
+        return (*(kind for kind in ABILITIES.values() if isinstance(self, kind)), *inherited)
 
     @abstractmethod
     async def hardware(self, uuid: str) -> HardwareInfo:
@@ -186,9 +197,15 @@ ABILITIES: Mapping[str, type] = {
     "events": SupportsEvents,
     "screenshot": SupportsScreenshot,
 }
-"""Every optional ability by its name in the API."""
+"""The abilities that connections inherit, by their names in the API; plugins have further ones."""
+
+
+def ability_name(kind: type) -> str:
+    """Return what an ability is called in the API; for any other class, its name. Since 1.3."""
+    known = next((name for name, ability in ABILITIES.items() if ability is kind), "")
+    return known or str(getattr(kind, "ability", "") or kind.__name__)
 
 
 def abilities_of(connection: HostConnection) -> tuple[str, ...]:
     """Name the optional abilities that a connection has, sorted."""
-    return tuple(sorted(name for name, ability in ABILITIES.items() if isinstance(connection, ability)))
+    return tuple(sorted({ability_name(kind) for kind in connection.abilities()}))

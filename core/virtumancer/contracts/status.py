@@ -104,6 +104,8 @@ class PluginInfo(Struct, frozen=True, kw_only=True):
     """Method and path below `/api/v1/plugins/<name>/`."""
     lifespans: tuple[str, ...] = ()
     """What of it is open for as long as the server runs."""
+    abilities: tuple[str, ...] = ()
+    """The abilities that it gives to hosts of other drivers. Since 1.3."""
     resources: tuple[str, ...] = ()
     """The types of resources it adds, as `GET /resources` describes them."""
     warnings: tuple[str, ...] = ()

@@ -210,7 +210,7 @@ def _abilities(driver: HostDriver, uri: str) -> dict[str, bool] | None:
             had = abilities_of(connection)
         finally:
             await connection.aclose()
-        return {name: name in had for name in sorted(ABILITIES)}
+        return {name: name in had for name in sorted({*ABILITIES, *had})}
 
     try:
         return asyncio.run(ask())

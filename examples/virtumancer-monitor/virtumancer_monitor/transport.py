@@ -27,9 +27,10 @@ class MonitorTransport(ConsoleTransport):
         self, connection: HostConnection, vm: VMRef, session: ConsoleSession, head: ChannelHead | None = None
     ) -> ByteStream:
         """Open the monitor of a VM that runs."""
-        if not isinstance(connection, SupportsConsoles):
+        host = connection.ability(SupportsConsoles)
+        if host is None:
             raise AbilityMissing("This host's driver has no consoles.", ability="consoles")
-        console = await connection.open_console(vm.uuid, self.kind)
+        console = await host.open_console(vm.uuid, self.kind)
         return MonitorStream(console.stream, view_only=session.view_only)
 
 

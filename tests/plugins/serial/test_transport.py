@@ -5,6 +5,7 @@ from typing import cast
 
 import pytest
 
+from tests.plugins.connections import Bare
 from virtumancer.contracts import (
     ByteStream,
     ConsoleConnection,
@@ -37,7 +38,7 @@ class Wire(ByteStream):
         self.closed = True
 
 
-class Host(SupportsConsoles):
+class Host(Bare, SupportsConsoles):
     """A host whose VM has one serial console."""
 
     def __init__(self) -> None:
@@ -93,5 +94,5 @@ async def test_closing_a_view_closes_the_console() -> None:
 
 async def test_a_host_without_consoles_is_told_so() -> None:
     with pytest.raises(AbilityMissing) as caught:
-        await open_on(object())
+        await open_on(Bare())
     assert caught.value.extra == {"ability": "consoles"}

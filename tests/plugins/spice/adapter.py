@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
 
+from tests.plugins.connections import Bare
 from virtumancer.contracts import (
     ByteStream,
     ChannelHead,
@@ -28,7 +29,7 @@ class Cuttable(SocketStream):
         self.cut = cast("asyncio.Transport", transport).abort
 
 
-class OnSocket(SupportsConsoles):
+class OnSocket(Bare, SupportsConsoles):
     """A connection whose VM has a SPICE console on a unix socket."""
 
     def __init__(self, path: str, password: str | None) -> None:

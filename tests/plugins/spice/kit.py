@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 
+from tests.plugins.connections import Bare
 from virtumancer.contracts import (
     ByteStream,
     ChannelHead,
@@ -62,7 +63,7 @@ class Silent(Scripted):
         return b""
 
 
-class Consoles(SupportsConsoles):
+class Consoles(Bare, SupportsConsoles):
     """A connection whose VM has one SPICE console."""
 
     def __init__(self, stream: ByteStream, password: str | None = None) -> None:

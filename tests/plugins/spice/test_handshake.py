@@ -4,6 +4,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from tests.plugins.connections import Bare
 from virtumancer.contracts import ByteStream, ChannelHead, CloseCode
 from virtumancer.errors import AbilityMissing, ConsoleRefused
 from virtumancer_spice.farewell import Farewells
@@ -252,5 +253,5 @@ async def test_closing_closes_the_hypervisors_stream():
 
 async def test_a_host_without_consoles_is_told_apart():
     with pytest.raises(AbilityMissing) as caught:
-        await SpiceTransport().open(object(), VM, Session())
+        await SpiceTransport().open(Bare(), VM, Session())
     assert caught.value.extra == {"ability": "consoles"}

@@ -3,6 +3,7 @@
 import asyncio
 from types import SimpleNamespace
 
+from tests.plugins.connections import Bare
 from virtumancer.contracts import (
     ByteStream,
     ConsoleConnection,
@@ -18,7 +19,7 @@ from virtumancer_vnc.transport import VNCTransport
 VM = VMRef(uuid="6b1ec7b7-4bd6-4e49-a1d4-a3b5b4c1d6a1", name="web1", state=VMState.RUNNING)
 
 
-class OneConsole(SupportsConsoles):
+class OneConsole(Bare, SupportsConsoles):
     """Reaches one VNC server, and knows its password."""
 
     def __init__(self, address: str, password: str | None = None) -> None:

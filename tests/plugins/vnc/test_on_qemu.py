@@ -7,6 +7,7 @@ import pytest
 
 import virtumancer_vnc
 from tests.lab.processes import wait_until
+from tests.plugins.connections import Bare
 from virtumancer.contracts import CloseCode
 from virtumancer.errors import AbilityMissing, ConsoleClosed, ConsoleRefused
 from virtumancer_vnc.transport import VNCTransport
@@ -136,5 +137,5 @@ def test_the_plugin_offers_the_vnc_console():
 
 async def test_a_driver_without_consoles_is_named_as_missing_them():
     with pytest.raises(AbilityMissing) as missing:
-        await VNCTransport().open(object(), VM, Session())
+        await VNCTransport().open(Bare(), VM, Session())
     assert missing.value.extra == {"ability": "consoles"}

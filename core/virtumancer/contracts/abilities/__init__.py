@@ -1,5 +1,5 @@
 """What some hosts can do beside the core of a connection, one module for each."""
 
-from virtumancer.contracts.abilities.base import Ability
+from virtumancer.contracts.abilities.base import Ability, AbilityAdapter
 
-__all__ = ["Ability"]
+__all__ = ["Ability", "AbilityAdapter"]

@@ -51,6 +51,9 @@ def build_document(resources: Iterable[object], plugins: Plugins) -> dict[str, A
     paths = table_paths(found, writer)
     for path, methods in PluginPaths(writer).write(plugins).items():
         paths.setdefault(path, {}).update(methods)
+    if "HostDetail" in components.schemas:
+        abilities = components.schemas["HostDetail"]["properties"]["abilities"]["items"]
+        abilities["examples"] = list(plugins.known_abilities())
     return {
         "openapi": "3.1.0",
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",

@@ -6,7 +6,16 @@ from typing import Any
 import structlog
 from msgspec import structs
 
-from virtumancer.contracts import CloseCode, ConsoleTransport, HostAction, OperationInfo, PluginState, Route, VMAction
+from virtumancer.contracts import (
+    CloseCode,
+    ConsoleTransport,
+    HostAction,
+    OperationInfo,
+    PluginState,
+    Route,
+    VMAction,
+    ability_name,
+)
 from virtumancer.http.api_paths import HOST_PATH, VM_PATH, Path
 from virtumancer.http.endpoint import WEBSOCKET, Endpoint, endpoints_of
 from virtumancer.http.openapi.operation import OperationWriter
@@ -18,7 +27,6 @@ from virtumancer.http.resources.resource_endpoints import endpoints_of_type, typ
 from virtumancer.http.resources.vms import VMActionResource
 from virtumancer.plugins import Plugins
 from virtumancer.schema.attribute_docs import notes_of
-from virtumancer.services.actions.preconditions import name_of_need
 from virtumancer.services.auth import Right
 
 __all__ = ["PluginPaths", "add_plugin_types"]
@@ -146,7 +154,7 @@ def _extensions(plugin: str, action: VMAction | HostAction) -> dict[str, Any]:
         "x-permission": action.permission,
         "x-destructive": action.destructive,
         "x-timeout": action.timeout,
-        **({"x-needs": name_of_need(action.needs)} if action.needs is not None else {}),
+        **({"x-needs": ability_name(action.needs)} if action.needs is not None else {}),
     }
 
 

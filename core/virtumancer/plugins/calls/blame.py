@@ -39,7 +39,7 @@ def blamed(plugin: str, what: str, error: BaseException) -> VirtumancerError:
         _mask(error)
         return error
     log.error("a plugin failed", plugin=plugin, call=what, exc_info=error)
-    failure = _failure(plugin, what, _describe(error))
+    failure = _failure(plugin, what, str(error) if isinstance(error, Unfit) else _describe(error))
     failure.__cause__ = error
     return failure
 

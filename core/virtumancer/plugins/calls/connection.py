@@ -1,47 +1,26 @@
 """A host connection whose every call is guarded and counted, whoever makes it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
-from msgspec import Struct
+from virtumancer.contracts import AbilityAdapter, EventStream, HostConnection
+from virtumancer.plugins.calls.abilities import Abilities
+from virtumancer.plugins.calls.events import GuardedEvents
+from virtumancer.plugins.calls.host_calls import HostCalls
+from virtumancer.plugins.calls.return_types import METHODS, DriverMethod
 
-from virtumancer.contracts import EventsMissed, EventStream, HostConnection, VMEvent
-from virtumancer.plugins.calls.blame import ReturnCheck
-from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
-from virtumancer.plugins.calls.return_types import EVENT, METHODS, DriverMethod
+__all__ = ["guarded_connection"]
 
-__all__ = ["HOOK", "DriverCalls", "guarded_connection"]
-
-HOOK = "virtumancer_host_drivers"
 CLOSE_TIMEOUT = 5.0
 # These wait for something to happen.
 PATIENT = frozenset({"wait_lost"})
 
 
-class DriverCalls(Struct, frozen=True):
-    """Calls the driver of one host: in its plugin's name, with `timeout` seconds for each call."""
-
-    plugin: str
-    host_id: str
-    health: PluginCaller
-    timeout: float
-
-    async def make(
-        self,
-        name: str,
-        what: str,
-        begin: Callable[[], Awaitable[Any]],
-        timeout: float | None,
-        answer: ReturnCheck | None,
-    ) -> Any:
-        """Make one call, counted as `name`."""
-        call = PluginCall(self.plugin, HOOK, name, self.host_id)
-        return await self.health.counted(call, f"{what} on host {self.host_id!r}", begin, timeout, answer)
-
-
-def guarded_connection(connection: HostConnection, calls: DriverCalls) -> HostConnection:
-    """Return the same connection with a guard on every method of the contracts."""
-    return cast("HostConnection", _GuardedConnection(connection, calls))
+def guarded_connection(
+    connection: HostConnection, calls: HostCalls, adapters: Sequence[tuple[str, AbilityAdapter]] = ()
+) -> HostConnection:
+    """Return the same connection with a guard on every method of the contracts, and with what adapters add to it."""
+    return cast("HostConnection", _GuardedConnection(connection, calls, adapters))
 
 
 class _GuardedConnection:
@@ -52,8 +31,13 @@ class _GuardedConnection:
 
     _connection: Any
 
-    def __init__(self, connection: HostConnection, calls: DriverCalls) -> None:
+    def __init__(
+        self, connection: HostConnection, calls: HostCalls, adapters: Sequence[tuple[str, AbilityAdapter]]
+    ) -> None:
         self.__dict__["_connection"] = connection
+        abilities = Abilities(connection, lambda: cast("HostConnection", self), calls, adapters)
+        self.__dict__["ability"] = abilities.get
+        self.__dict__["abilities"] = abilities.all
         for name, method in METHODS.items():
             if hasattr(connection, name):
                 self.__dict__[name] = _guarded_method(connection, name, method, calls)
@@ -73,7 +57,7 @@ class _GuardedConnection:
 
 
 def _guarded_method(
-    connection: HostConnection, name: str, method: DriverMethod, calls: DriverCalls
+    connection: HostConnection, name: str, method: DriverMethod, calls: HostCalls
 ) -> Callable[..., Awaitable[Any]]:
     function = getattr(connection, name)
     timeout = CLOSE_TIMEOUT if name == "aclose" else None if name in PATIENT else calls.timeout
@@ -84,36 +68,6 @@ def _guarded_method(
         return await calls.make(name, method.what, lambda: function(*arguments, **named), timeout, answer)
 
     async def opened(*arguments: Any, **named: Any) -> EventStream:
-        return _GuardedEvents(await guarded(*arguments, **named), calls)
+        return GuardedEvents(await guarded(*arguments, **named), calls)
 
     return opened if name == "open_events" else guarded
-
-
-class _GuardedEvents(EventStream):
-    """The events of a driver, each of them checked; ends where they end."""
-
-    def __init__(self, stream: EventStream, calls: DriverCalls) -> None:
-        self._stream = stream
-        self._calls = calls
-        self._iterator: AsyncIterator[VMEvent | EventsMissed] | None = None
-
-    def __aiter__(self) -> AsyncIterator[VMEvent | EventsMissed]:
-        return self
-
-    async def __anext__(self) -> VMEvent | EventsMissed:
-        event = await self._calls.make("events", "waiting for events", self._begin, None, EVENT_OR_END)
-        if event is END:
-            raise StopAsyncIteration
-        return cast("VMEvent | EventsMissed", event)
-
-    async def aclose(self) -> None:
-        await self._calls.make("events", "ending the event stream", self._stream.aclose, CLOSE_TIMEOUT, None)
-
-    def _begin(self) -> Awaitable[object]:
-        if self._iterator is None:
-            self._iterator = aiter(self._stream)
-        return anext(cast("AsyncIterator[object]", self._iterator), END)
-
-
-END = object()
-EVENT_OR_END = ReturnCheck(EVENT.method, EVENT.needed, lambda value: value is END or EVENT.fits(value))

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from virtumancer.contracts import (
+    AbilityAdapter,
     Authenticator,
     ConsoleTransport,
     EventListener,
@@ -33,6 +34,7 @@ from virtumancer.plugins.loading.route_validation import check_routes
 from virtumancer.plugins.loading.table_validation import check_tables
 from virtumancer.plugins.loading.validation import (
     check_action,
+    check_adapter,
     check_authenticator,
     check_collector,
     check_contract,
@@ -70,6 +72,7 @@ class Provided(Struct):
     routes: list[Route | StaticFiles] = field(default_factory=list[Route | StaticFiles])
     lifespans: list[Lifespan] = field(default_factory=list[Lifespan])
     tables: PluginTables | None = None
+    abilities: list[AbilityAdapter] = field(default_factory=list[AbilityAdapter])
     resources: list[ResourceType[Any, Any, Any]] = field(default_factory=list[ResourceType[Any, Any, Any]])
     warnings: tuple[str, ...] = ()
 
@@ -151,6 +154,7 @@ def _collected(hooks: PluginHooks, config: PluginConfig | None) -> Provided:
         authenticators=made("virtumancer_authenticators", Authenticator),
         routes=checked("virtumancer_routes", (Route, StaticFiles), items("virtumancer_routes")),
         lifespans=made("virtumancer_lifespans", Lifespan),
+        abilities=checked("virtumancer_abilities", AbilityAdapter, items("virtumancer_abilities")),
         tables=hooks.single("collect", "virtumancer_tables"),
         resources=checked("virtumancer_resources", ResourceType, items("virtumancer_resources")),
     )
@@ -173,6 +177,8 @@ def _check(provided: Provided, reserved: Collection[str]) -> None:
         check_authenticator(authenticator)
     for lifespan in provided.lifespans:
         check_lifespan(lifespan)
+    for adapter in provided.abilities:
+        check_adapter(adapter)
     check_routes(provided.routes)
     check_resources(provided.resources, reserved)
 

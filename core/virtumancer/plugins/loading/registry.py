@@ -10,8 +10,10 @@ from msgspec import Struct, field, structs
 
 from virtumancer.config import PluginsConfig
 from virtumancer.contracts import (
+    ABILITIES,
     HOSTS,
     VMS,
+    AbilityAdapter,
     Authenticator,
     ConsoleTransport,
     EventListener,
@@ -27,6 +29,7 @@ from virtumancer.contracts import (
     StaticFiles,
     StatsCollector,
     VMAction,
+    ability_name,
 )
 from virtumancer.plugins.loading.discovery import Candidate, doubts, find_candidates
 from virtumancer.plugins.loading.distributions import Distributions
@@ -81,6 +84,16 @@ class Plugins(Struct, frozen=True):
     """What the configuration says of plugins that are not there: probably a misspelt name."""
 
     host_actions: Mapping[str, tuple[str, HostAction]] = field(default_factory=dict[str, tuple[str, HostAction]])
+    abilities: tuple[tuple[str, AbilityAdapter], ...] = ()
+    """What plugins give to the connections of others, each with its plugin, in the order in which they are asked."""
+
+    def known_abilities(self) -> tuple[str, ...]:
+        """Name the abilities that hosts may have, as far as the plugins name them: drivers may have others."""
+        kinds: list[Any] = [*ABILITIES.values(), *(adapter.kind for _, adapter in self.abilities)]
+        kinds += [action.needs for _, action in self.actions.values()]
+        kinds += [action.needs for _, action in self.host_actions.values()]
+        kinds += [type_.served_by for _, type_ in self.resources.values()]
+        return tuple(sorted({ability_name(kind) for kind in kinds if isinstance(kind, type)}))
 
     def rights(self) -> frozenset[str]:
         """Return the rights that actions, routes and resources of the plugins need."""
@@ -172,6 +185,7 @@ class _Loader:
         self._lifespans: dict[str, tuple[str, Lifespan]] = {}
         self._tables_of_plugins: dict[str, PluginTables] = {}
         self._resources: dict[str, tuple[str, AnyResource]] = {}
+        self._abilities: list[tuple[str, AbilityAdapter]] = []
         self._configs: dict[str, PluginConfig] = {}
         for doubt in found:
             log.warning(doubt)
@@ -236,6 +250,7 @@ class _Loader:
             self._configs,
             self._doubts,
             self._host_actions,
+            tuple(self._abilities),
         )
 
     def _adopt(self, name: str, provided: Provided) -> None:
@@ -271,6 +286,10 @@ class _Loader:
         _refuse_taken(name, "resource", resources, {n: e[0] for n, e in self._resources.items()})
         taken = {item.singular: owner for owner, item in self._resources.values()}
         _refuse_taken(name, "singular of a resource", singulars, taken)
+        adapters = {_adapted(adapter): (name, adapter) for adapter in provided.abilities}
+        taken = {_adapted(adapter): owner for owner, adapter in self._abilities}
+        _refuse_taken(name, "ability", adapters, taken)
+        self._abilities += adapters.values()
         self._drivers |= drivers
         self._actions |= actions
         self._host_actions |= host_actions
@@ -312,6 +331,7 @@ def _with_provided(info: PluginInfo, provided: Provided) -> PluginInfo:
         routes=tuple(shown(route) for route in provided.routes),
         lifespans=tuple(lifespan.name for lifespan in provided.lifespans),
         resources=tuple(item.name for item in provided.resources),
+        abilities=tuple(dict.fromkeys(adapter.kind.ability for adapter in provided.abilities)),
         warnings=provided.warnings,
     )
 
@@ -337,12 +357,17 @@ def _refuse_twice(name: str, provided: Provided) -> None:
         "singular of a resource": [item.singular for item in provided.resources],
         "event listener": [listener.name for listener in provided.listeners],
         "authenticator": [authenticator.name for authenticator in provided.authenticators],
+        "ability": [_adapted(adapter) for adapter in provided.abilities],
         "lifespan": [lifespan.name for lifespan in provided.lifespans],
     }
     for what, names in named.items():
         for item, times in Counter(names).items():
             if times > 1:
                 raise PluginRefused("register", f"{what} {item!r} is there {times} times in plugin {name!r}")
+
+
+def _adapted(adapter: AbilityAdapter) -> str:
+    return f"{adapter.kind.ability} by {ability_name(adapter.needs)}" if adapter.needs else adapter.kind.ability
 
 
 def _refuse_taken(name: str, what: str, new: Iterable[str], owners: Mapping[str, str]) -> None:

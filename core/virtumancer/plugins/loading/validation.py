@@ -10,7 +10,10 @@ from msgspec import Struct
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from virtumancer.contracts import (
+    ABILITIES,
     VERSION,
+    Ability,
+    AbilityAdapter,
     Authenticator,
     ConsoleTransport,
     EventListener,
@@ -26,6 +29,7 @@ from virtumancer.plugins.loading.refusal import PluginRefused, described
 
 __all__ = [
     "check_action",
+    "check_adapter",
     "check_authenticator",
     "check_collector",
     "check_contract",
@@ -148,6 +152,21 @@ def check_declared(what: str, action: VMAction | HostAction) -> None:
         raise PluginRefused("register", f"{what}: needs = {needs!r} is no class of connections")
     _refuse_sync(what, "run", action.run)
     _positive(what, "timeout", action.timeout)
+
+
+def check_adapter(adapter: AbilityAdapter) -> None:
+    """Refuse an adapter for what is no ability, or is named as one of ours, and one that makes nothing."""
+    kind: Any = adapter.kind
+    if not (isinstance(kind, type) and issubclass(kind, Ability)):
+        raise PluginRefused("register", f"an adapter: kind = {kind!r:.80} is no subclass of Ability")
+    name: Any = _declared(kind, "ability") if hasattr(kind, "ability") else None
+    if not (isinstance(name, str) and SEGMENT.fullmatch(name)) or name in ABILITIES:
+        reason = f"ability = {name!r:.80} is not usable: lower-case letters, digits and - are, but no name of ours"
+        raise PluginRefused("register", f"{kind.__name__}: {reason}")
+    needs: Any = adapter.needs
+    if needs is not None and not isinstance(needs, type):
+        raise PluginRefused("register", f"the adapter for {name!r}: needs = {needs!r:.80} is no class")
+    _refuse_sync(f"the adapter for {name!r}", "make", adapter.make)
 
 
 def check_collector(collector: StatsCollector) -> None:

@@ -1,26 +1,21 @@
 """Whether an action makes sense: on this host, and in the state that a VM is in."""
 
-from virtumancer.contracts import ABILITIES, HostAction, HostConnection, VMAction, VMRef
+from virtumancer.contracts import HostAction, HostConnection, VMAction, VMRef, ability_name
 from virtumancer.errors import AbilityMissing, WrongPowerState
 from virtumancer.services.hosts.power_states import state_name
 
-__all__ = ["check_need", "check_state", "goal_reached", "host_supports", "name_of_need", "state_allows"]
-
-
-def name_of_need(needed: type) -> str:
-    """Name what an action needs of a host: an ability, or the class if it is none."""
-    return next((name for name, ability in ABILITIES.items() if ability is needed), needed.__name__)
+__all__ = ["check_need", "check_state", "goal_reached", "host_supports", "state_allows"]
 
 
 def host_supports(action: VMAction | HostAction, connection: HostConnection) -> bool:
     """Say whether a host has what an action needs."""
-    return action.needs is None or isinstance(connection, action.needs)
+    return action.needs is None or connection.ability(action.needs) is not None
 
 
 def check_need(action: VMAction | HostAction, connection: HostConnection, host_id: str) -> None:
     """Raise `AbilityMissing` when it has not."""
     if action.needs is not None and not host_supports(action, connection):
-        needed = name_of_need(action.needs)
+        needed = ability_name(action.needs)
         raise AbilityMissing(f"host {host_id!r} has no {needed}, which {action.name} needs", ability=needed)
 
 

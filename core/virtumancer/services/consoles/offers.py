@@ -33,6 +33,7 @@ def require_running(vm: VMRef, host_id: str) -> None:
 
 
 def _with_consoles(connection: HostConnection) -> SupportsConsoles:
-    if not isinstance(connection, SupportsConsoles):
+    served = connection.ability(SupportsConsoles)
+    if served is None:
         raise AbilityMissing("this host's driver reaches no consoles", ability="consoles")
-    return connection
+    return served

@@ -22,7 +22,8 @@ from virtumancer.contracts import (
 from virtumancer.errors import AbilityMissing, HostKeyChanged, InvalidValue, VirtumancerError
 from virtumancer.plugins import DriverEntry, Plugins
 from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
-from virtumancer.plugins.calls.connection import HOOK, DriverCalls, guarded_connection
+from virtumancer.plugins.calls.connection import guarded_connection
+from virtumancer.plugins.calls.host_calls import DRIVERS_HOOK, HostCalls
 from virtumancer.plugins.calls.return_types import CONNECTION, SHOWN_KEYS
 from virtumancer.services.hosts.credentials import HostCredentials, check_credential_names
 from virtumancer.services.hosts.key_change_alert import HostKeyChangeAlert
@@ -78,7 +79,7 @@ class HostConnector:
         entry = self._plugins.drivers.get(scheme)
         if entry is None:
             raise InvalidValue(_no_driver(scheme, self._plugins.drivers, self._plugins.infos), field="uri")
-        call = PluginCall(entry.plugin, HOOK, "check_uri", host.id)
+        call = PluginCall(entry.plugin, DRIVERS_HOOK, "check_uri", host.id)
         self._health.counted_at_once(
             call, f"checking the URI of host {host.id!r}", lambda: entry.driver.check_uri(host.uri)
         )
@@ -120,7 +121,7 @@ class HostConnector:
         # Nothing is accepted only because somebody looks, however lenient connecting is.
         context = ConnectContext(self._settings, HostKeyPolicy(pinned))
         shown = await self._health.counted(
-            PluginCall(entry.plugin, HOOK, "scan_host_keys", host.id),
+            PluginCall(entry.plugin, DRIVERS_HOOK, "scan_host_keys", host.id),
             f"looking at the keys of host {host.id!r}",
             lambda: driver.scan_host_keys(host, context),
             self._settings.connect_timeout + GRACE,
@@ -133,14 +134,14 @@ class HostConnector:
         check_credential_names(entry.driver, host, credentials)
         context = ConnectContext(self._settings, policy, credentials)
         connection = await self._health.counted(
-            PluginCall(entry.plugin, HOOK, "connect", host.id),
+            PluginCall(entry.plugin, DRIVERS_HOOK, "connect", host.id),
             f"connecting to host {host.id!r}",
             lambda: entry.driver.connect(host, context),
             self._settings.connect_timeout + GRACE,
             CONNECTION,
         )
-        calls = DriverCalls(entry.plugin, host.id, self._health, self._settings.slow_call_timeout + GRACE)
-        return NewConnection(guarded_connection(connection, calls), policy.newly_accepted)
+        calls = HostCalls(entry.plugin, host.id, self._health, self._settings.slow_call_timeout + GRACE)
+        return NewConnection(guarded_connection(connection, calls, self._plugins.abilities), policy.newly_accepted)
 
 
 def _scheme(uri: str) -> str:

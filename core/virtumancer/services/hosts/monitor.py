@@ -55,10 +55,11 @@ class HostMonitor:
 
     async def open(self) -> None:
         """Register for events, before anything is listed."""
-        if not isinstance(self._connection, SupportsEvents):
-            return
         try:
-            self._stream = await self._connection.open_events()
+            source = self._connection.ability(SupportsEvents)
+            if source is None:
+                return
+            self._stream = await source.open_events()
         except HostUnavailable:
             raise
         except VirtumancerError as error:
@@ -130,7 +131,7 @@ class HostMonitor:
                 await asyncio.sleep(LOSS_SHOWS)
                 self._report("events", f"changes made outside are seen late, because {reason}")
             await asyncio.sleep(self._timing.retry_max)
-            if isinstance(self._connection, SupportsEvents):
+            if self._connection.ability(SupportsEvents) is not None:
                 self._stream = None
                 await self.open()
                 if self._stream:

@@ -279,7 +279,7 @@ class HostSession:
         try:
             await watch.open()
             self.inventory.touch()  # what is known is from before
-            self._connection, self._hears = connection, isinstance(connection, SupportsEvents)
+            self._connection, self._hears = connection, connection.ability(SupportsEvents) is not None
             self.show_trouble(watch.trouble)
             self._outcome.resolve(None)
             return await watch.until_lost()

@@ -22,6 +22,7 @@ from virtumancer.contracts import (
     lineage_of,
 )
 from virtumancer.errors import AbilityMissing, PluginFailed, ResourceNotFound, WrongPowerState
+from virtumancer.plugins.calls.abilities import owner_of
 from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
 from virtumancer.services.hosts.power_states import state_name
 from virtumancer.services.hosts.service import HostsService
@@ -230,20 +231,15 @@ class ResourcesService:
         if session is None:  # refused when it was loaded
             raise AbilityMissing(f"{type_.name} belongs to no host", ability=kind.ability)
         connection, driver = session.require_connection(), session.driver
-        what = f"asking host {at.host!r} for {type_.name}"
-        call = PluginCall(driver, HOOK, f"{type_.name}.ability", at.host)
-        served = self._health.counted_at_once(call, what, lambda: connection.ability(kind))
+        served = connection.ability(kind)
         if served is None:
             raise AbilityMissing(f"host {at.host!r} has no {kind.ability}", ability=kind.ability)
-        reason = ""
         if isinstance(connection, Collection):  # two of them would have one list()
+            self._health.count_failure(PluginCall(driver, HOOK, f"{type_.name}.ability", at.host))
             reason = "its connection inherits a collection; ability() is to return an object of its own for it"
-        elif not isinstance(served, kind):
-            reason = f"ability() returned {type(served).__name__}, a {kind.__name__} is needed"
-        if reason:
-            self._health.count_failure(call)
+            what = f"asking host {at.host!r} for {type_.name}"
             raise PluginFailed(f"{what} failed inside plugin {driver!r}: {reason}", plugin=driver)
-        return Found(type=type_, at=at, collection=served, plugin=driver, session=session)
+        return Found(type=type_, at=at, collection=served, plugin=owner_of(served, driver), session=session)
 
     async def _write(
         self,

@@ -72,6 +72,7 @@ class ScreenshotsService:
 
 
 def _with_screenshot(connection: HostConnection) -> SupportsScreenshot:
-    if not isinstance(connection, SupportsScreenshot):
+    served = connection.ability(SupportsScreenshot)
+    if served is None:
         raise AbilityMissing("this host's driver takes no screenshots", ability="screenshot")
-    return connection
+    return served

@@ -8,7 +8,6 @@ import pytest
 import pytest_asyncio
 
 from virtumancer.contracts import (
-    ABILITIES,
     ConnectContext,
     ConnectSettings,
     EventStream,
@@ -21,6 +20,7 @@ from virtumancer.contracts import (
     VMEvent,
     VMRef,
     VMState,
+    ability_name,
 )
 
 __all__ = [
@@ -180,8 +180,8 @@ def given(value: A | None, fixture: str) -> A:
 
 
 def able_to(connection: HostConnection, ability: type[A]) -> A:
-    """Return the connection as what has this ability, or skip the test and name the ability."""
-    if not isinstance(connection, ability):
-        [name] = [name for name, kind in ABILITIES.items() if kind is ability]
-        pytest.skip(f"the connection does not have the ability `{name}` ({ability.__name__})")
-    return connection
+    """Return who serves this ability, or skip the test and name the ability."""
+    served = connection.ability(ability)
+    if served is None:
+        pytest.skip(f"the connection does not have the ability `{ability_name(ability)}` ({ability.__name__})")
+    return served
