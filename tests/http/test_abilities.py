@@ -4,7 +4,7 @@ import asyncio
 from abc import abstractmethod
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
@@ -66,8 +66,7 @@ class Fixed(Thermometer):
             raise self.measured
         if self.measured is None:
             await asyncio.Event().wait()
-        found: Temperature = self.measured
-        return found
+        return cast("Temperature", self.measured)
 
 
 class ByScreen(Thermometer):
@@ -120,7 +119,7 @@ def serving(measured: Any, *, named: bool = True) -> dict[str, Any]:
     """Methods of a connection that serves a thermometer, beside what it inherits."""
     thermometer = Fixed(measured)
 
-    def ability(self: FakeConnection, kind: type) -> Any:
+    def ability(self: FakeConnection, kind: type[Any]) -> Any:
         return thermometer if kind is Thermometer else FakeConnection.ability(self, kind)
 
     def abilities(self: FakeConnection) -> Any:

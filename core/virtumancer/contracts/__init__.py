@@ -1,6 +1,6 @@
 """What plugins and the core promise each other; no I/O happens in here."""
 
-from virtumancer.contracts.abilities import Ability, AbilityAdapter
+from virtumancer.contracts.abilities import Ability, AbilityAdapter, LibvirtAccess
 from virtumancer.contracts.access import Right
 from virtumancer.contracts.actions import ActionContext, ActionOffer, HostAction, NoParams, VMAction
 from virtumancer.contracts.authentication import Authenticator, AuthRequest, Identity
@@ -166,6 +166,7 @@ __all__ = [
     "Hosts",
     "Identity",
     "Job",
+    "LibvirtAccess",
     "Lifespan",
     "Metadata",
     "MetadataChanged",

@@ -56,6 +56,7 @@ VirtumancerError
 ├── TooManyOperations          the queue of operations is full
 ├── NotReady                   a part that the server needs does not work
 ├── PluginFailed               a plugin raised something that is not one of these
+│   └── FunctionFailed         or a function that another one had handed to it
 └── PluginDegraded             a plugin keeps failing, and is not asked just now
 """
 
@@ -85,7 +86,7 @@ from virtumancer.errors.operations import (
     PartlyFailed,
     TooManyOperations,
 )
-from virtumancer.errors.plugins import PluginDegraded, PluginFailed, PluginNotFound
+from virtumancer.errors.plugins import FunctionFailed, PluginDegraded, PluginFailed, PluginNotFound
 from virtumancer.errors.requests import (
     InvalidFilter,
     InvalidRequest,
@@ -116,6 +117,7 @@ __all__ = [
     "ConsoleRefused",
     "CredentialsUnreadable",
     "Forbidden",
+    "FunctionFailed",
     "HostExists",
     "HostKeyChanged",
     "HostKeyUnknown",

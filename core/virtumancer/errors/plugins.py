@@ -4,7 +4,7 @@ from typing import Any
 
 from virtumancer.errors.base import NotFound, VirtumancerError
 
-__all__ = ["PluginDegraded", "PluginFailed", "PluginNotFound"]
+__all__ = ["FunctionFailed", "PluginDegraded", "PluginFailed", "PluginNotFound"]
 
 
 class PluginNotFound(NotFound):
@@ -17,6 +17,16 @@ class PluginFailed(VirtumancerError):
     """A plugin raised an error that is not one of ours; the message names the plugin."""
 
     code = "plugin-failed"
+
+
+class FunctionFailed(PluginFailed):
+    """A function that one plugin handed to another raised `error`; whoever handed it over is given that."""
+
+    code = "function-failed"
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"a function that was handed over raised {type(error).__name__}")
+        self.error = error
 
 
 class PluginDegraded(VirtumancerError):

@@ -16,6 +16,7 @@ from msgspec import Struct
 from virtumancer.contracts import HostInfo, PowerVerb, VMRef, VMState
 from virtumancer.errors import HypervisorError, VMNotFound, WrongPowerState
 from virtumancer_libvirt.binding.api import libvirt, open_raw, reason_of, translated
+from virtumancer_libvirt.binding.door import handed
 
 __all__ = ["ASKED", "LISTED", "SAMPLED", "VCPUS", "Record", "VirConnect", "as_state"]
 
@@ -162,6 +163,16 @@ class VirConnect:
         """Make a call on a VM's domain object; it must give plain data."""
         with self._translated(doing):
             return call(self._domain(uuid))
+
+    def lend_domain(self, uuid: str, doing: str, function: Callable[[Any], R]) -> R:
+        """Run a function of somebody else with a VM's domain object."""
+        with self._translated(doing):
+            return handed(function, self._domain(uuid))
+
+    def lend(self, doing: str, function: Callable[[Any], R]) -> R:
+        """Run a function of somebody else with the virConnect."""
+        with self._translated(doing):
+            return handed(function, self._raw)
 
     def xmls(self, uuids: Sequence[str]) -> dict[str, str | None]:
         """Return the XML of many VMs at one round trip each, None for one that the host has no more.

@@ -59,6 +59,15 @@ class Pool:
         async with self._borrowed(timeout, doing) as thread:
             return await thread.call(function, timeout=max(0.0, deadline - time.monotonic()), doing=doing)
 
+    @asynccontextmanager
+    async def exclusive(self, *, timeout: float, doing: str) -> AsyncGenerator[CallThread, None]:
+        """Lend one connection for many calls; the quick one where there is no other."""
+        if self.shared:
+            yield self.quick
+            return
+        async with self._borrowed(timeout, doing) as thread:
+            yield thread
+
     async def spread(self, functions: Sequence[Callable[[VirConnect], R]], *, timeout: float, doing: str) -> list[R]:
         """Run many calls over several connections at once; `timeout` is for each of them."""
         if len(functions) <= 1:

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from virtumancer.contracts import (
     VM,
@@ -16,6 +17,7 @@ from virtumancer.contracts import (
     HardwareInfo,
     HostConnection,
     HostInfo,
+    LibvirtAccess,
     PowerVerb,
     Screenshot,
     SupportsConsoles,
@@ -33,6 +35,7 @@ from virtumancer_libvirt.binding.pool import Pool
 from virtumancer_libvirt.consoles.consoles import Consoles
 from virtumancer_libvirt.consoles.dialer import ConsoleDialer
 from virtumancer_libvirt.consoles.screenshot import as_png, take_picture
+from virtumancer_libvirt.host.access import Access, Run
 from virtumancer_libvirt.host.liveness import Liveness
 from virtumancer_libvirt.uri.uri import LibvirtURI
 from virtumancer_libvirt.vms.bulk import BulkCalls, Look
@@ -50,6 +53,7 @@ __all__ = ["LibvirtConnection"]
 
 log = logging.getLogger(__name__)
 
+A = TypeVar("A")
 R = TypeVar("R")
 
 _HEAL_TIMEOUT = 5.0
@@ -85,6 +89,7 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
         self._cache = DefinitionCache()
         self._definitions = Definitions(pool, self._cache, settings.call_timeout)
         self._consoles = Consoles(uri, reach, self._quick, self._brief, settings.call_timeout)
+        self._access = Access(self._slow, self._lend)
         self._mailbox = self._new_mailbox()
         self._listing = asyncio.Lock()
         self._bulk = BulkCalls(label, pool, settings.call_timeout, self._is_there)
@@ -182,6 +187,14 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
         """Return the reason as soon as the connection is lost."""
         return await self._lifeline.wait_lost()
 
+    def ability(self, kind: type[A]) -> A | None:
+        """Return who serves an ability."""
+        return self._access if isinstance(self._access, kind) else super().ability(kind)
+
+    def abilities(self) -> Iterable[type[Any]]:
+        """Name all of them."""
+        return (*super().abilities(), LibvirtAccess)
+
     async def aclose(self) -> None:
         """Leave in order where the host lets us, and without it where it hangs."""
         if self._closed:
@@ -230,6 +243,19 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
         except CallTimeout:
             await self._is_there(self._settings.call_timeout)
             raise
+
+    @asynccontextmanager
+    async def _lend(self, doing: str) -> AsyncGenerator[Run, None]:
+        self._lifeline.check()
+        usual = self._settings.slow_call_timeout
+        async with self._pool.exclusive(timeout=usual, doing=doing) as thread:
+
+            async def run(function: Callable[[VirConnect], R], doing: str, timeout: float | None = None) -> R:
+                self._lifeline.check()
+                timeout = usual if timeout is None else timeout
+                return await self._watched(thread.call(function, timeout=timeout, doing=doing))
+
+            yield run
 
     async def _brief(self, function: Callable[[VirConnect], R], doing: str) -> R:
         """Make a call that hangs with its VM and that we can do without."""

@@ -1,13 +1,14 @@
 """The abilities of a host: its driver's and those of adapters, each guarded in the name of who serves it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar, cast
 
 import structlog
 
 from virtumancer.contracts import AbilityAdapter, Collection, EventStream, HostConnection, ability_name
-from virtumancer.errors import VirtumancerError
-from virtumancer.plugins.calls.annotations import async_methods, check_of
+from virtumancer.errors import FunctionFailed, VirtumancerError
+from virtumancer.plugins.calls.annotations import async_methods, check_of, lending_methods
 from virtumancer.plugins.calls.blame import ReturnCheck, Unfit
 from virtumancer.plugins.calls.events import GuardedEvents
 from virtumancer.plugins.calls.host_calls import HostCalls
@@ -18,6 +19,8 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 A = TypeVar("A")
 
 ADAPTERS_HOOK = "virtumancer_abilities"
+# Who serves an ability keeps a deadline that it is given, and knows better what it was waiting for.
+GRACE = 2.0
 
 
 class Abilities:
@@ -53,8 +56,8 @@ class Abilities:
 
     def _named(self) -> tuple[type[Any], ...]:
         def kinds() -> tuple[type[Any], ...]:
-            named = tuple(self._connection.abilities())
-            wrong: list[Any] = [kind for kind in named if not isinstance(kind, type)]
+            named: tuple[Any, ...] = tuple(self._connection.abilities())
+            wrong = [kind for kind in named if not isinstance(kind, type)]
             if wrong:
                 raise Unfit(f"abilities() named {wrong[0]!r:.80}, classes are needed")
             return named
@@ -127,6 +130,8 @@ class _GuardedAbility:
         for method, declared in async_methods(kind).items():
             check = None if of_resources else check_of(declared)
             self.__dict__[method] = _guarded_method(served, name, method, calls, timeout, check)
+        for method, inner in lending_methods(kind).items():
+            self.__dict__[method] = _guarded_lending(served, inner, name, method, calls)
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride] - what isinstance() asks
@@ -142,6 +147,23 @@ class _GuardedAbility:
         return repr(self._served)
 
 
+def _guarded_lending(served: Any, inner: type, ability: str, method: str, calls: HostCalls) -> Callable[..., Any]:
+    function = getattr(served, method)
+    name, what = f"{ability}.{method}", f"{method} of {ability}"
+
+    @asynccontextmanager
+    async def guarded(*arguments: Any, **named: Any) -> AsyncGenerator[Any, None]:
+        manager = calls.at_once(name, what, lambda: function(*arguments, **named))
+        # Whoever serves it has a deadline of its own for what may be waited for; ours is for when that fails.
+        lent = await calls.make(name, what, manager.__aenter__, calls.timeout, None)
+        try:
+            yield _guarded_ability(lent, inner, calls)
+        finally:
+            await calls.make(name, f"leaving {what}", lambda: manager.__aexit__(None, None, None), calls.timeout, None)
+
+    return guarded
+
+
 def _guarded_method(
     served: Any, ability: str, method: str, calls: HostCalls, timeout: float | None, check: ReturnCheck | None
 ) -> Callable[..., Awaitable[Any]]:
@@ -149,7 +171,13 @@ def _guarded_method(
     name, what, rest = f"{ability}.{method}", f"{method} of {ability}", timeout is not None
 
     async def guarded(*arguments: Any, **named: Any) -> Any:
-        returned = await calls.make(name, what, lambda: function(*arguments, **named), timeout, check, rest=rest)
+        limit, wanted = timeout, named.get("timeout")
+        if limit is not None and isinstance(wanted, int | float):  # who serves it keeps that itself
+            limit = max(limit, wanted + GRACE)
+        try:
+            returned = await calls.make(name, what, lambda: function(*arguments, **named), limit, check, rest=rest)
+        except FunctionFailed as failure:
+            raise failure.error from None
         return GuardedEvents(returned, calls) if isinstance(returned, EventStream) else returned
 
     return guarded

@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -10,6 +11,7 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 import msgspec
 from msgspec import Struct
 
+from virtumancer.contracts import Ability
 from virtumancer.plugins.calls.blame import ReturnCheck, Unfit
 
 __all__ = ["async_methods", "check_of", "checked_data"]
@@ -22,6 +24,20 @@ def async_methods(kind: type) -> Mapping[str, Callable[..., Any]]:
     """Return the public methods of a class that are awaited, by name."""
     found = ((name, getattr(kind, name)) for name in dir(kind) if not name.startswith("_"))
     return {name: function for name, function in found if inspect.iscoroutinefunction(function)}
+
+
+def lending_methods(kind: type) -> Mapping[str, type]:
+    """Return the public methods of a class that lend an ability for the time of an async context, and which one."""
+    found: dict[str, type] = {}
+    for name in dir(kind):
+        function = getattr(kind, name)
+        if not name.startswith("_") and inspect.isfunction(function) and not inspect.iscoroutinefunction(function):
+            needed = get_type_hints(function).get("return")
+            arguments = get_args(needed)
+            lends = get_origin(needed) is AbstractAsyncContextManager and isinstance(arguments[0], type)
+            if lends and issubclass(arguments[0], Ability):
+                found[name] = arguments[0]
+    return found
 
 
 @cache
@@ -56,15 +72,19 @@ def _fits(needed: Any) -> Callable[[Any], bool]:
     def fits(returned: Any) -> bool:
         if not isinstance(returned, kinds) or (Sequence in kinds and isinstance(returned, str | bytes)):
             return False
-        if item is not None:
-            items = returned.values() if isinstance(returned, Mapping) else returned
-            if not all(isinstance(each, item) for each in cast("Iterable[object]", items)):
-                return False
+        if item is not None and not all(isinstance(each, item) for each in _each_of(returned)):
+            return False
         if check is not None:
             check(returned)
         return True
 
     return fits
+
+
+def _each_of(returned: object) -> Iterable[object]:
+    if isinstance(returned, Mapping):
+        return cast("Mapping[object, object]", returned).values()
+    return cast("Iterable[object]", returned)
 
 
 def _shape(needed: Any) -> tuple[type, ...]:
@@ -145,12 +165,9 @@ def _bad_one(returned: object) -> str:
     return ""
 
 
-def _unsendable(error: Exception, returned: object) -> str:
+def _unsendable(error: Exception, returned: Any) -> str:
     many = isinstance(returned, Sequence | Mapping) and not isinstance(returned, str | bytes)
-    things: Iterable[object] = (returned,)
-    if many:
-        things = cast("Any", returned).values() if isinstance(returned, Mapping) else cast("Sequence[object]", returned)
-    for index, thing in enumerate(things):
+    for index, thing in enumerate(_each_of(returned) if many else (returned,)):
         for name in getattr(thing, "__struct_fields__", ()):
             try:
                 _encode_field(getattr(thing, name))
