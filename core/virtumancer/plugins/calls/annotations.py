@@ -81,6 +81,10 @@ def _fits(needed: Any) -> Callable[[Any], bool]:
     return fits
 
 
+def _is_many(returned: object) -> bool:
+    return isinstance(returned, Sequence | Mapping) and not isinstance(returned, str | bytes)
+
+
 def _each_of(returned: object) -> Iterable[object]:
     if isinstance(returned, Mapping):
         return cast("Mapping[object, object]", returned).values()
@@ -165,8 +169,8 @@ def _bad_one(returned: object) -> str:
     return ""
 
 
-def _unsendable(error: Exception, returned: Any) -> str:
-    many = isinstance(returned, Sequence | Mapping) and not isinstance(returned, str | bytes)
+def _unsendable(error: Exception, returned: object) -> str:
+    many = _is_many(returned)
     for index, thing in enumerate(_each_of(returned) if many else (returned,)):
         for name in getattr(thing, "__struct_fields__", ()):
             try:
