@@ -91,7 +91,7 @@ def test_a_driver_is_tested_on_a_host(check: Check, tmp_path: Path) -> None:
     [driver] = json.loads(done.stdout)
     assert (driver["kind"], driver["name"], driver["failures"]) == ("driver", "LibvirtDriver", [])
     assert driver["passed"] > 20
-    assert driver["abilities"] == {"consoles": True, "events": True, "screenshot": True}
+    assert driver["abilities"] == {"consoles": True, "events": True, "libvirt": True, "screenshot": True}
 
 
 def test_a_plugin_of_which_nothing_could_be_tested_is_no_success(check: Check, tmp_path: Path) -> None:

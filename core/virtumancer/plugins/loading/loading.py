@@ -26,26 +26,12 @@ from virtumancer.contracts import (
 )
 from virtumancer.plugins.loading.config import configure
 from virtumancer.plugins.loading.discovery import Candidate
+from virtumancer.plugins.loading.extension_points import POINTS
 from virtumancer.plugins.loading.hooks import PluginHooks
 from virtumancer.plugins.loading.importer import import_plugin
 from virtumancer.plugins.loading.refusal import PluginRefused, described
-from virtumancer.plugins.loading.resource_validation import check_resources
-from virtumancer.plugins.loading.route_validation import check_routes
 from virtumancer.plugins.loading.table_validation import check_tables
-from virtumancer.plugins.loading.validation import (
-    check_action,
-    check_adapter,
-    check_authenticator,
-    check_collector,
-    check_contract,
-    check_driver,
-    check_host_action,
-    check_lifespan,
-    check_listener,
-    check_transport,
-    checked,
-    instances,
-)
+from virtumancer.plugins.loading.validation import check_contract, checked, instances
 
 __all__ = ["Provided", "take_in"]
 
@@ -137,50 +123,18 @@ class _Intake:
 
 
 def _collected(hooks: PluginHooks, config: PluginConfig | None) -> Provided:
-    def items(hook: str) -> Iterable[Any]:
-        return hooks.items(hook, config)
-
-    def made(hook: str, base: type[Any]) -> list[Any]:
-        return instances(hook, base, items(hook))
-
-    return Provided(
-        config=config,
-        drivers=made("virtumancer_host_drivers", HostDriver),
-        actions=checked("virtumancer_vm_actions", VMAction, items("virtumancer_vm_actions")),
-        host_actions=checked("virtumancer_host_actions", HostAction, items("virtumancer_host_actions")),
-        collectors=made("virtumancer_stats_collectors", StatsCollector),
-        consoles=made("virtumancer_console_transports", ConsoleTransport),
-        listeners=made("virtumancer_event_listeners", EventListener),
-        authenticators=made("virtumancer_authenticators", Authenticator),
-        routes=checked("virtumancer_routes", (Route, StaticFiles), items("virtumancer_routes")),
-        lifespans=made("virtumancer_lifespans", Lifespan),
-        abilities=checked("virtumancer_abilities", AbilityAdapter, items("virtumancer_abilities")),
-        tables=hooks.single("collect", "virtumancer_tables"),
-        resources=checked("virtumancer_resources", ResourceType, items("virtumancer_resources")),
-    )
+    provided = Provided(config=config)
+    for point in POINTS:
+        items = hooks.items(point.hook, config)
+        taken = instances if point.made else checked
+        setattr(provided, point.attribute, taken(point.hook, point.kinds, items))
+    provided.tables = hooks.single("collect", "virtumancer_tables")
+    return provided
 
 
 def _check(provided: Provided, reserved: Collection[str]) -> None:
-    for driver in provided.drivers:
-        check_driver(driver)
-    for action in provided.actions:
-        check_action(action, reserved)
-    for host_action in provided.host_actions:
-        check_host_action(host_action)
-    for collector in provided.collectors:
-        check_collector(collector)
-    for transport in provided.consoles:
-        check_transport(transport, reserved)
-    for listener in provided.listeners:
-        check_listener(listener)
-    for authenticator in provided.authenticators:
-        check_authenticator(authenticator)
-    for lifespan in provided.lifespans:
-        check_lifespan(lifespan)
-    for adapter in provided.abilities:
-        check_adapter(adapter)
-    check_routes(provided.routes)
-    check_resources(provided.resources, reserved)
+    for point in POINTS:
+        point.check(getattr(provided, point.attribute), reserved)
 
 
 def _retirements(caught: Iterable[warnings.WarningMessage]) -> tuple[str, ...]:

@@ -11,8 +11,6 @@ from msgspec import Struct, field, structs
 from virtumancer.config import PluginsConfig
 from virtumancer.contracts import (
     ABILITIES,
-    HOSTS,
-    VMS,
     AbilityAdapter,
     Authenticator,
     ConsoleTransport,
@@ -33,10 +31,10 @@ from virtumancer.contracts import (
 )
 from virtumancer.plugins.loading.discovery import Candidate, doubts, find_candidates
 from virtumancer.plugins.loading.distributions import Distributions
+from virtumancer.plugins.loading.extension_points import POINTS
 from virtumancer.plugins.loading.loading import Provided, take_in
 from virtumancer.plugins.loading.lockfile import PluginLock, read_lock
 from virtumancer.plugins.loading.refusal import PluginRefused
-from virtumancer.plugins.loading.route_validation import shown
 from virtumancer.plugins.loading.selection import Rules, judge
 
 __all__ = ["DriverEntry", "Plugins", "load_configured_plugins", "load_plugins"]
@@ -46,8 +44,6 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 Routes = tuple[Route | StaticFiles, ...]
 AnyResource = ResourceType[Any, Any, Any]
 LOAD_TIMEOUT = 10.0
-PLACE = "action, console suffix or resource"
-HOST_PLACE = "action on hosts or resource"
 
 
 class DriverEntry(Struct, frozen=True):
@@ -84,12 +80,12 @@ class Plugins(Struct, frozen=True):
     """What the configuration says of plugins that are not there: probably a misspelt name."""
 
     host_actions: Mapping[str, tuple[str, HostAction]] = field(default_factory=dict[str, tuple[str, HostAction]])
-    abilities: tuple[tuple[str, AbilityAdapter], ...] = ()
-    """What plugins give to the connections of others, each with its plugin, in the order in which they are asked."""
+    abilities: Mapping[str, tuple[str, AbilityAdapter]] = field(default_factory=dict[str, tuple[str, AbilityAdapter]])
+    """What plugins give to the connections of others, in the order in which they are asked."""
 
     def known_abilities(self) -> tuple[str, ...]:
         """Name the abilities that hosts may have, as far as the plugins name them: drivers may have others."""
-        kinds: list[Any] = [*ABILITIES.values(), *(adapter.kind for _, adapter in self.abilities)]
+        kinds: list[Any] = [*ABILITIES.values(), *(adapter.kind for _, adapter in self.abilities.values())]
         kinds += [action.needs for _, action in self.actions.values()]
         kinds += [action.needs for _, action in self.host_actions.values()]
         kinds += [type_.served_by for _, type_ in self.resources.values()]
@@ -173,19 +169,10 @@ class _Loader:
         self._reserved = reserved
         self._doubts = found
         self._infos: dict[str, PluginInfo] = {}
-        self._drivers: dict[str, DriverEntry] = {}
-        self._actions: dict[str, tuple[str, VMAction]] = {}
-        self._host_actions: dict[str, tuple[str, HostAction]] = {}
-        self._collectors: dict[str, tuple[str, StatsCollector]] = {}
-        self._consoles: dict[str, tuple[str, ConsoleTransport]] = {}
-        self._kinds: dict[str, str] = {}
-        self._listeners: dict[str, tuple[str, EventListener]] = {}
-        self._authenticators: dict[str, tuple[str, Authenticator]] = {}
+        self._found: dict[str, dict[str, tuple[str, Any]]] = {point.attribute: {} for point in POINTS}
+        self._owners: dict[str, dict[str, str]] = {}
         self._routes: dict[str, Routes] = {}
-        self._lifespans: dict[str, tuple[str, Lifespan]] = {}
         self._tables_of_plugins: dict[str, PluginTables] = {}
-        self._resources: dict[str, tuple[str, AnyResource]] = {}
-        self._abilities: list[tuple[str, AbilityAdapter]] = []
         self._configs: dict[str, PluginConfig] = {}
         for doubt in found:
             log.warning(doubt)
@@ -235,77 +222,48 @@ class _Loader:
             self.note(missing, PluginState.ABSENT, "resolve", reason)
 
     def result(self) -> Plugins:
+        found = {name: things for name, things in self._found.items() if name not in ("drivers", "routes")}
         return Plugins(
             _used_first(self._infos.values()),
-            self._drivers,
-            self._actions,
-            self._collectors,
-            self._consoles,
-            self._listeners,
-            self._authenticators,
-            self._routes,
-            self._lifespans,
-            self._tables_of_plugins,
-            self._resources,
-            self._configs,
-            self._doubts,
-            self._host_actions,
-            tuple(self._abilities),
+            drivers={scheme: DriverEntry(*entry) for scheme, entry in self._found["drivers"].items()},
+            routes=self._routes,
+            tables=self._tables_of_plugins,
+            configs=self._configs,
+            doubts=self._doubts,
+            **found,
         )
 
     def _adopt(self, name: str, provided: Provided) -> None:
         """Take everything over, or nothing when one name is taken already."""
-        drivers = {s: DriverEntry(name, d) for d in provided.drivers for s in d.schemes}
-        actions = {a.name: (name, a) for a in provided.actions}
-        host_actions = {a.name: (name, a) for a in provided.host_actions}
-        collectors = {c.name: (name, c) for c in provided.collectors}
-        consoles = {t.suffix: (name, t) for t in provided.consoles}
-        listeners = {item.name: (name, item) for item in provided.listeners}
-        authenticators = {item.name: (name, item) for item in provided.authenticators}
-        lifespans = {f"{name}.{item.name}": (name, item) for item in provided.lifespans}
-        kinds = {t.kind: name for t in provided.consoles}
-        resources = {item.name: (name, item) for item in provided.resources}
-        singulars = {item.singular: name for item in provided.resources}
-        _refuse_twice(name, provided)
-        _refuse_taken(name, "URI scheme", drivers, {s: e.plugin for s, e in self._drivers.items()})
-        _refuse_taken(name, "action", actions, {n: e[0] for n, e in self._actions.items()})
-        _refuse_taken(name, "action on hosts", host_actions, {n: e[0] for n, e in self._host_actions.items()})
-        _refuse_taken(name, "stats collector", collectors, {n: e[0] for n, e in self._collectors.items()})
-        _refuse_taken(name, "console suffix", consoles, {n: e[0] for n, e in self._consoles.items()})
-        _refuse_taken(name, "console kind", kinds, self._kinds)
-        # One path below a VM stands for one of them.
-        places = {
-            item: owner for item, (owner, _) in (self._actions | self._consoles | _below(VMS, self._resources)).items()
-        }
-        _refuse_taken(name, PLACE, actions | consoles | _below(VMS, resources), places)
-        below_hosts = self._host_actions | _below(HOSTS, self._resources)
-        owners = {item: owner for item, (owner, _) in below_hosts.items()}
-        _refuse_taken(name, HOST_PLACE, host_actions | _below(HOSTS, resources), owners)
-        _refuse_taken(name, "event listener", listeners, {n: e[0] for n, e in self._listeners.items()})
-        _refuse_taken(name, "authenticator", authenticators, {n: e[0] for n, e in self._authenticators.items()})
-        _refuse_taken(name, "resource", resources, {n: e[0] for n, e in self._resources.items()})
-        taken = {item.singular: owner for owner, item in self._resources.values()}
-        _refuse_taken(name, "singular of a resource", singulars, taken)
-        adapters = {_adapted(adapter): (name, adapter) for adapter in provided.abilities}
-        taken = {_adapted(adapter): owner for owner, adapter in self._abilities}
-        _refuse_taken(name, "ability", adapters, taken)
-        self._abilities += adapters.values()
-        self._drivers |= drivers
-        self._actions |= actions
-        self._host_actions |= host_actions
-        self._collectors |= collectors
-        self._consoles |= consoles
-        self._kinds |= kinds
-        self._listeners |= listeners
-        self._authenticators |= authenticators
-        self._lifespans |= lifespans
+        self._claim(name, provided)
+        for point in POINTS:
+            for item in getattr(provided, point.attribute):
+                for key in point.key(item):
+                    self._found[point.attribute][f"{name}.{key}" if point.own else key] = name, item
         if provided.tables is not None:
             self._tables_of_plugins[name] = provided.tables
-        self._resources |= resources
         if provided.routes:
             self._routes[name] = tuple(provided.routes)
         if provided.config is not None:
             self._configs[name] = provided.config
+
+    def _claim(self, name: str, provided: Provided) -> None:
+        """Note all names that a plugin takes. Raises `PluginRefused` for one that is there twice."""
+        claims = [
+            (what, taken, f"{name}.{taken}" if point.own else taken)
+            for point in POINTS
+            for what, taken in point.taken(getattr(provided, point.attribute))
+        ]
+        for (what, item, _), times in Counter(claims).items():
+            if times > 1:
+                raise PluginRefused("register", f"{what} {item!r} is there {times} times in plugin {name!r}")
+        for what, item, full in claims:
+            owner = self._owners.get(what, {}).get(full)
+            if owner is not None:
+                reason = f"{what} {item!r} is claimed by both plugins {owner!r} and {name!r}"
+                raise PluginRefused("register", reason)
+        for what, _, full in claims:
+            self._owners.setdefault(what, {})[full] = name
 
 
 def _used_first(infos: Iterable[PluginInfo]) -> tuple[PluginInfo, ...]:
@@ -319,65 +277,8 @@ def _used_first(infos: Iterable[PluginInfo]) -> tuple[PluginInfo, ...]:
 def _with_provided(info: PluginInfo, provided: Provided) -> PluginInfo:
     for warning in provided.warnings:
         log.warning("a plugin uses what is retired", plugin=info.name, reason=warning)
-    return structs.replace(
-        info,
-        drivers=tuple(sorted(s for driver in provided.drivers for s in driver.schemes)),
-        actions=tuple(action.name for action in provided.actions),
-        host_actions=tuple(action.name for action in provided.host_actions),
-        collectors=tuple(collector.name for collector in provided.collectors),
-        consoles=tuple(transport.suffix for transport in provided.consoles),
-        listeners=tuple(listener.name for listener in provided.listeners),
-        authenticators=tuple(authenticator.name for authenticator in provided.authenticators),
-        routes=tuple(shown(route) for route in provided.routes),
-        lifespans=tuple(lifespan.name for lifespan in provided.lifespans),
-        resources=tuple(item.name for item in provided.resources),
-        abilities=tuple(dict.fromkeys(adapter.kind.ability for adapter in provided.abilities)),
-        warnings=provided.warnings,
-    )
-
-
-def _refuse_twice(name: str, provided: Provided) -> None:
-    """Refuse a plugin that gives two things of its own the same name."""
-    named: dict[str, list[str]] = {
-        "URI scheme": [scheme for driver in provided.drivers for scheme in driver.schemes],
-        "action": [action.name for action in provided.actions],
-        "action on hosts": [action.name for action in provided.host_actions],
-        "stats collector": [collector.name for collector in provided.collectors],
-        "console suffix": [transport.suffix for transport in provided.consoles],
-        PLACE: [
-            *(action.name for action in provided.actions),
-            *(transport.suffix for transport in provided.consoles),
-            *(item.name for item in provided.resources if item.parent is VMS),
-        ],
-        HOST_PLACE: [
-            *(action.name for action in provided.host_actions),
-            *(item.name for item in provided.resources if item.parent is HOSTS),
-        ],
-        "resource": [item.name for item in provided.resources],
-        "singular of a resource": [item.singular for item in provided.resources],
-        "event listener": [listener.name for listener in provided.listeners],
-        "authenticator": [authenticator.name for authenticator in provided.authenticators],
-        "ability": [_adapted(adapter) for adapter in provided.abilities],
-        "lifespan": [lifespan.name for lifespan in provided.lifespans],
-    }
-    for what, names in named.items():
-        for item, times in Counter(names).items():
-            if times > 1:
-                raise PluginRefused("register", f"{what} {item!r} is there {times} times in plugin {name!r}")
-
-
-def _adapted(adapter: AbilityAdapter) -> str:
-    return f"{adapter.kind.ability} by {ability_name(adapter.needs)}" if adapter.needs else adapter.kind.ability
-
-
-def _refuse_taken(name: str, what: str, new: Iterable[str], owners: Mapping[str, str]) -> None:
-    for item in new:
-        if item in owners:
-            raise PluginRefused("register", f"{what} {item!r} is claimed by both plugins {owners[item]!r} and {name!r}")
-
-
-def _below(parent: AnyResource, resources: Mapping[str, tuple[str, AnyResource]]) -> dict[str, tuple[str, AnyResource]]:
-    return {name: entry for name, entry in resources.items() if entry[1].parent is parent}
+    things = {point.attribute: point.described(getattr(provided, point.attribute)) for point in POINTS}
+    return structs.replace(info, warnings=provided.warnings, **things)
 
 
 def _rights_of(type_: AnyResource) -> frozenset[str]:

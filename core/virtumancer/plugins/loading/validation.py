@@ -74,28 +74,30 @@ def check_contract(plugin: ModuleType) -> None:
         )
 
 
-def instances(hook: str, base: type[T], items: Iterable[Any]) -> list[T]:
-    """Check that a hook returned objects or classes of this base, and create one object of each class."""
-    made: list[T] = []
+def instances(hook: str, bases: tuple[type[Any], ...], items: Iterable[Any]) -> list[Any]:
+    """Check that a hook returned objects or classes of these bases, and create one object of each class."""
+    made: list[Any] = []
     for item in items:
-        if isinstance(item, base):
+        if isinstance(item, bases):
             made.append(item)
-        elif isinstance(item, type) and issubclass(item, base):
+        elif isinstance(item, type) and issubclass(item, bases):
             made.append(_created(item))
         else:
-            raise PluginRefused("collect", f"{hook} returned {item!r}, a subclass of {base.__name__} is needed")
+            raise PluginRefused("collect", f"{hook} returned {item!r}, a subclass of {_names(bases)} is needed")
     return made
 
 
-def checked(hook: str, kinds: type[T] | tuple[type[T], ...], items: Iterable[Any]) -> list[T]:
+def checked(hook: str, kinds: tuple[type[Any], ...], items: Iterable[Any]) -> list[Any]:
     """Check that a hook returned objects of one of these kinds."""
-    made: list[T] = []
-    for item in items:
+    made = list(items)
+    for item in made:
         if not isinstance(item, kinds):
-            names = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
-            raise PluginRefused("collect", f"{hook} returned {item!r}, {names} objects are needed")
-        made.append(item)
+            raise PluginRefused("collect", f"{hook} returned {item!r}, {_names(kinds)} objects are needed")
     return made
+
+
+def _names(kinds: Iterable[type[Any]]) -> str:
+    return " or ".join(kind.__name__ for kind in kinds)
 
 
 def check_driver(driver: HostDriver) -> None:

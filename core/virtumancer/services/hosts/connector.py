@@ -141,7 +141,9 @@ class HostConnector:
             CONNECTION,
         )
         calls = HostCalls(entry.plugin, host.id, self._health, self._settings.slow_call_timeout + GRACE)
-        return NewConnection(guarded_connection(connection, calls, self._plugins.abilities), policy.newly_accepted)
+        return NewConnection(
+            guarded_connection(connection, calls, tuple(self._plugins.abilities.values())), policy.newly_accepted
+        )
 
 
 def _scheme(uri: str) -> str:
