@@ -14,7 +14,7 @@ from msgspec import Struct
 from virtumancer.contracts import Ability
 from virtumancer.plugins.calls.blame import ReturnCheck, Unfit
 
-__all__ = ["async_methods", "check_of", "checked_data"]
+__all__ = ["async_methods", "check_of", "lending_methods"]
 
 # msgspec ends its messages with the place: "Expected `int`, got `str` - at `$[3].size`".
 PLACE = re.compile(r" - at `(?:key in )?\$(?:\[(?P<index>\d+|\.\.\.)\])?(?P<field>[^`]*)`$")
@@ -50,32 +50,22 @@ def check_of(function: Callable[..., Any]) -> ReturnCheck | None:
     return ReturnCheck(function.__name__, _in_words(needed), _fits(needed))
 
 
-def checked_data(needed: Any) -> Callable[[object], None]:
-    """Return a check of every field of data that is sent as JSON; it raises `Unfit` naming the item and the field."""
-    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(needed)
-
-    def check(returned: object) -> None:
-        try:
-            decoder.decode(msgspec.json.encode(returned))
-        except msgspec.ValidationError as error:
-            raise Unfit(_placed(str(error), returned)) from error
-        except Exception as error:
-            raise Unfit(_unsendable(error, returned)) from error
-
-    return check
-
-
 def _fits(needed: Any) -> Callable[[Any], bool]:
     kinds, item = _shape(needed), _item(needed)
-    check = checked_data(needed) if _is_data(needed) else None
+    decoder = msgspec.json.Decoder(needed) if _is_data(needed) else None
 
     def fits(returned: Any) -> bool:
         if not isinstance(returned, kinds) or (Sequence in kinds and isinstance(returned, str | bytes)):
             return False
         if item is not None and not all(isinstance(each, item) for each in _each_of(returned)):
             return False
-        if check is not None:
-            check(returned)
+        if decoder is not None:
+            try:
+                decoder.decode(msgspec.json.encode(returned))
+            except msgspec.ValidationError as error:
+                raise Unfit(_placed(str(error), returned)) from error
+            except Exception as error:
+                raise Unfit(_unsendable(error, returned)) from error
         return True
 
     return fits
