@@ -100,6 +100,16 @@ def test_by_password(manager: Manager, chromium: Chromium, tmp_path: Path) -> No
         assert tab.evaluate("document.getElementById('actor').textContent") == "user alice"
         assert tab.evaluate(STATUS) == 200
         assert tab.evaluate("async () => (await fetch('/api/v1/users')).status") == 403
+        made = httpx2.post(f"{manager.url}/api/v1/session/links", headers=headers, trust_env=False).json()
+        tab.evaluate(f"void setTimeout(() => {{ location.href = '{made['path']}'; location.reload(); }})")
+        _until(tab, "document.getElementById('replace')?.hidden === false")
+        tab.save_screenshot(tmp_path / "foreign-link.png")
+        assert "token admin@" in tab.evaluate("document.getElementById('message').textContent")
+        assert tab.evaluate("document.getElementById('actor').textContent") == "user alice"
+        tab.evaluate("document.getElementById('replace').click()")
+        _until(tab, "document.getElementById('actor').textContent.startsWith('token admin@')")
+        assert tab.evaluate("document.getElementById('replace').hidden")
+        assert tab.evaluate("async () => (await fetch('/api/v1/users')).status") == 200
     assert PASSWORD not in manager.log()
 
 

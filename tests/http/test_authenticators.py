@@ -119,7 +119,7 @@ async def test_a_token_of_ours_that_is_not_valid_is_shown_to_no_plugin(world: Wo
 
 
 async def test_it_sees_its_own_headers_and_the_address_and_no_cookie(world: World, proxy: Proxy) -> None:
-    client = of(world, "alice", Cookie="virtumancer=0123456789abcdef_canary; other=1", Secret="canary")
+    client = of(world, "alice", Cookie="__Host-virtumancer=0123456789abcdef_canary; other=1", Secret="canary")
 
     assert (await client.get("/hosts")).status_code == 200
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.http.access_kit import World
+from tests.http.access_kit import DB, WEB, World
+from virtumancer.contracts import VMChange
 from virtumancer.testing import FakeHypervisor
 
 VIEWER = {"grants": [{"role": "viewer"}]}
@@ -66,6 +67,20 @@ async def test_callers_with_different_rights_have_different_etags(world: World) 
     some = await world.make({"role": "viewer", "host": "a"})
     for path in ("/vms", "/vms?limit=9", "/hosts"):
         assert await etag_of(world.admin, path) != await etag_of(some.client, path)
+
+
+async def test_the_tag_of_all_vms_tells_nothing_of_what_may_not_be_read(world: World) -> None:
+    of_web = await world.make({"role": "viewer", "host": "a", "vm": WEB})
+    of_b = await world.make({"role": "viewer", "host": "b"})
+    before = [await etag_of(some.client, "/vms") for some in (of_web, of_b)]
+
+    assert (await world.admin.put(f"/hosts/a/vms/{DB}/metadata", json={"title": "other"})).is_success
+    assert [await etag_of(some.client, "/vms") for some in (of_web, of_b)] == before
+
+    world.a.change(WEB, VMChange.SUSPENDED)
+    await world.admin.get("/hosts/a/vms")
+    assert await etag_of(of_b.client, "/vms") == before[1]
+    assert await etag_of(of_web.client, "/vms") != before[0]
 
 
 async def test_a_secret_has_no_etag_and_is_not_compressed(world: World) -> None:

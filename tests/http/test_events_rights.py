@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,39 @@ async def test_a_filter_shows_nothing_that_may_not_be_read(world: World) -> None
     await settled(world)
     assert await told(of_web.client, "&host=b") == []
     assert await told(of_web.client, f"&vm={DB}") == []
+
+
+async def test_what_to_ask_for_next_tells_nothing_of_others(world: World) -> None:
+    of_b = await world.make({"role": "viewer", "host": "b"})
+    await settled(world)
+    before = (await of_b.client.get("/events?limit=1000", headers=JSON)).json()
+    for _ in range(3):
+        world.a.change(WEB, VMChange.SUSPENDED)
+    await settled(world)
+    after = (await of_b.client.get(f"/events?since={before['next_since']}", headers=JSON)).json()
+    assert after == {"items": [], "next_since": before["next_since"]}
+    world.b.change(OTHER, VMChange.SUSPENDED)
+    await settled(world)
+    seen = (await of_b.client.get(f"/events?since={before['next_since']}", headers=JSON)).json()
+    assert "vm.suspended" in {event["type"] for event in seen["items"]}
+    assert seen["next_since"] == seen["items"][-1]["id"]
+
+
+async def test_a_stream_begins_at_what_its_reader_may_see(world: World, url: str) -> None:
+    of_b = await world.make({"role": "viewer", "host": "b"})
+    world.b.change(OTHER, VMChange.SUSPENDED)
+    await settled(world)
+    visible = [event["id"] for event in await told(of_b.client)]
+    async with following(url, token=of_b.token) as stream:
+        assert (await stream.block())["id"] == str(visible[-1])
+
+
+async def test_ids_do_not_count_what_others_do(world: World) -> None:
+    await settled(world)
+    ids = [event["id"] for event in await told(world.admin)]
+    batches = [later - earlier for earlier, later in pairwise(ids) if later - earlier > 1]
+    assert len(batches) >= 2
+    assert all(step > len(ids) for step in batches)
 
 
 async def test_acts_are_for_auditors(world: World) -> None:

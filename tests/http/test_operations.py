@@ -293,6 +293,14 @@ async def test_who_may_see_and_cancel(tmp_path: Path) -> None:
         await until(cancelled)
 
 
+async def test_who_may_act_but_not_read_sees_no_operations_of_others(tmp_path: Path) -> None:
+    async with World(tmp_path) as world:
+        blind = await world.make({"rights": ["power"]})
+        assert (await world.admin.post("/hosts/a/vms/web/forcereset", headers=ASYNC)).status_code == 202
+        assert (await world.admin.get("/operations")).json() != []
+        assert (await blind.client.get("/operations")).json() == []
+
+
 async def test_rights_that_were_withdrawn_meanwhile_count(tmp_path: Path) -> None:
     async with World(tmp_path, **{"operations.max_running": 1}) as world:
         operator = await world.make({"role": "operator", "host": "a"})

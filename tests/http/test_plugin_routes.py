@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from enum import Enum
 from pathlib import Path
 from types import ModuleType
 
@@ -309,3 +310,21 @@ async def test_the_right_of_a_route_is_needed_on_the_vm_of_its_path(tmp_path: Pa
         assert (answer.status_code, answer.json()["power"]) == (200, "False"), "not on everything"
         assert (await operator.client.get("/plugins/mine/on/a/db")).json()["code"] == "vm-not-found"
         assert (await viewer.client.get("/plugins/mine/on/a/web")).json()["code"] == "forbidden"
+
+
+async def _one(request: RouteRequest) -> int:
+    return 1
+
+
+async def test_a_right_in_an_enum_of_a_plugin_is_refused_by_its_word(tmp_path: Path) -> None:
+    class Rights(str, Enum):  # noqa: UP042 - as plugins have it that are older than StrEnum
+        SHELVE = "shelve"
+
+    route = Route(method="POST", path="do", summary="Do it", handle=_one, answer=int, permission=Rights.SHELVE)
+    extras = ModuleType("shelves")
+    extras.virtumancer_routes = hookimpl(lambda: [route])  # type: ignore[attr-defined]
+    async with World(tmp_path, {"shelves": extras}) as world:
+        viewer = await world.make({"role": "viewer"})
+        answer = await viewer.client.post("/plugins/shelves/do")
+        assert answer.status_code == 403
+        assert "the right 'shelve' on" in answer.json()["detail"]

@@ -102,7 +102,7 @@ async def test_signing_in_anew_ends_the_session_that_was_there(world: World) -> 
 async def test_a_cookie_that_an_attacker_chose_is_never_taken_over(world: World) -> None:
     await _user(world, {"role": "viewer"})
     client = world.client(None)
-    client.headers["Cookie"] = "virtumancer=0123456789abcdef_chosen"
+    client.headers["Cookie"] = "__Host-virtumancer=0123456789abcdef_chosen"
 
     answer = await client.post("/session", json={"user": "alice", "password": PASSWORD})
 
@@ -128,10 +128,34 @@ async def test_many_at_once_get_one_session_of_a_link(world: World) -> None:
     assert sorted(answer.status_code for answer in answers) == [200] + [401] * 9
 
 
+async def test_a_link_of_somebody_else_replaces_a_session_only_when_told_to(world: World) -> None:
+    await _user(world, {"role": "viewer"})
+    browser = _browser(world, await _sign_in(world))
+    foreign = await _link(world)
+
+    refused = await browser.post("/session", json={"link": foreign})
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    assert "user alice" in refused.json()["detail"]
+    assert refused.json()["actor"] == (await world.admin.get("/me")).json()["actor"]
+    assert (await browser.get("/session")).json()["actor"] == "user alice"
+    replaced = await browser.post("/session", json={"link": foreign, "replace": True})
+    assert replaced.json()["actor"] == refused.json()["actor"]
+    again = await _browser(world, replaced).post("/session", json={"link": await _link(world)})
+    assert again.status_code == 200
+
+
+async def test_an_owner_has_ten_links_at_a_time_and_the_oldest_ends(world: World) -> None:
+    first, second, *_ = [await _link(world) for _ in range(11)]
+
+    assert (await world.client(None).post("/session", json={"link": first})).status_code == 401
+    assert (await world.client(None).post("/session", json={"link": second})).status_code == 200
+
+
 async def test_a_link_is_no_session_and_a_session_no_link(world: World) -> None:
     secret = await _link(world)
     client = world.client(None)
-    client.headers["Cookie"] = f"virtumancer={secret}"
+    client.headers["Cookie"] = f"__Host-virtumancer={secret}"
     assert (await client.get("/hosts")).status_code == 401
 
     browser = _browser(world, await world.client(None).post("/session", json={"link": secret}))

@@ -14,7 +14,7 @@ from virtumancer.services.events.filter import EventFilter
 from virtumancer.services.events.log import EventLog
 from virtumancer.services.events.subscription import EventSubscription
 from virtumancer.services.runtime.bus import LocalEventBus
-from virtumancer.store import Database, EventsRepository, NewEvent, StoredEvent
+from virtumancer.store import AppendedEvents, Database, EventsRepository, NewEvent, StoredEvent
 
 pytest_plugins = ["tests.lab.fixtures"]
 
@@ -36,7 +36,7 @@ def events(database: Database) -> EventsRepository:
 
 
 async def test_what_was_written_comes_back_with_its_id(events: EventsRepository) -> None:
-    first = await events.append("batch", [event("a"), event("b")], 0, again=False)
+    first = (await events.append("batch", [event("a"), event("b")], 0, again=False)).first
     page = await events.page(0, 10)
     assert [(e.id, e.host, e.json) for e in page.events] == [
         (first, "a", b'{"id":%d,"name":"a"}' % first),
@@ -45,21 +45,21 @@ async def test_what_was_written_comes_back_with_its_id(events: EventsRepository)
 
 
 async def test_ids_go_on_after_everything_was_removed(events: EventsRepository) -> None:
-    first = await events.append("one", [event("a")], 0, again=False)
+    first = (await events.append("one", [event("a")], 0, again=False)).first
     assert await events.forget(2000, 10) == 1
-    assert await events.append("two", [event("b")], 0, again=False) == first + 1
+    assert (await events.append("two", [event("b")], 0, again=False)).first == first + 1
 
 
 async def test_ids_begin_at_the_floor_and_never_go_back(events: EventsRepository) -> None:
-    assert await events.append("one", [event("a")], 5000, again=False) == 5000
-    assert await events.append("two", [event("b")], 10, again=False) == 5001
+    assert (await events.append("one", [event("a")], 5000, again=False)).first == 5000
+    assert (await events.append("two", [event("b")], 10, again=False)).first == 5001
 
 
 async def test_what_was_written_in_an_attempt_of_unknown_outcome_is_not_written_again(events: EventsRepository) -> None:
-    first = await events.append("batch", [event("a"), event("b")], 0, again=False)
-    assert await events.append("batch", [event("a"), event("b")], 0, again=True) == first
+    first = (await events.append("batch", [event("a"), event("b")], 0, again=False)).first
+    assert (await events.append("batch", [event("a"), event("b")], 0, again=True)).first == first
     assert hosts((await events.page(0, 10)).events) == ["a", "b"]
-    assert await events.append("other", [event("c")], 0, again=True) == first + 2
+    assert (await events.append("other", [event("c")], 0, again=True)).first == first + 2
 
 
 async def test_the_oldest_are_removed_by_age_and_by_number(events: EventsRepository) -> None:
@@ -110,15 +110,15 @@ class Failing(EventsRepository):
         super().__init__(database)
         self.fail_before = self.fail_after = 0
 
-    async def append(self, batch: str, events: Sequence[NewEvent], floor: int, *, again: bool) -> int:
+    async def append(self, batch: str, events: Sequence[NewEvent], floor: int, *, again: bool) -> AppendedEvents:
         if self.fail_before:
             self.fail_before -= 1
             raise StoreUnavailable("it failed before")
-        first = await super().append(batch, events, floor, again=again)
+        place = await super().append(batch, events, floor, again=again)
         if self.fail_after:
             self.fail_after -= 1
             raise StoreUnavailable("it failed after")
-        return first
+        return place
 
 
 @pytest.mark.parametrize(("before", "after"), [(2, 0), (0, 2), (1, 1)])

@@ -126,7 +126,7 @@ async def test_postgresql_keeps_the_same(database: Database, audit: AuditReposit
         await audit.forget(AHEAD + DAY)
     events = EventsRepository(database)
     for times, kept in EVENTS:
-        first = await events.append("batch", [event("x", at) for at in times], 1, again=False)
+        first = (await events.append("batch", [event("x", at) for at in times], 1, again=False)).first
         while await events.forget(800, 100, 1000):
             pass
         assert [found.id - first + 1 for found in (await events.page(0, 100)).events] == kept

@@ -1,5 +1,6 @@
 """What people read: tables as wide as the terminal, plain when piped, and nothing in them that a terminal obeys."""
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +19,7 @@ T = TypeVar("T")
 def say_json(value: Any, *, lines: bool = False) -> None:
     """Print JSON, for programs; with `lines` in one line."""
     encoded = msgspec.json.encode(value)
-    say((encoded if lines else msgspec.json.format(encoded)).decode())
+    say(escaped((encoded if lines else msgspec.json.format(encoded)).decode()))
 
 
 def say_list(items: Sequence[T], head: Sequence[str], row: Callable[[T], Sequence[Any]], *, json: bool) -> None:
@@ -56,10 +57,19 @@ def time_of(value: datetime | None) -> str:
     return value.astimezone().strftime("%Y-%m-%d %H:%M:%S") if value else "-"
 
 
+def escaped(document: str) -> str:
+    """Write in JSON as escapes what a terminal would obey, or would show in another order than it stands there."""
+    return "\n".join(line if line.isprintable() else "".join(map(_seen, line)) for line in document.split("\n"))
+
+
 def clean(value: Any) -> str:
     """Write a value in one line; a name with an escape sequence in it does nothing to the terminal."""
     text = "-" if value is None or value == "" else str(value)
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def _seen(character: str) -> str:
+    return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
 def _draw(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

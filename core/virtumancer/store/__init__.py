@@ -8,6 +8,7 @@ from virtumancer.store.engine.unit import unit
 from virtumancer.store.repositories.audit import AuditRepository, ChainEnds, StoredRecord, digest_of
 from virtumancer.store.repositories.clock import ClockRepository
 from virtumancer.store.repositories.events import (
+    AppendedEvents,
     EventPlace,
     EventSlice,
     EventsRepository,
@@ -30,6 +31,7 @@ from virtumancer.store.repositories.web_sessions import StoredWebSession, WebSes
 
 __all__ = [
     "App",
+    "AppendedEvents",
     "AuditRepository",
     "AwaitedDatabase",
     "ChainEnds",

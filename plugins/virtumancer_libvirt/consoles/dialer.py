@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import ipaddress
 import os
+import socket
 import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -130,8 +131,20 @@ class NetworkReach(ConsoleDialer):
         return found if isinstance(found, str) or self._is_here or not wild else (self._uri.host, found[1])
 
     async def dial(self, target: Target) -> ByteStream:
-        """Connect over the network."""
+        """Connect over the network, to addresses of the host alone: it would have us connect to anything else."""
+        if not (isinstance(target, str) or await self._is_of_host(target[0])):
+            raise HypervisorError(
+                f"the display is at {target[0][:100]}, which is no address of the host {self._uri.host}; "
+                f"let it listen on one of these, or {_USE_SSH}"
+            )
         return await _connect(target, self._timeout)
+
+    async def _is_of_host(self, address: str) -> bool:
+        if address == self._uri.host or (self._is_here and _is_loopback(address)):
+            return True
+        with contextlib.suppress(ValueError):
+            return ipaddress.ip_address(address) in await _addresses_of(self._uri.host, self._timeout)
+        return False
 
     async def dial_daemon(self) -> ByteStream:
         """Connect to the daemon's TCP port."""
@@ -207,6 +220,16 @@ def _runtime_folders() -> tuple[str, ...]:
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     bases = [Path(runtime)] if runtime else []
     return tuple(str(base / "libvirt") for base in (*bases, Path.home() / ".cache"))
+
+
+async def _addresses_of(name: str, timeout: float) -> frozenset[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """Return the addresses of a host; none when they cannot be found out."""
+    try:
+        async with asyncio.timeout(timeout):
+            found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except (TimeoutError, OSError):
+        return frozenset()
+    return frozenset(ipaddress.ip_address(place[0]) for *_, place in found)
 
 
 async def _connect(target: Target, timeout: float) -> ByteStream:

@@ -29,6 +29,8 @@ async def api(
     async with connected(server) as client:
         answer = await client.server.call(method, "/" + path.removeprefix(API_BASE).lstrip("/"), body)
     if isinstance(answer, bytes):
+        if sys.stdout.isatty():
+            raise UsageError(f"the answer is {len(answer)} bytes that are not JSON: redirect them to a file")
         sys.stdout.buffer.write(answer)
     elif answer is not None:
         say_json(answer)

@@ -19,8 +19,8 @@ __all__ = ["COOKIE", "Authorization", "access_of", "caller_of", "permitted_vm"]
 ANYBODY = Principal("anonymous", EVERYTHING)
 """Everybody, while `server.auth` is `off`."""
 NOBODY = Principal("anonymous", Permissions((), TagIndex()))
-COOKIE = "virtumancer"
-"""The cookie that holds the secret of a browser's session."""
+COOKIE = "__Host-virtumancer"
+"""The cookie that holds the secret of a browser's session; by its prefix no other name of the domain can set it."""
 NO_RULE = Endpoint(path=ROOT, method="")
 
 

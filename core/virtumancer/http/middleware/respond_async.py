@@ -115,12 +115,7 @@ class RespondAsync:
         caller = caller_of(req)
 
         def allowed() -> bool:
-            access = self._callers.access_now(caller)
-            if right is None:
-                return True
-            if target.vm:
-                return access.on_vm(right, target.host, target.vm)
-            return access.on_host(right, target.host) if target.host else access.everywhere(right)
+            return right is None or self._callers.access_now(caller).on(right, target.host, target.vm)
 
         return OperationRequest(
             action=action,

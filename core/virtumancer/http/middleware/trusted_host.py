@@ -1,6 +1,7 @@
 """Who may talk to us from a browser: the Host header against DNS rebinding, Origin against other people's pages."""
 
 import ipaddress
+import re
 from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
@@ -13,6 +14,8 @@ from virtumancer.errors import Forbidden, MisdirectedRequest
 __all__ = ["TrustedHostAndOrigin"]
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+# Names and IPv4 addresses, IPv6 addresses in brackets, and a port: no user, path or anything else of a URI.
+HOST = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[^\s:/?#\[\]@\\\x00-\x20\x7f]*))(?::[0-9]*)?")
 PROBES = frozenset({"/livez", "/readyz"})
 
 
@@ -68,10 +71,9 @@ def _same_origin(origin: str, req: Request) -> bool:
 
 @lru_cache(maxsize=64)
 def _host_name(header: str) -> str:
-    try:
-        return urlsplit(f"//{header}").hostname or ""
-    except ValueError:
-        return header
+    """Return the name in a Host header, or the whole header when it is not of the form NAME[:PORT]."""
+    found = HOST.fullmatch(header)
+    return (found["address"] or found["name"]).lower() if found else header
 
 
 def _is_loopback(name: str) -> bool:

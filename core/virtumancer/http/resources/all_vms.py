@@ -57,7 +57,7 @@ class AllVMsResource:
         vms = await self._vms.list(access_of(req), fresh=fresh)
         if asked.limit is None:
             await vms.load()
-            digest = hashlib.blake2b(f"{vms.digest()} {req.query_string}".encode(), digest_size=16).hexdigest()
+            digest = hashlib.blake2b(f"{await vms.digest()} {req.query_string}".encode(), digest_size=16).hexdigest()
             if not is_known(req, resp, f'"{digest}"'):
                 send_stream(resp, _chunks(vms, asked))
         else:

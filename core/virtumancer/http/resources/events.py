@@ -176,7 +176,7 @@ class _Body:
         if self._leave is None:
             self._leave = self._join()
             self._listening = asyncio.create_task(self._note_leaving())
-            self._told = self._reader.position
+            self._told = self._reader.told
             return b"retry: %d\nid: %d\n\n" % (RETRY_MS, self._told)
         try:
             events = await self._reader.take(HEARTBEAT)
@@ -201,9 +201,9 @@ class _Body:
 
     def _heartbeat(self) -> bytes:
         """Show that the connection lives, and how far the stream is: a client need not look at that again."""
-        if self._reader.position == self._told:
+        if self._reader.told == self._told:
             return b": \n\n"
-        self._told = self._reader.position
+        self._told = self._reader.told
         return b"id: %d\n\n" % self._told
 
     async def _note_leaving(self) -> None:

@@ -18,11 +18,15 @@ __all__ = ["LinksResource", "SessionResource", "has_session", "set_cookie"]
 
 
 class Credentials(Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of `POST /session`: name and password, or what stands behind the # of a link."""
+    """The body of `POST /session`: name and password, or what stands behind the # of a link.
+
+    `replace` says that a link may end the session of somebody else that this browser has.
+    """
 
     user: str = ""
     password: str = ""
     link: str = ""
+    replace: bool = False
 
 
 class Session(Struct, frozen=True):
@@ -78,14 +82,16 @@ class SessionResource:
         """Sign a browser in, with name and password or with a link.
 
         The answer sets a cookie that lasts for 12 hours and that scripts do not see. A session that the browser had
-        ends.
+        ends. A link of somebody else than who has the session is refused, 409, unless `replace` is true: whoever sent
+        it may want others to work in their name.
         """
         if not self._asked:
             raise Conflict("nobody is asked who they are: start the server with --auth token first")
         body = await self._bodies.decode_optional(req, Credentials)
         visit = SignInContext(req.remote_addr, request_id(req))
         if body.link:
-            begun = await self._sign_in.by_link(body.link, visit)
+            signed_in = caller_of(req).actor if has_session(req) and not body.replace else ""
+            begun = await self._sign_in.by_link(body.link, visit, signed_in)
         elif body.user:
             begun = await self._sign_in.by_password(body.user, body.password, visit)
         else:

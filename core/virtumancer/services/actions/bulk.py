@@ -168,7 +168,7 @@ class _Run:
     def _require_right(self, vm: SelectedVM) -> None:
         right = self._bulk.action.permission
         if not self._access().on_vm(right, vm.host, vm.uuid):
-            raise Forbidden(f"this needs the right '{right}' on VM {vm.name!r} of host {vm.host!r}")
+            raise Forbidden(f"this needs the right '{str.__str__(right)}' on VM {vm.name!r} of host {vm.host!r}")
 
 
 def _conclude(running: RunningOperation) -> None:

@@ -91,10 +91,7 @@ class PrincipalDirectory:
         """Return somebody who calls as plugins learn of them: with the rights that they have when they are asked."""
 
         def allowed(right: str, host: str, vm: str) -> bool:
-            access = self.access_now(caller)
-            if vm:
-                return access.on_vm(right, host, vm)
-            return access.on_host(right, host) if host else access.everywhere(right)
+            return self.access_now(caller).on(right, host, vm)
 
         return Caller(caller.actor, allowed)
 
@@ -131,7 +128,7 @@ class PrincipalDirectory:
     def require_still(self, caller: Principal, right: str, host: str, uuid: str) -> None:
         """Raise `Forbidden` when somebody who waits has lost the right on a VM that they came with."""
         if not self.access_now(caller).on_vm(right, host, uuid):
-            raise Forbidden(f"the right '{right}' on this VM was withdrawn while you waited")
+            raise Forbidden(f"the right '{str.__str__(right)}' on this VM was withdrawn while you waited")
 
     def set_tags(self, host: str, uuid: str, tags: frozenset[str]) -> None:
         """Note which tags a VM or host has from now on; what lived by one that is gone ends."""

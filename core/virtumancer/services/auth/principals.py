@@ -48,6 +48,12 @@ class Permissions:
         """Say whether this right is given on one VM."""
         return self._fixed(right, host, uuid) or self._tagged(right, host, "") or self._tagged(right, host, uuid)
 
+    def on(self, right: str, host: str = "", vm: str = "") -> bool:
+        """Say whether this right is given on a VM of a host, on a host, or on everything: on what is named."""
+        if vm:
+            return self.on_vm(right, host, vm)
+        return self.on_host(right, host) if host else self.everywhere(right)
+
     def rights(self) -> frozenset[str]:
         """Return every right that is given on anything at all; `*` among them is all there are."""
         given = [*self._hosts.values(), *self._by_tag.values()]
@@ -86,7 +92,7 @@ class Permissions:
         """Raise `HostNotFound` for a host that may not be read, else `Forbidden` when the right is missing."""
         if host and not self.on_host("read", host):
             raise HostNotFound(f"there is no host {host[:80]!r}")
-        if not (self.on_host(right, host) if host else self.everywhere(right)):
+        if not self.on(right, host):
             raise _forbidden(right, f"host {host!r}" if host else "everything")
 
     def require_vm(self, right: str, host: str, uuid: str, name: str) -> None:
@@ -120,7 +126,8 @@ def _has(rights: frozenset[str], right: str) -> bool:
 
 
 def _forbidden(right: str, what: str) -> Forbidden:
-    return Forbidden(f"this needs the right '{right}' on {what}; somebody with the right 'access' can grant it")
+    word = str.__str__(right)  # a plugin may have its rights in an enum, whose members print as `Rights.SHELVE`
+    return Forbidden(f"this needs the right '{word}' on {what}; somebody with the right 'access' can grant it")
 
 
 EVERYTHING = Permissions([Grant(role="admin")], TagIndex())

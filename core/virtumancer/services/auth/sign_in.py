@@ -74,11 +74,20 @@ class SignIn:
             self._attempts.succeeded(account, visit.address)
             return await self._callers.sessions.begin(f"{USER}{account}", proof_of(proved))
 
-    async def by_link(self, secret: str, visit: SignInContext) -> NewWebSession:
-        """Begin the session of a link. Raises `Unauthenticated`."""
+    async def by_link(self, secret: str, visit: SignInContext, signed_in: str = "") -> NewWebSession:
+        """Begin the session of a link, for a browser that is `signed_in` as nobody, or the same.
+
+        Raises `Unauthenticated`, and `Conflict` for one that is signed in as somebody else.
+        """
         sessions = self._callers.sessions
         owner = sessions.link_owner(secret)
         async with self._audit.recorded(_act("sign in with a link", owner.actor, visit)):
+            if signed_in not in {"", owner.actor}:
+                raise Conflict(
+                    f"you are signed in as {signed_in}, and this link would sign you in as {owner.actor}: "
+                    "sign out first, or repeat this with replace",
+                    actor=owner.actor,
+                )
             return await sessions.follow_link(secret)
 
     async def by_oidc(self, login: "OIDCLogin", answer: "OIDCAnswer", visit: SignInContext) -> NewWebSession:

@@ -18,6 +18,8 @@ __all__ = ["NewLink", "NewWebSession", "WebSessions"]
 
 LIFETIME = timedelta(hours=12)
 LINK_LIFETIME = timedelta(minutes=10)
+MAX_LINKS = 10
+"""So many links of one owner are good at a time; another one ends the oldest."""
 
 Owner = Callable[[StoredWebSession], Principal | None]
 """Returns what the owner of a session or link may do now."""
@@ -69,9 +71,10 @@ class WebSessions:
         return owner
 
     async def make_link(self, owner: str) -> NewLink:
-        """Make a link for the owner of this key."""
+        """Make a link for the owner of this key; the oldest of too many ends."""
         secret, stored = _made(owner, LINK_LIFETIME, pending=True)
         await self._add(stored)
+        await self._end_oldest_links(owner)
         return NewLink(f"/sign-in/#{secret}", stored.expires_at)
 
     async def follow_link(self, secret: str) -> NewWebSession:
@@ -131,6 +134,13 @@ class WebSessions:
         async with self._lock:
             await self._store.add(stored, self._now())
             self._known[stored.id] = stored
+
+    async def _end_oldest_links(self, owner: str) -> None:
+        async with self._lock:
+            links = [one for one in self._known.values() if one.pending and one.owner == owner]
+            for link in sorted(links, key=lambda one: one.created_at)[:-MAX_LINKS]:
+                await self._store.take_link(link.id)
+                self._known.pop(link.id, None)
 
     def _find(self, secret: str, *, pending: bool) -> StoredWebSession:
         stored = self._known.get(secret.partition("_")[0])

@@ -56,7 +56,6 @@ def may_see(caller: Principal, event: StoredEvent) -> bool:
     if event.type == EventType.AUDIT:
         return access.everywhere(Right.AUDIT)
     if event.right:
-        if event.vm:
-            return access.on_vm(event.right, event.host, event.vm)
-        return access.on_host(event.right, event.host) if event.host else access.everywhere(event.right)
+        # Who may act on everything without reading anything is told of nothing.
+        return access.on(Right.READ, event.host, event.vm) and access.on(event.right, event.host, event.vm)
     return not event.host or access.within_host(Right.READ, event.host)

@@ -14,12 +14,12 @@ import structlog
 
 from virtumancer.errors import StoreUnavailable
 from virtumancer.services.auth import Principal
-from virtumancer.services.events.filter import EventFilter
+from virtumancer.services.events.filter import EventFilter, may_see
 from virtumancer.services.events.recent_buffer import RecentEvents
 from virtumancer.services.events.serializer import EventSerializer, gap
 from virtumancer.services.events.subscription import STOPPING, EventSubscription
 from virtumancer.services.runtime.bus import Change, EventBus
-from virtumancer.store import EventsRepository, NewEvent, StoredEvent, stored_event
+from virtumancer.store import AppendedEvents, EventsRepository, NewEvent, StoredEvent, stored_event
 
 __all__ = ["EventLog"]
 
@@ -71,9 +71,6 @@ class EventLog:
         self._behind = False
         self._readers: set[EventSubscription] = set()
         self._stopping = False
-        # After a power cut or from a backup the store may lack events that somebody was told. By beginning at the
-        # clock, in milliseconds, this process gives none of their ids to others.
-        self._floor = round((time.time() - EPOCH) * 1000)
         self._unsubscribe: Callable[[], None] = lambda: None
         self._task: asyncio.Task[None] | None = None
 
@@ -115,7 +112,9 @@ class EventLog:
 
     def reader(self, wanted: EventFilter, caller: Principal) -> EventSubscription:
         """Make a reader that begins with what comes from now on."""
-        return EventSubscription(self.feed, self._store, wanted, caller, self.feed.head)
+        reader = EventSubscription(self.feed, self._store, wanted, caller, self.feed.head)
+        reader.told = self.feed.newest(lambda event: may_see(caller, event))
+        return reader
 
     def join(self, reader: EventSubscription) -> Callable[[], None]:
         """Tell a reader of news, and of the end; returns the function by which it leaves."""
@@ -144,7 +143,7 @@ class EventLog:
                 return found[:limit], found[limit - 1].id
             if reader.position == before:
                 break
-        return found, reader.position
+        return found, reader.told
 
     async def _write(self) -> None:
         structlog.contextvars.clear_contextvars()  # it is nobody's request
@@ -169,7 +168,7 @@ class EventLog:
         lost = self._lost
         written = [gap("overflow", f"{lost} events could not be written", lost=lost), *batch] if lost else batch
         try:
-            first = await self._append(written)
+            place = await self._append(written)
         except Exception:  # whatever the store says: one that ended would write nothing any more
             log.exception("events are lost", events=len(batch))
             self._lost += len(batch)
@@ -177,18 +176,18 @@ class EventLog:
             await asyncio.sleep(self._retry)
             return
         self._lost -= lost
-        if first == self.feed.head + 1:
-            self.feed.publish([stored_event(first + place, new) for place, new in enumerate(written)])
+        if place.after == self.feed.head:
+            self.feed.publish([stored_event(place.first + step, new) for step, new in enumerate(written)])
         else:  # others have written too, or this is the first one
             await self._catch_up()
 
-    async def _append(self, batch: Sequence[NewEvent]) -> int:
+    async def _append(self, batch: Sequence[NewEvent]) -> AppendedEvents:
         name = secrets.token_hex(8)
         began = time.monotonic()
         again = False
         while True:
             try:
-                return await self._store.append(name, batch, self._floor, again=again)
+                return await self._store.append(name, batch, _id_of_now(), again=again)
             except StoreUnavailable as error:
                 if not again:
                     log.warning("events cannot be written, and are tried again", reason=error.message)
@@ -207,3 +206,12 @@ class EventLog:
             self._behind = True
         else:
             self._behind = False
+
+
+def _id_of_now() -> int:
+    """Return the least id of what is written now: the clock, in microseconds.
+
+    From two ids nobody can tell how many events of others lie between them. And after a power cut or from a backup the
+    store may lack events that somebody was told: their ids are given to no others.
+    """
+    return round((time.time() - EPOCH) * 1_000_000)

@@ -43,6 +43,10 @@ class RecentEvents:
         start = bisect_right(self._recent, position, key=_id)
         return self._recent[start : start + CHUNK]
 
+    def newest(self, fits: Callable[[StoredEvent], bool]) -> int:
+        """Return the id of the newest event in memory that fits; where none does, one from which all of them follow."""
+        return next((event.id for event in reversed(self._recent) if fits(event)), self._floor)
+
     def subscribe(self, listener: Callable[[Sequence[StoredEvent]], None]) -> Callable[[], None]:
         """Call `listener` with what is new, from the event loop; returns the function that ends it."""
         return self._news.subscribe(listener)

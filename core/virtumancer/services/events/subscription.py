@@ -1,7 +1,7 @@
 """One who follows the event stream from a place of their own: sees every event, or a gap that says so."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
@@ -23,6 +23,8 @@ class StreamEnd(Struct, frozen=True):
     close_code: int
 
 
+# So many events that somebody may not see are looked at again, rather than told to be there.
+HIDDEN = 2000
 STOPPING = StreamEnd("stopping", "this server stops; connect again", CloseCode.SHUTTING_DOWN)
 WITHDRAWN = StreamEnd("forbidden", "your rights were changed; connect again", CloseCode.REFUSED)
 
@@ -36,12 +38,17 @@ class StreamEnded(Exception):
 
 
 class EventSubscription:
-    """Takes events in their order, as far as the caller may see them. It holds none, only a position."""
+    """Takes events in their order, as far as the caller may see them. It holds none, only a position.
+
+    `told` is where the caller goes on from: the last event that they may see, wanted or not. That of others would say
+    that something happened; only when these are many it is told, so that nobody reads them again and again.
+    """
 
     def __init__(
         self, feed: RecentEvents, store: EventsRepository, wanted: EventFilter, caller: Principal, position: int
     ) -> None:
-        self.position = position
+        self.position = self.told = position
+        self._hidden = 0
         self._feed = feed
         self._store = store
         self._wanted = wanted
@@ -53,13 +60,13 @@ class EventSubscription:
     async def resume(self, since: int) -> None:
         """Go to the place after an event; when that is not kept, or never was, the first to be taken is a gap."""
         place = await self._store.place(since)
-        self.position = place.before
+        self.position = self.told = place.before
         if place.before != since:
             self._first = (_gap_at(place, since),)
 
     async def rewind(self) -> None:
         """Go to the oldest event that is kept."""
-        self.position = (await self._store.place(0)).before
+        self.position = self.told = (await self._store.place(0)).before
 
     async def take(self, seconds: float) -> list[StoredEvent]:
         """Return what comes next, waiting for it so long at most. Raises `StreamEnded`, `StoreUnavailable`."""
@@ -85,8 +92,18 @@ class EventSubscription:
         first, self._first = self._first, ()
         if found:
             self.position = found[-1].id
-        matches, caller = self._wanted.matches, self._caller
-        return [*first, *[event for event in found if matches(event) and may_see(caller, event)]]
+        matches = self._wanted.matches
+        return [*first, *[event for event in self._seen(found) if matches(event)]]
+
+    def _seen(self, found: Sequence[StoredEvent]) -> Iterator[StoredEvent]:
+        for event in found:
+            if may_see(self._caller, event):
+                self.told, self._hidden = event.id, 0
+                yield event
+            else:
+                self._hidden += 1
+        if self._hidden > HIDDEN:
+            self.told, self._hidden = self.position, 0
 
     def note_news(self, _events: Sequence[StoredEvent]) -> None:
         """Wake up who waits in `take`."""
@@ -110,7 +127,7 @@ def _gap_at(place: EventPlace, since: int) -> StoredEvent:
     elif since > place.head:
         reason, detail = (
             "unknown",
-            f"event {since} is of the future, or of another database: the newest is {place.head}",
+            f"event {since} is of the future, or of another database",
         )
     else:
         reason, detail = "unknown", f"there is no event {since} here: it was lost, or is of another database"

@@ -23,7 +23,7 @@ from virtumancer.errors import (
 from virtumancer.query.query import ParsedQuery
 from virtumancer.query.sort import CursorPosition
 from virtumancer.services.audit.log import AuditLog, AuditRecord
-from virtumancer.services.auth import Principal
+from virtumancer.services.auth import Principal, Right
 from virtumancer.services.operations.claims import Claims, busy
 from virtumancer.services.operations.lanes import Lane, Lanes
 from virtumancer.services.operations.operation import (
@@ -358,13 +358,11 @@ class Operations:
 
 
 def may_see(caller: Principal, stored: StoredOperation) -> bool:
-    """Say whether somebody may see and cancel an operation: who started it, and who could have."""
+    """Say whether somebody may see and cancel an operation: who started it, and who could have and may read it."""
     if caller.key and caller.key == stored.caller:
         return True
     target, access = stored.info.target, caller.access
-    if target.vm:
-        return access.on_vm(stored.right, target.host, target.vm)
-    return access.on_host(stored.right, target.host) if target.host else access.everywhere(stored.right)
+    return access.on(Right.READ, target.host, target.vm) and access.on(stored.right, target.host, target.vm)
 
 
 def _cancelled(running: RunningOperation, how: str = "") -> tuple[OperationState, OperationError]:

@@ -59,7 +59,7 @@ class VMListingService:
                 for session, failure in zip(sessions, looks, strict=True)
                 if self._hosts.has(session)
             ],
-            f"{self._tag} {self._metadata.revision}",
+            f"{self._tag} {self._metadata.revision}" if access.everywhere(Right.READ) else "",
         )
 
     async def one(self, host_id: str, said: str, *, fresh: bool = False) -> VMListItem:
@@ -91,7 +91,10 @@ class VMListingService:
 
 
 class VMListing:
-    """The VMs of some hosts, for one request; `tag` stands for what they depend on beside the looks at the hosts."""
+    """The VMs of some hosts, for one request; `tag` stands for what they depend on beside the looks at the hosts.
+
+    It is empty for who may not read everything: that something else changed is not theirs to know.
+    """
 
     def __init__(self, hosts: Sequence["HostPart"], tag: str) -> None:
         self._hosts = hosts
@@ -103,8 +106,13 @@ class VMListing:
         for host in self._hosts:
             await host.load()
 
-    def digest(self) -> str:
-        """Return what tells this list, once loaded, from any other; it costs less than looking at each VM."""
+    async def digest(self) -> str:
+        """Return what tells this list, once loaded, from any other; with a tag it need not look at each VM."""
+        if not self._tag:
+            content = hashlib.blake2b(msgspec.json.encode(self.stale_hosts), digest_size=16)
+            async for batch in self._scan(None):
+                content.update(msgspec.json.encode(batch))
+            return content.hexdigest()
         facts = [self._tag, *(host.facts() for host in self._hosts)]
         return hashlib.blake2b(msgspec.json.encode(facts), digest_size=16).hexdigest()
 
@@ -179,8 +187,7 @@ class HostPart:
     def facts(self) -> list[object]:
         """Return what the entries depend on."""
         rows = None if self._stored is None else [(row.vm.uuid, row.written_at) for row in self._stored]
-        only = None if self._only is None else sorted(self._only)
-        return [self.id, self.trouble, self._live, self._seen.tag if self._seen else "", rows, only]
+        return [self.id, self.trouble, self._live, self._seen.tag if self._seen else "", rows]
 
     def entries(self, after: str = "") -> Iterator[VMListItem]:
         """Go through the VMs, once loaded, by UUID from behind this one."""

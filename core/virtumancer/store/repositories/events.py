@@ -10,7 +10,7 @@ from virtumancer.store.engine.database import Database
 from virtumancer.store.engine.sql import execute_many, query
 from virtumancer.store.models import EventLogModel, EventModel
 
-__all__ = ["EventPlace", "EventSlice", "EventsRepository", "NewEvent", "StoredEvent", "stored_event"]
+__all__ = ["AppendedEvents", "EventPlace", "EventSlice", "EventsRepository", "NewEvent", "StoredEvent", "stored_event"]
 
 LOG = 1
 CHUNK = 500
@@ -60,6 +60,16 @@ class EventSlice(Struct, frozen=True):
     tail: int
 
 
+class AppendedEvents(Struct, frozen=True):
+    """Where events were written: the id of the first, and of the one `after` which it comes.
+
+    `after` is None when that is not known, because an earlier attempt has written them.
+    """
+
+    first: int
+    after: int | None
+
+
 class EventPlace(Struct, frozen=True):
     """Where an id stands: `before` is the last one that is not higher, if it is not the same there is no such event."""
 
@@ -74,8 +84,8 @@ class EventsRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def append(self, batch: str, events: Sequence[NewEvent], floor: int, *, again: bool) -> int:
-        """Write events in one transaction and return the id of the first; the others follow without a hole.
+    async def append(self, batch: str, events: Sequence[NewEvent], floor: int, *, again: bool) -> AppendedEvents:
+        """Write events in one transaction and return where; behind the first the others follow without a hole.
 
         No id is below `floor`. `batch` names the attempt: with `again`, when an earlier one failed in a way that
         leaves open whether it was committed, what it has written stays and is not written twice.
@@ -126,22 +136,22 @@ def _json(event_id: int, document: bytes) -> bytes:
     return b'{"id":%d,' % event_id + document[1:]
 
 
-async def _append(batch: str, events: Sequence[NewEvent], floor: int, again: bool) -> int:
+async def _append(batch: str, events: Sequence[NewEvent], floor: int, again: bool) -> AppendedEvents:
     async with in_transaction() as transaction:
         log = await _locked_log()
         if again:
             ((first,),) = await query(transaction, _FIRST_OF_BATCH, [log.tail, batch])
             if first is not None:
-                found: int = first
-                return found
-        first = max(log.head + 1, floor)
+                return AppendedEvents(first, None)
+        head = log.head
+        first = max(head + 1, floor)
         values = [
             (first + place, batch, new.at, new.type, new.host, new.vm, new.right, new.caller, new.document.decode())
             for place, new in enumerate(events)
         ]
         await execute_many(transaction, _INSERT, values)
         await EventLogModel.filter(id=LOG).update(head=first + len(events) - 1)
-    return first
+    return AppendedEvents(first, head)
 
 
 async def _locked_log() -> EventLogModel:

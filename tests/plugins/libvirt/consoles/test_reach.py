@@ -1,7 +1,10 @@
 """Where a display is dialled, and why some cannot be."""
 
+import asyncio
+
 import pytest
 
+from virtumancer.errors import HypervisorError
 from virtumancer_libvirt.consoles.dialer import ConsoleDialer, Target, reach_of
 from virtumancer_libvirt.consoles.graphics import Display
 from virtumancer_libvirt.uri.uri import parse
@@ -64,3 +67,23 @@ def test_the_ports_of_a_pretended_hypervisor_are_never_dialled() -> None:
 def test_serial_consoles_do_not_travel_over_tls() -> None:
     assert "qemu+ssh" in reach("qemu+tls://kvm1/system").why_no_serial()
     assert reach("qemu+tcp://kvm1/system").why_no_serial() == ""
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "10.9.8.7", "printer.lan", "::ffff:10.9.8.7"])
+async def test_a_display_that_is_said_to_be_elsewhere_is_not_dialled(address: str) -> None:
+    with pytest.raises(HypervisorError, match=r"no address of the host"):
+        await reach("qemu+tcp://127.0.0.1/system").dial((address, 5900))
+
+
+async def test_a_display_at_an_address_of_its_host_is_dialled() -> None:
+    taken = asyncio.Event()
+
+    def take(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+        taken.set()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    async with server, asyncio.timeout(5):
+        stream = await reach("qemu+tcp://localhost/system").dial(("127.0.0.1", server.sockets[0].getsockname()[1]))
+        await taken.wait()
+        await stream.close()

@@ -3,6 +3,7 @@ const session = "/api/v1/session";
 const form = document.getElementById("sign-in");
 const signedIn = document.getElementById("signed-in");
 const message = document.getElementById("message");
+const replace = document.getElementById("replace");
 const elsewhere = document.getElementById("elsewhere");
 // What may have become of an attempt to sign in elsewhere, by the word that the server sends the browser back with.
 const problems = new Map([
@@ -18,7 +19,7 @@ async function ask(method, body) {
   const options = { method, headers: { "Content-Type": "application/json" }, body: body && JSON.stringify(body) };
   const answer = await fetch(session, options);
   const document = answer.status === 204 ? { signed_in: false } : await answer.json();
-  if (!answer.ok) throw new Error(document.detail);
+  if (!answer.ok) throw Object.assign(new Error(document.detail), { status: answer.status, actor: document.actor });
   return document;
 }
 
@@ -32,12 +33,22 @@ function show(state) {
 
 async function attempt(method, body) {
   message.textContent = "";
+  replace.hidden = true;
   try {
     show(await ask(method, body));
   } catch (error) {
     message.textContent = error.message;
     if (method === "POST") show(await ask("GET"));
+    if (body?.link && error.status === 409 && error.actor) offer(body.link, error.actor);
   }
+}
+
+// A link of somebody else may be a trap: whoever follows it decides.
+function offer(link, actor) {
+  message.textContent = `This link signs you in as ${actor}. Whoever sent it sees what you do there.`;
+  replace.textContent = `Sign in as ${actor} instead`;
+  replace.hidden = false;
+  replace.onclick = () => attempt("POST", { link, replace: true });
 }
 
 form.addEventListener("submit", async (event) => {
