@@ -14,6 +14,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from msgspec import Struct
+
 from virtumancer.errors import CallTimeout, HostLost, HostUnavailable
 from virtumancer_libvirt.binding.connection import VirConnect
 
@@ -39,13 +41,12 @@ class AbandonedThreads:
         return sum(thread.is_alive() for thread in self._threads)
 
 
-class _Call:
+class _Call(Struct, frozen=True, eq=False):
     """One call on its way to the thread; `deadline` is compared with those of other calls alone."""
 
-    def __init__(self, function: Callable[[VirConnect], Any], future: asyncio.Future[Any], deadline: float) -> None:
-        self.function = function
-        self.future = future
-        self.deadline = deadline
+    function: Callable[[VirConnect], Any]
+    future: asyncio.Future[Any]
+    deadline: float
 
 
 class CallThread:
@@ -108,7 +109,13 @@ class CallThread:
 
         It must return plain data. Cancelled before its turn, it never runs.
         """
-        call = self._enqueue(function, timeout)
+        if self._closing:
+            raise HostLost(f"{self._thread.name} is closed.")
+        call = _Call(function, self._loop.create_future(), time.monotonic() + timeout)
+        try:
+            self._calls.put_nowait(call)
+        except queue.Full as error:
+            raise HostUnavailable(f"{self._thread.name} has too many calls waiting.", retry_after=1.0) from error
         try:
             async with asyncio.timeout(timeout):
                 return await call.future  # type: ignore[no-any-return]
@@ -133,16 +140,6 @@ class CallThread:
         """Give the thread up: it is counted until it comes back and ends by itself."""
         self.retire()
         self._strays.add(self._thread)
-
-    def _enqueue(self, function: Callable[[VirConnect], R], timeout: float) -> _Call:
-        if self._closing:
-            raise HostLost(f"{self._thread.name} is closed.")
-        call = _Call(function, self._loop.create_future(), time.monotonic() + timeout)
-        try:
-            self._calls.put_nowait(call)
-        except queue.Full as error:
-            raise HostUnavailable(f"{self._thread.name} has too many calls waiting.", retry_after=1.0) from error
-        return call
 
     def _report_stuck(self, expired: _Call) -> None:
         # The call in flight may be one whose caller left long ago; a call that only waited is not to blame.

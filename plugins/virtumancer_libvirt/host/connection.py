@@ -87,7 +87,7 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
         self._ages_wanted = read_ages is not None
         self._uptimes = Uptimes()
         self._cache = DefinitionCache()
-        self._definitions = Definitions(pool, self._cache, settings.call_timeout)
+        self._definitions = Definitions(self._spread, self._cache)
         self._consoles = Consoles(uri, reach, self._quick, self._brief, settings.call_timeout)
         self._access = Access(self._slow, self._lend)
         self._mailbox = self._new_mailbox()
@@ -114,9 +114,11 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
         """List all VMs in three round trips, one for each hundred, and one for each definition that changed."""
         async with self._listing:
             # Beside the listing: over a long line a first look is the sum of the round trips that wait in turn.
-            self._want_ages()
+            if self._read_ages and self._ages_wanted and self._loading_ages is None:
+                # Since when VMs run, once: later starts are seen.
+                self._loading_ages = asyncio.create_task(self._load_ages(self._read_ages))
             overview = await self._quick(take_overview, "list its VMs")
-            definitions = await self._watched(self._definitions.of(overview.uuids))
+            definitions = await self._definitions.of(overview.uuids)
             chunks = chunks_of(overview.uuids, definitions)
             reads = [partial(read_records, chunk=chunk) for chunk in chunks]
             records = [record for part in await self._bulk_reads(reads, "list its VMs") for record in part]
@@ -150,15 +152,13 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
 
     async def _read_samples(self, uuids: Sequence[str]) -> Mapping[str, VMStats]:
         chunks = chunks_of(uuids, self._cache.known(uuids))
-        reads = [partial(read_stats, chunk=chunk, last=self._last_samples(chunk.uuids)) for chunk in chunks]
+        last = {uuid: self._samples[uuid] for uuid in uuids if uuid in self._samples}
+        reads = [partial(read_stats, chunk=chunk, last=last) for chunk in chunks]
         samples: dict[str, VMStats] = {}
         for part in await self._bulk_reads(reads, "sample its VMs"):
             samples |= part
         self._samples.update(samples)
         return samples
-
-    def _last_samples(self, uuids: Sequence[str]) -> dict[str, VMStats]:
-        return {uuid: self._samples[uuid] for uuid in uuids if uuid in self._samples}
 
     async def power(self, uuid: str, verb: PowerVerb) -> None:
         """Change the power state, on a connection where that delays nobody."""
@@ -227,6 +227,9 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
     async def _is_there(self, timeout: float) -> None:
         """Ask whether it is one VM or the whole host that hangs; when this is not answered either, the host is lost."""
         await self._quick(VirConnect.ping, "answer", timeout)
+
+    async def _spread(self, functions: Sequence[Callable[[VirConnect], R]], *, doing: str) -> list[R]:
+        return await self._watched(self._pool.spread(functions, timeout=self._settings.call_timeout, doing=doing))
 
     async def _quick(self, function: Callable[[VirConnect], R], doing: str, timeout: float | None = None) -> R:
         if self._healing is not None:
@@ -304,11 +307,6 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
             self._missed(f"host {self._label} hung in a call")
         finally:
             self._healing = None
-
-    def _want_ages(self) -> None:
-        """Begin to learn since when VMs run; once, because later starts are seen."""
-        if self._read_ages and self._ages_wanted and self._loading_ages is None:
-            self._loading_ages = asyncio.create_task(self._load_ages(self._read_ages))
 
     async def _load_ages(self, read: AgeReader) -> None:
         try:

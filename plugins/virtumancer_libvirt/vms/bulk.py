@@ -115,7 +115,10 @@ class BulkCalls:
         There is no VM there that could hang, and each change of threads costs more than what it reads.
         """
         if self._pool.shared:
-            return await self.read(lambda node, look: [read(node, look) for read in reads], doing)
+            look = Look()
+            return await self._pool.quick.call(
+                lambda node: [read(node, look) for read in reads], timeout=self._timeout, doing=doing
+            )
         return [await self.read(read, doing) for read in reads]
 
     async def _race(self, read: Callable[[VirConnect, Look], R], doing: str) -> R:

@@ -40,7 +40,8 @@ def chunks_of(uuids: Sequence[str], definitions: Mapping[str, Definition | None]
     counted = [uuid for uuid in uuids if uuid not in known]
     fixed = tuple(known)
     chunks = [Chunk(fixed[start : start + _VMS], known) for start in range(0, len(fixed), _VMS)]
-    chunks += [Chunk(part) for part in _parts([(uuid, _weight(definitions.get(uuid))) for uuid in counted])]
+    if counted:
+        chunks += [Chunk(part) for part in _parts([(uuid, _weight(definitions.get(uuid))) for uuid in counted])]
     return chunks
 
 

@@ -1,6 +1,6 @@
 """The parts of VM definitions that were read before, kept until an event says that they changed."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 
 from virtumancer_libvirt.vms.definition import Definition
 
@@ -21,18 +21,20 @@ class DefinitionCache:
         """Keep definitions from now on: every change will be told by an event."""
         self._trusted = True
 
-    def begin(self) -> int:
-        """Return the time to hand to `store` for what is read from now on."""
+    def look(self, uuids: Sequence[str]) -> tuple[dict[str, Definition], int]:
+        """Return those of all VMs that are still true, and the time to hand to `store` for what is read from now on.
+
+        What belongs to VMs that are gone is dropped.
+        """
         self._clock += 1
-        return self._clock
+        there = set(uuids)
+        self._definitions = {uuid: kept for uuid, kept in self._definitions.items() if uuid in there}
+        self._changed_at = {uuid: at for uuid, at in self._changed_at.items() if uuid in there}
+        return dict(self._definitions), self._clock
 
     def known(self, uuids: Iterable[str]) -> dict[str, Definition]:
         """Return those that are still true."""
         return {uuid: self._definitions[uuid] for uuid in uuids if uuid in self._definitions}
-
-    def missing(self, uuids: Iterable[str]) -> list[str]:
-        """Return those that have to be read."""
-        return [uuid for uuid in uuids if uuid not in self._definitions]
 
     def store(self, uuid: str, definition: Definition, began: int) -> None:
         """Keep what was read, unless it changed since the reading began: then it may be the old or the new one."""
@@ -42,15 +44,12 @@ class DefinitionCache:
     def invalidate(self, uuid: str) -> None:
         """Forget one VM, and refuse what is being read about it now."""
         self._definitions.pop(uuid, None)
-        self._changed_at[uuid] = self.begin()
+        self._clock += 1
+        self._changed_at[uuid] = self._clock
 
     def invalidate_all(self) -> None:
         """Forget everything: events were missed."""
         self._definitions.clear()
         self._changed_at.clear()
-        self._all_changed_at = self.begin()
-
-    def retain(self, uuids: Collection[str]) -> None:
-        """Drop what belongs to VMs that are gone."""
-        self._definitions = {uuid: kept for uuid, kept in self._definitions.items() if uuid in uuids}
-        self._changed_at = {uuid: at for uuid, at in self._changed_at.items() if uuid in uuids}
+        self._clock += 1
+        self._all_changed_at = self._clock

@@ -76,6 +76,7 @@ def build_vms(
 def _vm(record: Record, definition: Definition, snapshot: Snapshot, uptimes: Uptimes, last: VM | None) -> VM:
     """A value that a busy VM did not tell is the last known one, or else the configured one."""
     values, uuid, active = record.values, record.uuid, record.active
+    state: int | None = values.get("state.state")
     max_mem: int = values.get("balloon.maximum") or (last.max_mem if last else definition.max_mem)
     configured = last.vcpu if last and not definition.vcpus_fixed else definition.vcpu
     vcpu: int = values.get("vcpu.current") or configured
@@ -85,7 +86,7 @@ def _vm(record: Record, definition: Definition, snapshot: Snapshot, uptimes: Upt
     return VM(
         id=max(0, record.id),
         name=record.name,
-        state=_state(values, last),
+        state=as_state(state) if state is not None else last.state if last else VMState.NOSTATE,
         max_mem=max_mem,
         memory=values.get("balloon.current") or (last.memory if last else definition.memory),
         vcpu=vcpu,
@@ -100,23 +101,16 @@ def _vm(record: Record, definition: Definition, snapshot: Snapshot, uptimes: Upt
         memory_bytes=max_mem * 1024,
         cpu_model=described.cpu_model,
         cpu_topology_json=described.cpu_topology_json,
-        last_known=_last_known(record, definition),
+        last_known=_last_known(record, definition, active=active),
     )
 
 
-def _last_known(record: Record, definition: Definition) -> tuple[str, ...] | UnsetType:
+def _last_known(record: Record, definition: Definition, *, active: bool) -> tuple[str, ...] | UnsetType:
     """Name what the VM did not tell just now."""
-    needed = _NEEDED[record.active, definition.vcpus_fixed]
+    needed = _NEEDED[active, definition.vcpus_fixed]
     if not record.unanswered and needed <= record.values.keys():  # as nearly always
         return UNSET
     missing = {name for name, key in _KEYS.items() if key in needed and key not in record.values}
     if record.unanswered:  # libvirt gives what it was told last of the guest's balloon
         missing.add("memory")
     return tuple(sorted(missing)) or UNSET
-
-
-def _state(values: Mapping[str, int], last: VM | None) -> VMState:
-    number = values.get("state.state")
-    if number is None:
-        return last.state if last else VMState.NOSTATE
-    return as_state(number)

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from msgspec import Struct
+
 from virtumancer.contracts import VMStats
 from virtumancer.errors import HostLost
 
@@ -11,12 +13,11 @@ __all__ = ["Sampler"]
 Read = Callable[[Sequence[str]], Awaitable[Mapping[str, VMStats]]]
 
 
-class _Flight:
+class _Flight(Struct, eq=False):
     """A sample that is read, or will be: of all VMs that somebody asked for before it began."""
 
-    def __init__(self) -> None:
-        self.uuids: dict[str, None] = {}
-        self.task: asyncio.Task[Mapping[str, VMStats]] | None = None
+    uuids: dict[str, None] = {}
+    task: asyncio.Task[Mapping[str, VMStats]] | None = None
 
 
 class Sampler:

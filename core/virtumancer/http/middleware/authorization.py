@@ -65,15 +65,11 @@ class Authorization:
         self._callers = callers
         self._vms = vms
 
-    async def process_resource(self, req: Request, resp: Response, resource: Any, params: dict[str, str]) -> None:
-        """Check a plain request."""
-        await self._admit(req, resource, req.method, params)
-
-    async def process_resource_ws(self, req: Request, ws: WebSocket, resource: Any, params: dict[str, str]) -> None:
-        """Check a WebSocket before it is accepted."""
-        await self._admit(req, resource, WEBSOCKET, params)
-
-    async def _admit(self, req: Request, resource: Any, method: str, params: dict[str, str]) -> None:
+    async def process_resource(
+        self, req: Request, resp: Response | WebSocket, resource: Any, params: dict[str, str]
+    ) -> None:
+        """Check a request, or a WebSocket before it is accepted."""
+        method = WEBSOCKET if isinstance(resp, WebSocket) else req.method
         if self._callers is None:
             req.context.caller = ANYBODY
             return
@@ -93,6 +89,8 @@ class Authorization:
             req.context.admit_again = self._admission(self._callers, req, right, endpoint, dict(params))
         if right != SIGNED_IN:
             await self._check(caller.access, right, endpoint, params)
+
+    process_resource_ws = process_resource
 
     def _admission(
         self, callers: PrincipalDirectory, req: Request, right: str, endpoint: Endpoint, params: dict[str, str]

@@ -47,16 +47,14 @@ class Activity:
         self.named_at = 0.0
         """When somebody who held the loop was named, so that each time is told once."""
 
-    def left(self, outer: PluginCall | None, outer_since: float, seconds: float) -> float:
-        """Note that a step is over, and which call goes on; returns the seconds that count as held."""
-        call = self.call
-        self.call, self.since = outer, outer_since
+    def held(self, call: PluginCall, outer: PluginCall | None, seconds: float) -> float:
+        """Note how long a step took that is over, and within which call; returns the seconds that count as held."""
         if seconds < BLOCK:
             return 0.0
         now = time.monotonic()
         if outer is None:  # a step within another one is part of that one's time
             self.stalled += seconds
-        if call is not None and self.named_at < now - seconds:  # it let no other thread have a look
+        if self.named_at < now - seconds:  # it let no other thread have a look
             self.named_at = now
             log_block(call.plugin, call, seconds)
             self._count(call.plugin, call)

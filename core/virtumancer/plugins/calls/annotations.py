@@ -41,24 +41,30 @@ def lending_methods(kind: type) -> Mapping[str, type]:
 
 
 @cache
-def check_of(function: Callable[..., Any]) -> ReturnCheck | None:
-    """Return the check of what a method returns; None for one that promises nothing that could be checked."""
+def check_of(function: Callable[..., Any], further: Callable[[Any], None] | None = None) -> ReturnCheck | None:
+    """Return the check of what a method returns; None for one that promises nothing that could be checked.
+
+    `further` raises `Unfit` for what an annotation cannot say.
+    """
     hints = get_type_hints(function)
     needed = hints.get("return", Any)
     if needed is Any or needed is NoneType or isinstance(needed, TypeVar):
         return None
-    return ReturnCheck(function.__name__, _in_words(needed), _fits(needed))
+    return ReturnCheck(function.__name__, _in_words(needed), _fits(needed, further))
 
 
-def _fits(needed: Any) -> Callable[[Any], bool]:
+def _fits(needed: Any, further: Callable[[Any], None] | None = None) -> Callable[[Any], bool]:
     kinds, item = _shape(needed), _item(needed)
+    by_key = issubclass(kinds[0], Mapping)
     decoder = msgspec.json.Decoder(needed) if _is_data(needed) else None
 
     def fits(returned: Any) -> bool:
         if not isinstance(returned, kinds) or (Sequence in kinds and isinstance(returned, str | bytes)):
             return False
-        if item is not None and not all(isinstance(each, item) for each in _each_of(returned)):
-            return False
+        if item is not None:
+            items = cast("Mapping[Any, object]", returned).values() if by_key else cast("Iterable[object]", returned)
+            if not all(map(item.__instancecheck__, items)):
+                return False
         if decoder is not None:
             try:
                 decoder.decode(msgspec.json.encode(returned))
@@ -66,6 +72,8 @@ def _fits(needed: Any) -> Callable[[Any], bool]:
                 raise Unfit(_placed(str(error), returned)) from error
             except Exception as error:
                 raise Unfit(_unsendable(error, returned)) from error
+        if further is not None:
+            further(returned)
         return True
 
     return fits

@@ -73,7 +73,7 @@ class PluginCaller:
         `CallTimeout` when it takes longer, also when it came back too late, our errors as they are, and `PluginFailed`
         naming the plugin for anything else, also for a result that is not the `answer` expected.
         """
-        counts = self._statistics.counts_of(call)
+        counts = self._statistics.counts[call.plugin, call.hook, call.name]
         counts.calls += 1
         started = self._clock()
         try:
@@ -92,7 +92,7 @@ class PluginCaller:
         self, call: PluginCall, what: str, function: Callable[[], T], answer: ReturnCheck | None = None
     ) -> T:
         """Do the same for what is not awaited."""
-        counts = self._statistics.counts_of(call)
+        counts = self._statistics.counts[call.plugin, call.hook, call.name]
         counts.calls += 1
         started = self._clock()
         try:
@@ -134,12 +134,13 @@ class PluginCaller:
             self._count_fault(call, found)
             raise found from found.__cause__
         finally:
-            activity.left(outer, outer_since, time.monotonic() - began)
+            activity.call, activity.since = outer, outer_since
+            activity.held(call, outer, time.monotonic() - began)
         return result
 
     def count_failure(self, call: PluginCall) -> None:
         """Count that something failed later that a call has opened."""
-        self._statistics.counts_of(call).failures += 1
+        self._statistics.counts[call.plugin, call.hook, call.name].failures += 1
 
     def count_block(self, plugin: str, call: PluginCall | None) -> None:
         """Count that code of this plugin held up the event loop, in a call or in a task of its own."""
@@ -159,4 +160,4 @@ class PluginCaller:
 
     def _count_fault(self, call: PluginCall, error: VirtumancerError) -> None:
         if is_fault_of(call.plugin, error):
-            self._statistics.counts_of(call).failures += 1
+            self.count_failure(call)

@@ -1,6 +1,7 @@
 """A host connection whose every call is guarded and counted, whoever makes it."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 from virtumancer.contracts import AbilityAdapter, EventStream, HostConnection
@@ -61,11 +62,13 @@ def _guarded_method(
 ) -> Callable[..., Awaitable[Any]]:
     function = getattr(connection, name)
     timeout = CLOSE_TIMEOUT if name == "aclose" else None if name in PATIENT else calls.timeout
+    counted, call, what = calls.caller.counted, calls.call_of(name), calls.in_words(method.what)
 
     async def guarded(*arguments: Any, **named: Any) -> Any:
-        said = next(iter((*arguments, *named.values())), None)
-        answer = method.answer_to(said)
-        return await calls.make(name, method.what, lambda: function(*arguments, **named), timeout, answer)
+        answer = method.answer
+        if method.asked:
+            answer = method.answer_to(next(iter((*arguments, *named.values())), None))
+        return await counted(call, what, partial(function, *arguments, **named), timeout, answer)
 
     async def opened(*arguments: Any, **named: Any) -> EventStream:
         return GuardedEvents(await guarded(*arguments, **named), calls)

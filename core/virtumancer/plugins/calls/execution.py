@@ -5,10 +5,12 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
 from types import CoroutineType, coroutine
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from virtumancer.errors import CallTimeout, VirtumancerError
-from virtumancer.plugins.calls.activity import Activity, PluginCall
+from virtumancer.plugins.calls.activity import BLOCK, Activity, PluginCall
 from virtumancer.plugins.calls.blame import blamed, not_awaitable
 
 __all__ = ["executed"]
@@ -40,7 +42,7 @@ async def executed(
     activity.call, activity.since = call, began
     try:
         returned = begin()
-        coroutine = _coroutine_of(returned)
+        coroutine = returned if returned.__class__ is CoroutineType else _coroutine_of(returned)
         if coroutine is not None:
             waited = coroutine.send(None)
             suspended = True
@@ -49,8 +51,10 @@ async def executed(
     except BaseException as error:  # noqa: BLE001 - it is told below whose it is
         failure = error
     finally:
+        activity.call, activity.since = outer, outer_since
         ended = time.monotonic()
-        own = activity.left(outer, outer_since, ended - began)
+        # As nearly always it is short: no question then.
+        own = activity.held(call, outer, ended - began) if ended - began >= BLOCK else 0.0
     if coroutine is None and failure is None:
         raise not_awaitable(call.plugin, what, returned)
     if coroutine is not None and suspended:
@@ -60,7 +64,7 @@ async def executed(
         except BaseException as error:  # noqa: BLE001 - it is told below whose it is
             failure = error
         ended, own = time.monotonic(), execution.own
-        if execution.is_callers(failure):
+        if (failure is not None or execution.expired) and execution.is_callers(failure):
             raise failure  # type: ignore[misc]
     late = timeout is not None and ended - began - (activity.stalled - stalled - own) > timeout
     if (late and failure is None) or (execution is not None and execution.expired and _is_end(failure)):
@@ -91,9 +95,7 @@ async def _give_back(call: PluginCall, result: Any, activity: Activity) -> None:
 
 
 def _coroutine_of(awaitable: Any) -> Coroutine[Any, Any, Any] | None:
-    """Return something that can be stepped, None for what cannot be awaited."""
-    if type(awaitable) is CoroutineType:
-        return cast("Coroutine[Any, Any, Any]", awaitable)
+    """Return something that can be stepped in place of another awaitable, None for what cannot be awaited."""
     return _awaited(awaitable) if hasattr(awaitable, "__await__") else None
 
 
@@ -101,39 +103,29 @@ async def _awaited(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
 
 
-class _Wait:
+class _Wait(Struct, eq=False):
     """Stands for the future that plugin code waits for, and can wake its task before that is done.
 
-    asyncio takes for a future whatever has this attribute.
+    asyncio takes for a future whatever has the attribute that says that a task waits for it.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "_future")
-
-    def __init__(self, future: Any) -> None:
-        self._asyncio_future_blocking = True
-        future._asyncio_future_blocking = False  # noqa: SLF001 - the protocol between a future and its task
-        self._future = future
-        self._callback: Any = None
-        self._context: Any = None
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        loop: asyncio.AbstractEventLoop = self._future.get_loop()
-        return loop
+    future: Any
+    get_loop: Callable[[], asyncio.AbstractEventLoop]
+    cancel: Callable[..., bool]
+    callback: Any = None
+    context: Any = None
+    _asyncio_future_blocking: bool = True
 
     def add_done_callback(self, callback: Any, *, context: Any = None) -> None:
-        self._callback, self._context = callback, context
-        self._future.add_done_callback(callback, context=context)
-
-    def cancel(self, msg: Any = None) -> bool:
-        cancelled: bool = self._future.cancel(msg)
-        return cancelled
+        self.callback, self.context = callback, context
+        self.future.add_done_callback(callback, context=context)
 
     def result(self) -> None:
         """Say nothing: whoever is woken knows why."""
 
     def wake(self) -> None:
-        if self._future.remove_done_callback(self._callback):
-            self.get_loop().call_soon(self._callback, self, context=self._context)
+        if self.future.remove_done_callback(self.callback):
+            self.get_loop().call_soon(self.callback, self, context=self.context)
 
 
 class _Execution:
@@ -199,8 +191,15 @@ class _Execution:
         try:
             while True:
                 thrown: BaseException | None = None
+                if type(waited) is _Wait:  # of a call within this one
+                    self._wait = waited
+                elif getattr(waited, "_asyncio_future_blocking", None):
+                    waited._asyncio_future_blocking = False  # noqa: SLF001 - the protocol of a future and its task
+                    self._wait = waited = _Wait(waited, waited.get_loop, waited.cancel)
+                else:  # it only lets others have a turn
+                    self._wait = None
                 try:
-                    yield self._waiting(waited)
+                    yield waited
                 except GeneratorExit:  # nobody awaits the caller any more
                     self._closed = True
                     self._close()
@@ -235,16 +234,9 @@ class _Execution:
         try:
             return self._coroutine.send(None) if thrown is None else self._coroutine.throw(thrown)
         finally:
-            self.own += activity.left(outer, outer_since, time.monotonic() - began)
-
-    def _waiting(self, waited: Any) -> Any:
-        if type(waited) is _Wait:  # of a call within this one
-            self._wait = waited
-        elif getattr(waited, "_asyncio_future_blocking", None):
-            self._wait = waited = _Wait(waited)
-        else:  # it only lets others have a turn
-            self._wait = None
-        return waited
+            activity.call, activity.since = outer, outer_since
+            if (seconds := time.monotonic() - began) >= BLOCK:
+                self.own += activity.held(self._call, outer, seconds)
 
     def _reach_deadline(self) -> None:
         loop = asyncio.get_running_loop()
@@ -278,4 +270,5 @@ class _Execution:
         except BaseException as error:  # noqa: BLE001 - it has had its time
             activity.note_stubborn(self._call, error)
         finally:
-            activity.left(outer, outer_since, time.monotonic() - began)
+            activity.call, activity.since = outer, outer_since
+            activity.held(self._call, outer, time.monotonic() - began)

@@ -24,6 +24,14 @@ class HostCalls(Struct, frozen=True):
     timeout: float
     hook: str = DRIVERS_HOOK
 
+    def call_of(self, name: str) -> PluginCall:
+        """Return what a call is counted as."""
+        return PluginCall(self.plugin, self.hook, name, self.host_id)
+
+    def in_words(self, what: str) -> str:
+        """Say what a call does, and where."""
+        return f"{what} on host {self.host_id!r}"
+
     async def make(
         self,
         name: str,
@@ -35,11 +43,9 @@ class HostCalls(Struct, frozen=True):
         rest: bool = False,
     ) -> Any:
         """Make one call, counted as `name`; with `rest`, one that keeps failing is not tried for a while."""
-        call = PluginCall(self.plugin, self.hook, name, self.host_id)
         make = self.caller.call if rest else self.caller.counted
-        return await make(call, f"{what} on host {self.host_id!r}", begin, timeout, answer)
+        return await make(self.call_of(name), self.in_words(what), begin, timeout, answer)
 
     def at_once(self, name: str, what: str, function: Callable[[], T]) -> T:
         """Make one that is not awaited; only its failures are counted."""
-        call = PluginCall(self.plugin, self.hook, name, self.host_id)
-        return self.caller.part_at_once(call, f"{what} on host {self.host_id!r}", function)
+        return self.caller.part_at_once(self.call_of(name), self.in_words(what), function)

@@ -51,21 +51,8 @@ class DriverMethod(Struct, frozen=True):
         )
 
 
-def _with(function: Callable[..., Any], further: Callable[[Any], None]) -> ReturnCheck:
-    """Return the check of a method, and what its annotation cannot say."""
-    check = _required(function)
-
-    def fits(returned: Any) -> bool:
-        if not check.fits(returned):
-            return False
-        further(returned)
-        return True
-
-    return ReturnCheck(check.method, check.needed, fits)
-
-
-def _required(function: Callable[..., Any]) -> ReturnCheck:
-    check = check_of(function)
+def _required(function: Callable[..., Any], further: Callable[[Any], None] | None = None) -> ReturnCheck:
+    check = check_of(function, further)
     if check is None:
         raise TypeError(f"{function.__qualname__} promises nothing")
     return check
@@ -95,10 +82,10 @@ def _bounded(samples: Sequence[Sample]) -> None:
 
 METHODS: Mapping[str, DriverMethod] = {
     "info": DriverMethod("reading host information", check_of(HostConnection.info)),
-    "list_vms": DriverMethod("listing VMs", _with(HostConnection.list_vms, _differ)),
-    "find_vm": DriverMethod("looking up a VM", _with(HostConnection.find_vm, _named)),
-    "find_by_uuid": DriverMethod("looking up a VM", _with(HostConnection.find_by_uuid, _named), "uuid"),
-    "find_by_name": DriverMethod("looking up a VM", _with(HostConnection.find_by_name, _named), "name"),
+    "list_vms": DriverMethod("listing VMs", _required(HostConnection.list_vms, _differ)),
+    "find_vm": DriverMethod("looking up a VM", _required(HostConnection.find_vm, _named)),
+    "find_by_uuid": DriverMethod("looking up a VM", _required(HostConnection.find_by_uuid, _named), "uuid"),
+    "find_by_name": DriverMethod("looking up a VM", _required(HostConnection.find_by_name, _named), "name"),
     "hardware": DriverMethod("reading the hardware", check_of(HostConnection.hardware)),
     "sample": DriverMethod("reading statistics", check_of(HostConnection.sample)),
     "power": DriverMethod("changing the power state"),
@@ -113,5 +100,5 @@ METHODS: Mapping[str, DriverMethod] = {
 
 CONNECTION = _required(HostDriver.connect)
 SHOWN_KEYS = _required(SupportsHostKeyScan.scan_host_keys)
-SAMPLES = _with(StatsCollector.collect, _bounded)
+SAMPLES = _required(StatsCollector.collect, _bounded)
 EVENT = ReturnCheck("__anext__", "a VMEvent or EventsMissed", lambda value: isinstance(value, VMEvent | EventsMissed))

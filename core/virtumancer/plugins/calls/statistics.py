@@ -1,5 +1,6 @@
 """How plugins do at run time: what they cost, what fails, what rests, and what they held up."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct, structs
@@ -29,7 +30,8 @@ class PluginStatistics:
         self._loaded = tuple(infos)
         self._breaker = breaker
         self._tell = tell
-        self._counts: dict[tuple[str, str, str], Counts] = {}
+        self.counts: defaultdict[tuple[str, str, str], Counts] = defaultdict(Counts)
+        """Where calls are counted: by plugin, hook and name."""
         self._faults: dict[tuple[str, str], tuple[str, str]] = {}
         self._blocks: dict[str, int] = {}
         breaker.tell = self._tell_state
@@ -38,19 +40,11 @@ class PluginStatistics:
         """Describe every plugin as it does now: with what it was called for, and `degraded` while something rests."""
         return tuple(self._now(info) for info in self._loaded)
 
-    def counts_of(self, call: PluginCall) -> Counts:
-        """Return where calls of this are counted."""
-        key = (call.plugin, call.hook, call.name)
-        counts = self._counts.get(key)
-        if counts is None:
-            counts = self._counts[key] = Counts()
-        return counts
-
     def count_block(self, plugin: str, call: PluginCall | None) -> None:
         """Count that code of this plugin held up the event loop, in a call or in a task of its own."""
         self._blocks[plugin] = self._blocks.get(plugin, 0) + 1
         if call is not None:
-            self.counts_of(call).blocks += 1
+            self.counts[call.plugin, call.hook, call.name].blocks += 1
 
     def note_fault(self, plugin: str, what: str, phase: str, reason: str) -> None:
         """Take note that something of this plugin does not work, until `clear_fault`: it is `degraded`."""
@@ -73,7 +67,7 @@ class PluginStatistics:
             return info
         calls = tuple(
             HookCalls(hook, name, counts.calls, counts.failures, round(counts.seconds, 6), counts.blocks)
-            for (plugin, hook, name), counts in sorted(self._counts.items(), key=lambda item: item[0])
+            for (plugin, hook, name), counts in sorted(self.counts.items(), key=lambda item: item[0])
             if plugin == info.name
         )
         described = structs.replace(info, calls=calls, blocks=self._blocks.get(info.name, 0))

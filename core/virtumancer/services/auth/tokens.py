@@ -27,6 +27,7 @@ PREFIX = "vmt_"
 NAME_LENGTH = 100
 # So often a change is tried that another process has forestalled.
 TRIES = 5
+NEVER = datetime.max.replace(tzinfo=UTC)
 _GRANTS = msgspec.json.Decoder(tuple[Grant, ...])
 
 
@@ -79,11 +80,12 @@ class Tokens:
     def authenticate(self, token: str) -> Principal:
         """Return who has this token. Raises `Unauthenticated`, which does not say what is wrong with it."""
         token_id, _, secret = token.removeprefix(PREFIX).partition("_")
-        known = self._known.get(token_id)
+        known, now = self._known.get(token_id), datetime.now(UTC)
         digest = digest_of(secret)
-        if known is None or not hmac.compare_digest(digest, known.stored.digest) or _expired(known.stored):
+        ours = known is not None and hmac.compare_digest(digest, known.stored.digest)
+        if known is None or not ours or (known.stored.expires_at or NEVER) <= now:
             raise Unauthenticated("this token is not valid: it is unknown, expired or withdrawn")
-        known.used_at = datetime.now(UTC)
+        known.used_at = now
         return known.caller
 
     def is_valid(self, token: str) -> bool:
@@ -97,7 +99,9 @@ class Tokens:
     def caller(self, key: str) -> Principal | None:
         """Return what a caller of this key may do now; None when the token is gone or has expired."""
         known = self._known.get(key)
-        return None if known is None or _expired(known.stored) else known.caller
+        if known is None or (known.stored.expires_at or NEVER) <= datetime.now(UTC):
+            return None
+        return known.caller
 
     def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call `listener` whenever rights may have been withdrawn; returns the function that ends it."""
@@ -290,10 +294,6 @@ def _info(known: _Known) -> TokenInfo:
         last_used_at=known.used_at or stored.last_used_at,
         parent=stored.parent or "",
     )
-
-
-def _expired(stored: StoredToken) -> bool:
-    return stored.expires_at is not None and stored.expires_at <= datetime.now(UTC)
 
 
 def digest_of(secret: str) -> str:

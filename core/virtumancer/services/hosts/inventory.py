@@ -4,9 +4,9 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 
-from msgspec import Struct, structs
+from msgspec import Struct, field, structs
 
 from virtumancer.contracts import VM, PartialListing
 from virtumancer.errors import VirtumancerError
@@ -16,18 +16,17 @@ from virtumancer.store import VMIdentity, VMsRepository
 __all__ = ["Inventory", "InventorySnapshot"]
 
 
-class InventorySnapshot:
+class InventorySnapshot(Struct, eq=False, dict=True):
     """The VMs of a host by UUID as they were last seen, and when; `tag` tells this look from any other.
 
     In one that is not `complete`, the VMs that the host did not tell of are as an earlier look saw them.
     """
 
-    def __init__(self, vms: Mapping[str, VM], observed_at: datetime, generation: int, *, complete: bool) -> None:
-        self.vms = vms
-        self.observed_at = observed_at
-        self.generation = generation
-        self.complete = complete
-        self.tag = secrets.token_hex(8)
+    vms: Mapping[str, VM]
+    observed_at: datetime
+    generation: int
+    complete: bool
+    tag: str = field(default_factory=partial(secrets.token_hex, 8))
 
     @cached_property
     def ordered(self) -> tuple[VM, ...]:

@@ -6,23 +6,23 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 __all__ = ["EncodedList"]
 
 T = TypeVar("T")
 
 
-class EncodedList(Generic[T]):
+class EncodedList(Struct, Generic[T], eq=False, dict=True):
     """The rows of a list, and the whole of it as JSON; `show` makes of a row what clients get."""
 
-    def __init__(self, rows: tuple[T, ...], show: Callable[[T], Any] | None = None) -> None:
-        self.rows = rows
-        self._show = show
+    rows: tuple[T, ...]
+    show: Callable[[T], Any] | None = None
 
     @cached_property
     def body(self) -> bytes:
         """The JSON of all rows."""
-        shown: Iterable[Any] = self.rows if self._show is None else [self._show(row) for row in self.rows]
+        shown: Iterable[Any] = self.rows if self.show is None else [self.show(row) for row in self.rows]
         return msgspec.json.encode(shown)
 
     @cached_property
