@@ -6,7 +6,7 @@ of the last reference may talk to the host.
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, TypeVar
@@ -155,8 +155,21 @@ class VirConnect:
                     return None
                 raise
 
+    def run_of(self, uuid: str) -> int | None:
+        """Return the number that the present run of a VM has, None when it is not active; no other run has it.
+
+        libvirt answers at once, also while somebody waits for the VM.
+        """
+        with self._translated(f"look up VM {uuid}"):
+            number: int = self._raw.lookupByUUIDString(uuid).ID()  # a handle keeps the number of its own look-up
+        return number if number >= 0 else None
+
     def xml(self, uuid: str, flags: int = 0) -> str:
-        """Return the live XML of an active VM, the stored one of another."""
+        """Return the live XML of an active VM, the stored one of another.
+
+        libvirt 11 waits, for half a minute, until nobody else has something to do with the VM: not on a connection that
+        others need.
+        """
         return self.on_domain(uuid, f"describe VM {uuid}", lambda domain: str(domain.XMLDesc(flags)))
 
     def on_domain(self, uuid: str, doing: str, call: Callable[[Any], R]) -> R:
@@ -174,23 +187,21 @@ class VirConnect:
         with self._translated(doing):
             return handed(function, self._raw)
 
-    def xmls(self, uuids: Sequence[str]) -> dict[str, str | None]:
-        """Return the XML of many VMs at one round trip each, None for one that the host has no more.
+    def xmls(self, uuids: Sequence[str]) -> Iterator[str | None]:
+        """Yield the XML of many VMs at one round trip each, None for one that the host has no more.
 
         What cannot be read is empty.
         """
-        found: dict[str, str | None] = {}
         self._handles(uuids)
         for uuid in uuids:
             try:
-                found[uuid] = self.xml(uuid)
+                yield self.xml(uuid)
             except VMNotFound:
                 log.debug("VM %s went while host %s was looked at", uuid, self._label)
-                found[uuid] = None
+                yield None
             except HypervisorError as error:  # as an XML over the 4 MiB of libvirt's protocol, which hides no other VM
                 log.warning("VM %s of host %s has no XML for us: %s", uuid, self._label, error)
-                found[uuid] = ""
-        return found
+                yield ""
 
     def device_bytes(self, uuid: str, device: str, *, nic: bool) -> tuple[int, int] | None:
         """Read what one device read and wrote, where the hypervisor has only that; None when it cannot tell."""

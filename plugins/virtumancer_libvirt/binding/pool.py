@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ from virtumancer_libvirt.binding.thread import CallThread
 __all__ = ["MakeThread", "Pool"]
 
 R = TypeVar("R")
+T = TypeVar("T")
 MakeThread = Callable[[str, Callable[[str], None]], CallThread]
 """Makes a thread of the host; gets a name and what to call when it is stuck."""
 
@@ -68,24 +69,20 @@ class Pool:
         async with self._borrowed(timeout, doing) as thread:
             yield thread
 
-    async def spread(self, functions: Sequence[Callable[[VirConnect], R]], *, timeout: float, doing: str) -> list[R]:
-        """Run many calls over several connections at once; `timeout` is for each of them."""
-        if len(functions) <= 1:
-            return [await self.quick.call(function, timeout=timeout, doing=doing) for function in functions]
-        waiting = iter(enumerate(functions))
-        results: dict[int, R] = {}
+    async def spread(self, call: Callable[[T], Awaitable[None]], things: Sequence[T]) -> None:
+        """Make a slow call for each of many things, so many at once as there are connections."""
+        waiting = iter(things)
 
         async def work() -> None:
-            for number, function in waiting:
-                results[number] = await self.slow(function, timeout=timeout, doing=doing)
+            for thing in waiting:
+                await call(thing)
 
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(1 if self.shared else min(self._limit, len(functions))):
+                for _ in range(1 if self.shared else min(self._limit, len(things))):
                     group.create_task(work())
         except ExceptionGroup as errors:  # the first to fail ended the others
             raise errors.exceptions[0] from errors
-        return [results[number] for number in range(len(functions))]
 
     async def replace_quick(self, timeout: float) -> None:
         """Open another connection for quick calls in place of one that is stuck; the old one is given up."""

@@ -44,12 +44,19 @@ class Ask(Protocol):
 
 
 class Consoles:
-    """Finds and opens consoles; `ask_vm` is for calls that make libvirt talk to a VM, which may hang."""
+    """Finds and opens consoles.
 
-    def __init__(self, uri: LibvirtURI, reach: ConsoleDialer, ask: Ask, ask_vm: Ask, timeout: float) -> None:
+    `describe` is for what waits for others who have something to do with a VM, `ask_vm` for calls that make libvirt
+    talk to it, which may hang, and `ask` for all others.
+    """
+
+    def __init__(
+        self, uri: LibvirtURI, reach: ConsoleDialer, ask: Ask, describe: Ask, ask_vm: Ask, timeout: float
+    ) -> None:
         self._uri = uri
         self._reach = reach
         self._ask = ask
+        self._describe = describe
         self._ask_vm = ask_vm
         self._timeout = timeout
 
@@ -87,7 +94,10 @@ class Consoles:
             raise CallTimeout(message) from error
 
     async def _open_display(self, uuid: str, kind: str) -> ConsoleConnection | None:
-        """Connect, and look again: only what did not change meanwhile is known to be this VM's. None when it did."""
+        """Connect, and look again: what the VM had in this same run is known to be its own. None when it is another.
+
+        A display keeps its place for as long as a VM runs. Not by the description: who hangs in a VM holds that up.
+        """
         devices, password = await self._look_with_secrets(uuid, kind)
         display = self._reachable(devices, kind)
         if password is not None:
@@ -95,17 +105,17 @@ class Consoles:
         try:
             stream = await self._connect(uuid, display)
         except HypervisorError as error:
-            if await self._changed(uuid, devices, display):
+            if await self._restarted(uuid, devices):
                 return None
             raise HypervisorError(
                 f"The {kind} console of VM {devices.name} cannot be reached: {error.message}."
             ) from error
         try:
-            changed = await self._changed(uuid, devices, display)
+            restarted = await self._restarted(uuid, devices)
         except BaseException:
             await stream.close()
             raise
-        if changed:
+        if restarted:
             await stream.close()
             return None
         return ConsoleConnection(stream, password)
@@ -163,21 +173,23 @@ class Consoles:
             return parse_consoles(document), password_in(document, kind)
 
         try:
-            devices, password = await self._ask(look, f"describe VM {uuid}")
+            devices, password = await self._describe(look, f"describe VM {uuid}")
         except HypervisorError as error:  # an account that may look but not see secrets
             log.debug("VM %s is described without its secrets: %s", uuid, error)
             return await self._running(uuid), None
         return _if_running(devices), password
 
-    async def _changed(self, uuid: str, devices: ConsoleDevices, display: Display) -> bool:
-        now = await self._running(uuid)
-        return now.run != devices.run or now.displays.get(display.kind) != display
+    async def _restarted(self, uuid: str, devices: ConsoleDevices) -> bool:
+        run = await self._ask(lambda node: node.run_of(uuid), f"look up VM {uuid}")
+        if run is None:
+            raise _stopped(devices)
+        return run != devices.run
 
     async def _running(self, uuid: str) -> ConsoleDevices:
         return _if_running(await self._devices(uuid))
 
     async def _devices(self, uuid: str) -> ConsoleDevices:
-        return await self._ask(lambda node: parse_consoles(node.xml(uuid)), f"describe VM {uuid}")
+        return await self._describe(lambda node: parse_consoles(node.xml(uuid)), f"describe VM {uuid}")
 
     def _reachable(self, devices: ConsoleDevices, kind: str) -> Display:
         display = devices.displays.get(kind)
@@ -198,8 +210,12 @@ class Consoles:
 
 def _if_running(devices: ConsoleDevices) -> ConsoleDevices:
     if devices.run is None:
-        raise WrongPowerState(f"VM {devices.name} does not run; start it to open its console.")
+        raise _stopped(devices)
     return devices
+
+
+def _stopped(devices: ConsoleDevices) -> WrongPowerState:
+    return WrongPowerState(f"VM {devices.name} does not run; start it to open its console.")
 
 
 def _check_not_expired(devices: ConsoleDevices, display: Display) -> None:

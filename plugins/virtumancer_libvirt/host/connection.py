@@ -87,8 +87,8 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
         self._ages_wanted = read_ages is not None
         self._uptimes = Uptimes()
         self._cache = DefinitionCache()
-        self._definitions = Definitions(self._spread, self._cache)
-        self._consoles = Consoles(uri, reach, self._quick, self._brief, settings.call_timeout)
+        self._definitions = Definitions(pool, self._cache, settings.call_timeout, self._is_there)
+        self._consoles = Consoles(uri, reach, self._quick, self._describe, self._brief, settings.call_timeout)
         self._access = Access(self._slow, self._lend)
         self._mailbox = self._new_mailbox()
         self._listing = asyncio.Lock()
@@ -118,7 +118,7 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
                 # Since when VMs run, once: later starts are seen.
                 self._loading_ages = asyncio.create_task(self._load_ages(self._read_ages))
             overview = await self._quick(take_overview, "list its VMs")
-            definitions = await self._definitions.of(overview.uuids)
+            definitions = await self._watched(self._definitions.of(overview.uuids))
             chunks = chunks_of(overview.uuids, definitions)
             reads = [partial(read_records, chunk=chunk) for chunk in chunks]
             records = [record for part in await self._bulk_reads(reads, "list its VMs") for record in part]
@@ -144,7 +144,7 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
 
     async def hardware(self, uuid: str) -> HardwareInfo:
         """Describe the disks and NICs of one VM: the live ones while it runs."""
-        return await self._quick(lambda node: parse_hardware(node.xml(uuid)), f"describe VM {uuid}")
+        return await self._describe(lambda node: parse_hardware(node.xml(uuid)), f"describe VM {uuid}")
 
     async def sample(self, uuids: Sequence[str]) -> Mapping[str, VMStats]:
         """Read the counters of these VMs, together with whoever else asks; what a VM does not tell is as last known."""
@@ -228,9 +228,6 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
         """Ask whether it is one VM or the whole host that hangs; when this is not answered either, the host is lost."""
         await self._quick(VirConnect.ping, "answer", timeout)
 
-    async def _spread(self, functions: Sequence[Callable[[VirConnect], R]], *, doing: str) -> list[R]:
-        return await self._watched(self._pool.spread(functions, timeout=self._settings.call_timeout, doing=doing))
-
     async def _quick(self, function: Callable[[VirConnect], R], doing: str, timeout: float | None = None) -> R:
         if self._healing is not None:
             await asyncio.wait({self._healing})
@@ -238,14 +235,21 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
         timeout = self._settings.call_timeout if timeout is None else timeout
         return await self._watched(self._pool.quick.call(function, timeout=timeout, doing=doing))
 
-    async def _slow(self, function: Callable[[VirConnect], R], doing: str, timeout: float | None = None) -> R:
+    async def _slow(
+        self, function: Callable[[VirConnect], R], doing: str, timeout: float | None = None, answer: float | None = None
+    ) -> R:
         self._lifeline.check()
         timeout = self._settings.slow_call_timeout if timeout is None else timeout
         try:
             return await self._watched(self._pool.slow(function, timeout=timeout, doing=doing))
         except CallTimeout:
-            await self._is_there(self._settings.call_timeout)
+            await self._is_there(self._settings.call_timeout if answer is None else answer)
             raise
+
+    async def _describe(self, function: Callable[[VirConnect], R], doing: str) -> R:
+        """Make a call that is quick unless somebody else waits for the VM; both questions have the time of one."""
+        third = self._settings.call_timeout / 3
+        return await self._slow(function, doing, 2 * third, third)
 
     @asynccontextmanager
     async def _lend(self, doing: str) -> AsyncGenerator[Run, None]:

@@ -2,13 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import pytest
 
 from virtumancer.contracts import VM
+from virtumancer.errors import CallTimeout
 from virtumancer_libvirt.binding.api import start_event_loop
 from virtumancer_libvirt.binding.connection import LISTED, Record, VirConnect
 from virtumancer_libvirt.binding.pool import Pool
@@ -24,6 +25,10 @@ T = TypeVar("T")
 Happen = Callable[[DefinitionCache, list[str]], None]
 
 
+async def answers(_within: float) -> None:
+    """Be a host that is there."""
+
+
 class Look:
     """Reads the definitions of a host of libvirt's test driver; `cache` holds them as long as no event says other."""
 
@@ -34,7 +39,7 @@ class Look:
         self.pool = Pool(self._make, shared=True)
         self.cache = DefinitionCache()
         self.cache.trust()
-        self.definitions = Definitions(partial(self.pool.spread, timeout=5.0), self.cache)
+        self.definitions = Definitions(self.pool, self.cache, 7.5, answers)
 
     def _make(self, name: str, on_stuck: Callable[[str], None]) -> CallThread:
         node = partial(VirConnect, self._uri, "kvm1", keepalive=False)
@@ -111,3 +116,74 @@ def test_only_a_vm_that_is_told_as_gone_is_left_out() -> None:
 def test_a_vm_whose_definition_cannot_be_read_keeps_what_was_known_of_it() -> None:
     [before] = listed({"u": Definition(description="the shop", cpu_model="host", max_mem=1024, vcpu=2)}, {})
     assert listed({"u": UNREADABLE}, {"u": before}) == [before]
+
+
+class BusyNode:
+    """A host of which one VM is not described until `let_go`: who waits for it holds that up."""
+
+    def __init__(self, busy: str) -> None:
+        self.asked: list[str] = []
+        self.let_go = threading.Event()
+        self._busy = busy
+
+    def xmls(self, uuids: Sequence[str]) -> Iterator[str]:
+        for uuid in uuids:
+            self.asked.append(uuid)
+            if uuid == self._busy:
+                self.let_go.wait(20)
+            yield f"<domain><name>{uuid}</name><description>{uuid}</description></domain>"
+
+    def close(self) -> None:
+        return
+
+
+@pytest.fixture
+async def busy() -> AsyncIterator[tuple[BusyNode, Pool]]:
+    strays, node = AbandonedThreads(), BusyNode("b")
+
+    def make(name: str, _on_stuck: Callable[[str], None]) -> CallThread:
+        return CallThread(name, lambda: cast("VirConnect", node), strays=strays)
+
+    pool = Pool(make, shared=False)
+    await pool.quick.open(5)
+    yield node, pool
+    node.let_go.set()
+    pool.close()
+    assert await pool.wait_closed(5)
+
+
+def trusted() -> DefinitionCache:
+    cache = DefinitionCache()
+    cache.trust()
+    return cache
+
+
+async def test_a_vm_that_is_not_described_just_now_holds_up_no_other(busy: tuple[BusyNode, Pool]) -> None:
+    _, pool = busy
+    definitions = Definitions(pool, trusted(), 1.5, answers)
+    found = await definitions.of(["a", "b", "c"])
+    assert {uuid: read and read.description for uuid, read in found.items()} == {"a": "a", "c": "c"}
+    assert not pool.quick.busy
+
+
+async def test_a_vm_that_is_not_described_is_asked_for_again_once_libvirt_has_answered(
+    busy: tuple[BusyNode, Pool],
+) -> None:
+    node, pool = busy
+    definitions = Definitions(pool, trusted(), 1.5, answers)
+    for _ in range(3):
+        assert "b" not in await definitions.of(["a", "b", "c"])
+    assert node.asked.count("b") == 1
+    node.let_go.set()
+    async with asyncio.timeout(10):
+        while "b" not in await definitions.of(["a", "b", "c"]):  # noqa: ASYNC110 - a thread ends it
+            await asyncio.sleep(0.01)
+    assert node.asked.count("b") == 2
+
+
+async def test_a_host_that_does_not_answer_is_no_vm_that_is_busy(busy: tuple[BusyNode, Pool]) -> None:
+    async def hangs(_within: float) -> None:
+        raise CallTimeout("the host does not answer")
+
+    with pytest.raises(CallTimeout, match="the host does not answer"):
+        await Definitions(busy[1], trusted(), 1.5, hangs).of(["a", "b", "c"])

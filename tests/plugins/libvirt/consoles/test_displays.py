@@ -14,7 +14,7 @@ from tests.lab.libvirtd import PrivateLibvirtd
 from tests.lab.processes import free_port
 from tests.lab.sshd import PrivateSshd
 from tests.plugins.libvirt.conftest import Connect, ssh_uri
-from virtumancer.contracts import ConsoleOffer
+from virtumancer.contracts import ConsoleOffer, VMState
 from virtumancer.errors import (
     AbilityMissing,
     CallTimeout,
@@ -179,6 +179,24 @@ async def test_a_guest_that_hangs_gets_its_viewer_when_it_is_back(connect: Conne
     finally:
         os.kill(qemu.guest_pid("hanging"), signal.SIGCONT)
     assert await console.stream.read() == GREETING
+    await console.stream.close()
+
+
+async def test_a_guest_that_hangs_while_somebody_waits_for_it_hides_no_other(
+    connect: Connect, qemu: PrivateLibvirtd
+) -> None:
+    qemu.define(firmware_guest("hanging"), firmware_guest("calm"))
+    qemu.virsh("start", "hanging")
+    host = await connect(qemu.uri, call_timeout=1.5)
+    uuid = await uuid_of(host, "hanging")
+    os.kill(qemu.guest_pid("hanging"), signal.SIGSTOP)
+    try:
+        console = await host.open_console(uuid, "vnc")  # libvirt still waits for the guest to hand out a socket
+        listed = {vm.name: vm for vm in await (await connect(qemu.uri, call_timeout=6.0)).list_vms()}
+    finally:
+        os.kill(qemu.guest_pid("hanging"), signal.SIGCONT)
+    assert listed["hanging"].state is VMState.RUNNING
+    assert listed["calm"].graphics.vnc
     await console.stream.close()
 
 
