@@ -4,23 +4,25 @@ import getpass
 import os
 import re
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
 from urllib.parse import urlsplit
 
-from asyncssh.config import SSHClientConfig
 from msgspec import Struct
 from msgspec.structs import replace
 
 from virtumancer.contracts import ConnectSettings
 from virtumancer.errors import HostUnreachable
+from virtumancer_libvirt.ssh.config_reader import HostConfig, port_of
+from virtumancer_libvirt.ssh.config_words import printable
 from virtumancer_libvirt.uri.uri import SSHTarget
 
 __all__ = ["Hop", "resolve"]
 
 _MOST_HOPS = 8
 _DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk", "id_ed448")
+_FLAGS: Mapping[str, bool] = {"yes": True, "true": True, "no": False, "false": False}
+_FAMILIES: Mapping[str, int] = {"any": socket.AF_UNSPEC, "inet": socket.AF_INET, "inet6": socket.AF_INET6}
 
 
 class Hop(Struct, frozen=True, kw_only=True):
@@ -64,38 +66,6 @@ def resolve(target: SSHTarget, settings: ConnectSettings) -> tuple[Hop, ...]:
     return tuple(_Resolver(settings).hops(target, depth=0))
 
 
-class _Config(SSHClientConfig):
-    """asyncssh's reader of ssh_config, without the condition that runs a program."""
-
-    def _match_without_exec(self, option: str, args: list[str]) -> None:
-        position = _position_of_exec(args)
-        if position is None:
-            super()._match(option, args)
-            return
-        # What comes before `exec` may already say that the block is about other hosts.
-        before = args[:position] or ["all"]
-        args.clear()
-        super()._match(option, before)
-        if self._matching:
-            self._error("Match exec is not supported, because it runs a program")
-
-    # asyncssh looks keywords up in this table and not among its methods.
-    _handlers: dict[str, tuple[str, Callable[..., Any]]] = {  # noqa: RUF012
-        **cast("Any", SSHClientConfig._handlers),  # noqa: SLF001
-        "match": ("Match", _match_without_exec),
-    }
-
-
-def _position_of_exec(args: Sequence[str]) -> int | None:
-    position = 0
-    while position < len(args):
-        condition = args[position].lower().removeprefix("!")
-        if condition == "exec":
-            return position
-        position += 1 if condition in {"all", "canonical", "final"} else 2
-    return None
-
-
 class _Resolver:
     def __init__(self, settings: ConnectSettings) -> None:
         self._settings = settings
@@ -105,15 +75,18 @@ class _Resolver:
             raise HostUnreachable(
                 f"the way to {target.host} has more than {_MOST_HOPS} jumps; does ProxyJump go round?"
             )
-        config = self._load(target)
-        if config.get("ProxyCommand") and not config.get("ProxyJump"):
+        try:
+            config = self._load(target)
+            hop, jumps = self._hop(target, config), config.expanded("proxyjump") or "none"
+        except (OSError, ValueError) as error:
+            raise HostUnreachable(f"the SSH configuration cannot be used for {target.host}: {error}") from error
+        if (config.word("proxycommand") or "none").lower() != "none":
             raise HostUnreachable(
                 f"the SSH configuration has a ProxyCommand for {target.host}, which is not supported because it runs a "
                 "program; use ProxyJump, or set ProxyCommand none"
             )
-        jumps = cast("str | None", config.get("ProxyJump"))
-        before = self._jumps(jumps, depth) if jumps and not jumps_known else ()
-        return (*before, self._hop(target, config))
+        before = () if jumps_known or jumps.lower() == "none" else self._jumps(jumps, depth)
+        return (*before, hop)
 
     def _jumps(self, text: str, depth: int) -> Sequence[Hop]:
         hops: list[Hop] = []
@@ -122,66 +95,66 @@ class _Resolver:
             hops.extend(self.hops(_jump_target(jump.strip()), depth + 1, jumps_known=index > 0))
         return hops
 
-    def _load(self, target: SSHTarget) -> SSHClientConfig:
-        load = cast("Callable[..., SSHClientConfig]", _Config.load)
-        chosen = (_local_user(), target.user or (), target.host, target.port or ())
-        try:
-            path = Path(self._settings.ssh_config).expanduser() if self._settings.ssh_config else None
-            paths = [path] if path is not None and path.exists() else []
-            config = load(None, paths, False, False, False, *chosen)
-            if config.has_match_final():
-                config = load(config, paths, True, False, True, *chosen)
-        except (OSError, ValueError) as error:
-            raise HostUnreachable(f"the SSH configuration cannot be used for {target.host}: {error}") from error
+    def _load(self, target: SSHTarget) -> HostConfig:
+        config = HostConfig(target.host, _local_user(), target.user, target.port)
+        path = Path(self._settings.ssh_config).expanduser() if self._settings.ssh_config else None
+        if path is not None and path.exists():
+            config.read(path)
         return config
 
-    def _hop(self, target: SSHTarget, config: SSHClientConfig) -> Hop:
-        host = cast("str", config.get("Hostname", target.host))
-        alias = cast("str | None", config.get("HostKeyAlias"))
+    def _hop(self, target: SSHTarget, config: HostConfig) -> Hop:
+        host, user = _utf8(config.hostname), _utf8(config.user)
+        alias = config.word("hostkeyalias")
         hop = Hop(
             host=host,
-            port=cast("int", config.get("Port", 22)),
-            user=cast("str", config.get("User") or _local_user()),
-            name=(alias or host).lower(),
+            port=config.port,
+            user=user,
+            # With the dot at its end a name is the same host.
+            name=(alias or host.removesuffix(".")).lower(),
             aliased=alias is not None,
-            family=cast("int", config.get("AddressFamily", socket.AF_UNSPEC)),
+            family=config.choice("addressfamily", _FAMILIES) or socket.AF_UNSPEC,
             known_hosts=self._known_hosts(target, config),
-            kex_algs=cast("str | None", config.get("KexAlgorithms")),
-            ciphers=cast("str | None", config.get("Ciphers")),
-            macs=cast("str | None", config.get("MACs")),
-            host_key_algs=cast("str | None", config.get("HostKeyAlgorithms")),
+            kex_algs=config.word("kexalgorithms"),
+            ciphers=config.word("ciphers"),
+            macs=config.word("macs"),
+            host_key_algs=config.word("hostkeyalgorithms"),
         )
         return self._with_keys(hop, target, config)
 
-    def _with_keys(self, hop: Hop, target: SSHTarget, config: SSHClientConfig) -> Hop:
-        named = [target.keyfile] if target.keyfile else cast("list[str] | None", config.get("IdentityFile"))
+    def _with_keys(self, hop: Hop, target: SSHTarget, config: HostConfig) -> Hop:
+        named = [target.keyfile] if target.keyfile else config.expanded_list("identityfile")
         files = [f"~/.ssh/{name}" for name in _DEFAULT_KEYS] if named is None else named
         return replace(
             hop,
             key_files=_expanded(files) if target.key_files else (),
             key_files_named=named is not None,
-            certificate_files=_expanded(cast("list[str]", config.get("CertificateFile", []))),
-            only_these_keys=target.keyfile is not None or bool(config.get("IdentitiesOnly")),
+            certificate_files=_expanded(config.expanded_list("certificatefile") or []),
+            only_these_keys=target.keyfile is not None or bool(config.choice("identitiesonly", _FLAGS)),
             agent_path=self._agent_path(config) if target.agent else None,
         )
 
-    def _agent_path(self, config: SSHClientConfig) -> str | None:
-        if not self._settings.ssh_agent:
+    def _agent_path(self, config: HostConfig) -> str | None:
+        path = config.word("identityagent") or "SSH_AUTH_SOCK"
+        if not self._settings.ssh_agent or path.lower() == "none":
             return None
-        path = cast("str | None", config.get("IdentityAgent", "SSH_AUTH_SOCK"))
-        if path == "SSH_AUTH_SOCK":
-            path = os.environ.get("SSH_AUTH_SOCK")
-        elif path and path.startswith("$"):
-            path = os.environ.get(path[1:].strip("{}"))
+        variable = re.fullmatch(r"SSH_AUTH_SOCK|\$\{?(\w+)\}?", path)
+        if variable:
+            path = os.environ.get(variable[1] or "SSH_AUTH_SOCK", "")
+        else:
+            path = config.expanded("identityagent") or ""
         return str(Path(path).expanduser()) if path else None
 
-    def _known_hosts(self, target: SSHTarget, config: SSHClientConfig) -> tuple[str, ...]:
+    def _known_hosts(self, target: SSHTarget, config: HostConfig) -> tuple[str, ...]:
         if target.known_hosts:
             return (target.known_hosts,)
+        users = config.expanded_list("userknownhostsfile")
+        others = config.expanded_list("globalknownhostsfile")
         ours = self._settings.ssh_known_hosts
-        users = cast("list[str]", config.get("UserKnownHostsFile", [path for path in ours if path.startswith("~")]))
-        others = [path for path in ours if not path.startswith("~")]
-        return _expanded([*users, *cast("list[str]", config.get("GlobalKnownHostsFile", others))])
+        if users is None:
+            users = [path for path in ours if path.startswith("~")]
+        if others is None:
+            others = [path for path in ours if not path.startswith("~")]
+        return _expanded([*users, *others])
 
 
 def _local_user() -> str:
@@ -196,10 +169,23 @@ def _expanded(paths: Sequence[str]) -> tuple[str, ...]:
     return tuple(str(Path(path).expanduser()) for path in paths)
 
 
+def _utf8(text: str) -> str:
+    if printable(text) != text:
+        raise ValueError(f"{printable(text)} is not written in UTF-8")
+    return text
+
+
 def _jump_target(text: str) -> SSHTarget:
     authority = urlsplit(text).netloc if text.startswith("ssh://") else text
-    match = re.fullmatch(r"(?:(.+)@)?(?:\[([^\[\]]+)\]|([^:@\[\]]+))(?::([0-9]{1,5}))?", authority)
+    match = re.fullmatch(r"(?:(.+)@)?(?:\[([^\[\]]+)\]|([^:@\[\]]+))(?::([^:@\[\]]+))?", authority)
     if match is None:
-        raise HostUnreachable(f"the SSH configuration has a ProxyJump that cannot be read: {text}")
+        raise _unreadable_jump(text)
     user, bracketed, plain, port = match.groups()
-    return SSHTarget(host=bracketed or plain, user=user, port=int(port) if port else None)
+    try:
+        return SSHTarget(host=bracketed or plain, user=user, port=port_of(port) if port else None)
+    except ValueError as error:
+        raise _unreadable_jump(text, f": {error}") from error
+
+
+def _unreadable_jump(text: str, reason: str = "") -> HostUnreachable:
+    return HostUnreachable(f"the SSH configuration has a ProxyJump that cannot be read: {printable(text)}{reason}")

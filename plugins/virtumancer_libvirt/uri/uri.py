@@ -21,11 +21,13 @@ Transport = Literal["", "unix", "tcp", "tls", "ssh"]
 _SSH_SPELLINGS = frozenset({"ssh", "libssh", "libssh2"})
 """libvirt's three SSH clients; all of them mean our own SSH connection here."""
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9.-]*(\+[A-Za-z0-9]+)?")
-_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?")
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?\.?")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@+\\-]{0,254}\$?")
 _PATH = re.compile(r"/?|/[A-Za-z0-9._~/%+,:=-]+")
 _ZONE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,14}")
 """An interface's name; anything else in an address would be written out into the rest of the URI."""
+_BARE_ZONE = re.compile(r"([^/?\[]*\[[0-9A-Fa-f:.]+)%(?!25)")
+"""The zone of an address as everybody writes it, with a `%` that a URI would have as `%25`."""
 _LONGEST = 2048
 
 
@@ -127,6 +129,7 @@ def _path(path: str) -> str:
 
 def parse(text: str) -> LibvirtURI:
     """Parse and check a URI. Raises `InvalidValue` for `uri`, with the cure; no message repeats a password."""
+    text = _BARE_ZONE.sub(r"\1%25", text, count=1)
     _check_characters(text)
     scheme, separator, rest = text.partition("://")
     if not separator or not _SCHEME.fullmatch(scheme):

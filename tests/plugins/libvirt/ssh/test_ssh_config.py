@@ -97,6 +97,60 @@ def test_a_configuration_with_a_mistake_says_where(tmp_path: Path) -> None:
         hops(tmp_path, "qemu+ssh://kvm/system", "Host kvm\nPort many\n")
 
 
+def test_what_cannot_be_filled_in_says_where(tmp_path: Path) -> None:
+    with pytest.raises(HostUnreachable, match=r"line 1: /keys/%z: %z means nothing"):
+        hops(tmp_path, "qemu+ssh://kvm/system", "IdentityFile /keys/%z\n")
+
+
+def test_files_are_named_by_what_is_known_of_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RACK", "7")
+    config = "HostName %h.example\nPort 2222\nUser me\nIdentityFile /k/%r@%h:%p-%n-${RACK}\nUserKnownHostsFile /%k\n"
+    (hop,) = hops(tmp_path, "qemu+ssh://kvm/system", config)
+    assert hop.key_files == ("/k/me@kvm.example:2222-kvm-7",)
+    assert hop.known_hosts[0] == "/kvm"
+
+
+def test_a_jump_is_named_by_what_is_known_of_the_way(tmp_path: Path) -> None:
+    config = "Host kvm\nHostName 10.0.0.1\nUser me\nProxyJump %r@gate-%n:ssh,%h.gate\n"
+    way = hops(tmp_path, "qemu+ssh://kvm:23/system", config)
+    assert [(hop.user, str(hop)) for hop in way[:1]] == [("me", "gate-kvm:22")]
+    assert [str(hop) for hop in way] == ["gate-kvm:22", "10.0.0.1.gate:22", "10.0.0.1:23"]
+
+
+def test_a_file_is_included_for_the_block_that_includes_it(tmp_path: Path) -> None:
+    (tmp_path / "b.part").write_text("Host kvm\nUser b\n")
+    (tmp_path / "a.part").write_text("Host *\nUser a\n")
+    config = f"Host other\nInclude {tmp_path}/*.part\nHost kvm\nInclude {tmp_path}/*.part\nPort 23\n"
+    (hop,) = hops(tmp_path, "qemu+ssh://kvm/system", config)
+    assert (hop.user, hop.port) == ("a", 23)
+    (hop,) = hops(tmp_path, "qemu+ssh://third/system", config)
+    assert (hop.user, hop.port) != ("a", 23)
+
+
+def test_files_that_include_one_another_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(HostUnreachable, match="Include go round"):
+        hops(tmp_path, "qemu+ssh://kvm/system", f"Include {tmp_path}/config\n")
+
+
+def test_match_exec_that_other_conditions_rule_out_does_no_harm(tmp_path: Path) -> None:
+    config = f'Match exec "touch {tmp_path}/ran" host other\nUser me\nMatch host kvm\nUser you\n'
+    (hop,) = hops(tmp_path, "qemu+ssh://kvm/system", config)
+    assert hop.user == "you"
+
+
+def test_a_name_with_the_dot_at_its_end_has_the_keys_of_the_name(tmp_path: Path) -> None:
+    (hop,) = hops(tmp_path, "qemu+ssh://kvm1.example./system", "")
+    assert (hop.host, hop.address) == ("kvm1.example.", "kvm1.example")
+
+
+def test_a_text_in_another_encoding_is_told_in_one_that_can_be_sent(tmp_path: Path) -> None:
+    (tmp_path / "config").write_bytes(b"User J\xfcrgen\n")
+    target = parse("qemu+ssh://kvm/system").ssh_target
+    with pytest.raises(HostUnreachable, match="UTF-8") as refusal:
+        resolve(target, settings(None, ssh_config=str(tmp_path / "config")))
+    refusal.value.message.encode()
+
+
 def test_without_a_configuration_the_defaults_hold() -> None:
     (hop,) = resolve(parse("qemu+ssh://me@kvm/system").ssh_target, settings(None))
     assert (hop.host, hop.port, hop.user, hop.agent_path) == ("kvm", 22, "me", None)

@@ -16,6 +16,9 @@ GOOD = {
     "qemu+ssh://kvm1:2222/session": LibvirtURI("qemu", "ssh", None, "kvm1", 2222, "/session"),
     "qemu+ssh://me@[2001:db8::1]:22/system": LibvirtURI("qemu", "ssh", "me", "2001:db8::1", 22, "/system"),
     "qemu+ssh://[fe80::1%25eth0]/system": LibvirtURI("qemu", "ssh", None, "fe80::1%eth0", None, "/system"),
+    "qemu+ssh://me@[fe80::1%eth0]:23/system": LibvirtURI("qemu", "ssh", "me", "fe80::1%eth0", 23, "/system"),
+    "qemu+tcp://[fe80::1%25eth0]/system": LibvirtURI("qemu", "tcp", None, "fe80::1%eth0", None, "/system"),
+    "qemu+ssh://kvm1.example./system": LibvirtURI("qemu", "ssh", host="kvm1.example.", path="/system"),
     "qemu+ssh://me%40realm@kvm1/system": LibvirtURI("qemu", "ssh", "me@realm", "kvm1", None, "/system"),
     "qemu+tls://kvm1/system?pkipath=/etc/pki": LibvirtURI(
         "qemu", "tls", host="kvm1", path="/system", params={"pkipath": "/etc/pki"}
@@ -81,6 +84,10 @@ REFUSED = {
     "vpx:///centre": "needs a host",
     "qemu://[fe80::1%25a%5D%2fembed%3Fno_verify=1]/system": "zone",
     "qemu://[fe80::1%25]/system": "zone",
+    "qemu://[fe80::1%]/system": "zone",
+    "qemu://[fe80::1%e/th0]/system": "brackets",
+    "qemu+ssh://kvm1../system": "neither a host name",
+    "qemu+ssh://./system": "neither a host name",
     "qemu+ssh://kvm1/system?command=/bin/x": "command",
     "qemu+ssh://kvm1/system?netcat=/bin/nc": "netcat",
     "qemu:///system?command=/bin/x": "command",
