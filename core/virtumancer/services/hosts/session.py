@@ -172,6 +172,7 @@ class HostSession:
         """Disconnect and stay so."""
         self._stops += 1
         self._stopping = True
+        self._status.set(HostState.STOPPED, reason)  # first: closing may take a while, and there is no connection then
         try:
             await self._end()
         finally:
@@ -184,6 +185,7 @@ class HostSession:
         if self._task is None:
             return
         self._stopping = True
+        self._status.set(HostState.CONNECTING, "connecting")
         try:
             await self._end()
         finally:
@@ -220,21 +222,17 @@ class HostSession:
     async def _run(self, connection: HostConnection | None) -> None:
         # A session outlives the request that began it: its log lines are not that request's.
         structlog.contextvars.clear_contextvars()
-        failures = 0
+        failures = drops = 0
         while True:
             connection = connection or await self._attempt()
-            if connection is None:
+            began = time.monotonic()
+            if connection is None or not await self._serve(connection):
                 failures += 1
-                await self._wait_to_retry(failures)
-                continue
-            connected_at = time.monotonic()
-            lost = await self._serve(connection)
-            # One that is lost as soon as it is made is no better than an attempt that failed.
-            settled = time.monotonic() - connected_at >= min(self._waited, SETTLED)
-            failures = 1 if settled else failures + 1
+            else:
+                # The pauses begin anew, but for one that is lost as soon as it is made again and again.
+                settled = time.monotonic() - began >= min(self._waited, SETTLED)
+                failures = drops = 1 if settled else drops + 1
             connection = None
-            self._status.set(HostState.LOST, lost, "host-lost")
-            self._outcome.resolve(self._status.unavailable())
             # A host that drops everybody at once (a restart) should not be dialled by everybody at once.
             await self._wait_to_retry(failures)
 
@@ -273,26 +271,36 @@ class HostSession:
             async with asyncio.timeout(delay):
                 await self._wake.wait()
 
-    async def _serve(self, connection: HostConnection) -> str:
-        """Live with a connection until it is lost; returns why."""
+    async def _serve(self, connection: HostConnection) -> bool:
+        """Live with a connection until it is lost; says whether it could be used at all."""
         self._watch = watch = HostMonitor(self, connection, self._timing, self._watchers)
+        lost, used = "disconnected", False
         try:
             await watch.open()
             self.inventory.touch()  # what is known is from before
             self._connection, self._hears = connection, connection.ability(SupportsEvents) is not None
             self.show_trouble(watch.trouble)
             self._outcome.resolve(None)
-            return await watch.until_lost()
+            used = True
+            lost = await watch.until_lost()
         except VirtumancerError as error:
-            return error.message
+            lost = error.message
         except Exception as error:  # a plugin that breaks its contract must not end the session for good
             log.exception("the session failed", host=self.host.id)
-            return f"the session failed: {type(error).__name__}: {error}"
+            lost = f"the session failed: {type(error).__name__}: {error}"
         finally:
             self._connection, self._hears = None, False
             self._watch = None
+            self._lose(lost)
             await watch.aclose()
             await self._close(connection)
+        return used
+
+    def _lose(self, reason: str) -> None:
+        """Show that there is no connection any more, before closing what is left of it takes its time."""
+        if not self._stopping:
+            self._status.set(HostState.LOST, reason, "host-lost")
+            self._outcome.resolve(self._status.unavailable())
 
     async def _close(self, connection: HostConnection) -> None:
         try:
