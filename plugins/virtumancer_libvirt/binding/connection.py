@@ -57,7 +57,7 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
 class Record(Struct):
     """What one bulk call told about one VM; `id` is -1 when it is not active, `values` are libvirt's own names.
 
-    `unanswered` says that the VM itself could not be asked, because a call to it hangs.
+    `unanswered` says that the VM itself could not be asked, because a call to it hangs or works.
     """
 
     uuid: str
@@ -85,12 +85,14 @@ def _is_name(name: str) -> bool:
 class VirConnect:
     """One virConnect of one host.
 
-    `has_bulk_facts` says whether the hypervisor's bulk statistics hold more than the state, as known so far. `connect`
-    makes the virConnect of the URI; the label is for its errors.
+    `has_bulk_facts` says whether the hypervisor's bulk statistics hold more than the state, as known so far,
+    `asks_qemu` whether it is QEMU that libvirt asks for them. `connect` makes the virConnect of the URI; the label is
+    for its errors.
     """
 
     def __init__(self, uri: str, label: str, *, keepalive: bool, connect: Callable[[str, str], Any] = open_raw) -> None:
         self.has_bulk_facts = True
+        self.asks_qemu = uri.startswith("qemu")
         self._label = label
         self._raw: Any = connect(uri, label)
         # A handle saves the look-up, which is a round trip; it stays good as long as a VM has this UUID.

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from virtumancer.contracts import EventsMissed, EventStream, VMChange, VMEvent
 from virtumancer_libvirt.binding.api import libvirt
 
-__all__ = ["EVENT_KINDS", "EventHub", "LibvirtEventStream", "Mailbox", "RawEvent", "change_of"]
+__all__ = ["EVENT_KINDS", "EventHub", "LibvirtEventStream", "Mailbox", "RawEvent", "change_of", "has_stopped"]
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,11 @@ def change_of(raw: RawEvent) -> VMChange:
         return VMChange.CHANGED
     event, detail = raw.details
     return _DETAILED.get((event, detail)) or _LIFECYCLE.get(event, VMChange.CHANGED)
+
+
+def has_stopped(raw: RawEvent) -> bool:
+    """Say whether an event means that the VM runs no more, however it ended."""
+    return raw.kind == libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE and raw.details[0] == libvirt.VIR_DOMAIN_EVENT_STOPPED
 
 
 class Mailbox:

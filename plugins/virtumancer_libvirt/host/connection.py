@@ -30,7 +30,7 @@ from virtumancer.contracts import (
 )
 from virtumancer.errors import CallTimeout, HostLost, HostUnreachable, HypervisorError, VirtumancerError, VMNotFound
 from virtumancer_libvirt.binding.connection import VirConnect
-from virtumancer_libvirt.binding.events import EVENT_KINDS, EventHub, Mailbox, RawEvent, change_of
+from virtumancer_libvirt.binding.events import EVENT_KINDS, EventHub, Mailbox, RawEvent, change_of, has_stopped
 from virtumancer_libvirt.binding.pool import Pool
 from virtumancer_libvirt.consoles.consoles import Consoles
 from virtumancer_libvirt.consoles.dialer import ConsoleDialer
@@ -330,12 +330,13 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
             self._cache.invalidate(raw.uuid)
         if change is VMChange.STARTED:
             self._uptimes.started(raw.uuid)
-        elif change in (VMChange.STOPPED, VMChange.UNDEFINED):
+        elif has_stopped(raw):  # one that crashed may have kept its process, one that was undefined runs on
             self._uptimes.stopped(raw.uuid, raw.name)
         self._hub.publish(VMEvent(uuid=raw.uuid, name=raw.name, change=change))
 
     def _missed(self, reason: str) -> None:
         self._cache.invalidate_all()
+        self._uptimes.forget()
         self._ages_wanted = True
         self._hub.publish(EventsMissed(reason=reason))
 

@@ -8,9 +8,11 @@ import asyncssh
 from virtumancer.errors import CallTimeout, HostLost, HypervisorError
 from virtumancer_libvirt.ssh.channels import Channels
 
-__all__ = ["run_command"]
+__all__ = ["LARGEST_OUTPUT", "run_command"]
 
-_LARGEST_OUTPUT = 65536
+LARGEST_OUTPUT = 4 * 1024 * 1024
+"""Bytes: a line for each of more VMs than a host has."""
+_PIECE = 65536
 
 
 async def run_command(
@@ -50,10 +52,10 @@ def _discard(process: asyncssh.SSHClientProcess[bytes]) -> None:
 
 async def _read(process: asyncssh.SSHClientProcess[bytes], command: str) -> str:
     output = bytearray()
-    while piece := await process.stdout.read(_LARGEST_OUTPUT):
+    while piece := await process.stdout.read(_PIECE):
         output += piece
-        if len(output) > _LARGEST_OUTPUT:
-            raise HypervisorError(f"`{command}` printed more than {_LARGEST_OUTPUT} bytes on the host")
+        if len(output) > LARGEST_OUTPUT:
+            raise HypervisorError(f"`{command}` printed more than {LARGEST_OUTPUT} bytes on the host")
     return output.decode(errors="replace")
 
 

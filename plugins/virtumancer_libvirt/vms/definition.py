@@ -43,6 +43,11 @@ class Definition(Struct, frozen=True):
 
     There is none when vCPUs are plugged in or out, nor when another number is stored for a VM that is off.
     """
+    memory_only_here: bool = False
+    """Whether the configured memory stands only here: libvirt's statistics tell the most of a VM without a balloon.
+
+    There is no event when another amount is stored for a VM that is off.
+    """
     readable: bool = True
     """Whether any of this was read: what was not is unknown, and not empty."""
 
@@ -66,7 +71,12 @@ def parse_definition(document: str) -> Definition:
         vcpu=_number(attribute(vcpu, "current")) or _number(text(domain, "vcpu")),
         max_vcpus=_number(text(domain, "vcpu")),
         vcpus_fixed=_has_fixed_vcpus(domain),
+        memory_only_here=_has_no_balloon(domain) and domain.get("id") is None,
     )
+
+
+def _has_no_balloon(domain: Element) -> bool:
+    return attribute(domain.find("devices/memballoon"), "model") == "none"
 
 
 def _has_fixed_vcpus(domain: Element) -> bool:

@@ -37,7 +37,12 @@ class DefinitionCache:
         return {uuid: self._definitions[uuid] for uuid in uuids if uuid in self._definitions}
 
     def store(self, uuid: str, definition: Definition, began: int) -> None:
-        """Keep what was read, unless it changed since the reading began: then it may be the old or the new one."""
+        """Keep what was read, unless it changed since the reading began: then it may be the old or the new one.
+
+        What may change without an event is not kept.
+        """
+        if definition.memory_only_here:
+            return
         if self._trusted and self._changed_at.get(uuid, 0) < began and self._all_changed_at < began:
             self._definitions[uuid] = definition
 

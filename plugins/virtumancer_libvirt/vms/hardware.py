@@ -17,7 +17,7 @@ from virtumancer_libvirt.binding.domain_xml import Element, attribute, parse_xml
 __all__ = ["parse_hardware"]
 
 _DISK_KEYS: Mapping[str, tuple[str, ...]] = {
-    "file": ("file",),
+    "file": (),
     "block": ("dev",),
     "dir": ("dir",),
     "network": ("protocol", "name", "host"),
@@ -26,11 +26,11 @@ _DISK_KEYS: Mapping[str, tuple[str, ...]] = {
     "vhostuser": ("path",),
     "vhostvdpa": ("dev",),
 }
-"""The keys of `source` that every disk of a type has, empty when absent."""
+"""The keys of `source` that every disk of a type has beside `file`, empty when absent."""
 
 _NIC_KEYS: Mapping[str, tuple[str, ...]] = {
     "network": ("network",),
-    "bridge": ("bridge",),
+    "bridge": (),
     "user": (),
     "ethernet": (),
     "direct": ("dev", "mode"),
@@ -45,7 +45,7 @@ _NIC_KEYS: Mapping[str, tuple[str, ...]] = {
     "null": (),
     "vds": ("switchid", "portgroupid"),
 }
-"""The same for NICs."""
+"""The same for NICs, beside `bridge`."""
 
 
 def parse_hardware(document: str) -> HardwareInfo:
@@ -61,7 +61,7 @@ def _disk(disk: Element) -> Disk:
     kind = attribute(disk, "type") or "file"
     driver, target = disk.find("driver"), disk.find("target")
     driver_type = attribute(driver, "type")
-    source = _source(disk.find("source"), _DISK_KEYS.get(kind, ()))
+    source = _source(disk.find("source"), ("file", *_DISK_KEYS.get(kind, ())))
     return Disk(
         type=kind,
         device=attribute(disk, "device") or "disk",
@@ -78,7 +78,7 @@ def _nic(nic: Element) -> Network:
     return Network(
         type=kind,
         mac=NetworkMAC(address=attribute(nic.find("mac"), "address")),
-        source=_source(nic.find("source"), _NIC_KEYS.get(kind, ())),
+        source=_source(nic.find("source"), ("bridge", *_NIC_KEYS.get(kind, ()))),
         model=NetworkModel(model_type=model, type=model),
         target=NetworkTarget(dev=attribute(nic.find("target"), "dev")),
     )
@@ -128,5 +128,5 @@ def _path(kind: str, source: Mapping[str, str]) -> str:
     if kind == "network":
         name, host = source["name"], source["host"]
         return f"{source['protocol']}://{host}/{name.removeprefix('/')}" if host else f"{source['protocol']}:{name}"
-    parts = [source[key] for key in _DISK_KEYS.get(kind, ()) if source[key]]
+    parts = [source[key] for key in _DISK_KEYS.get(kind) or ("file",) if source[key]]
     return "/".join(parts)

@@ -82,13 +82,16 @@ def _vm(record: Record, definition: Definition, snapshot: Snapshot, uptimes: Upt
     vcpu: int = values.get("vcpu.current") or configured
     # The CPU time of a VM that does not run may be nonsense where the host has no cgroups.
     cpu_time: int = values.get("cpu.time", last.cpu_time if last else 0) if active else 0
+    memory: int = values.get("balloon.current") or (last.memory if last else definition.memory)
+    if definition.memory_only_here and not active:
+        memory = definition.memory
     described = last if last and not definition.readable else definition
     return VM(
         id=max(0, record.id),
         name=record.name,
         state=as_state(state) if state is not None else last.state if last else VMState.NOSTATE,
         max_mem=max_mem,
-        memory=values.get("balloon.current") or (last.memory if last else definition.memory),
+        memory=memory,
         vcpu=vcpu,
         cpu_time=cpu_time,
         uptime=uptimes.of(uuid, record.name) if active else -1,

@@ -90,6 +90,8 @@ def _counters(record: Record, group: str, parts: tuple[str, str], known: _Counte
     for prefix in (f"{group}.{number}." for number in range(count)):
         device = str(values.get(f"{prefix}name", ""))
         read, written = (values.get(prefix + part) for part in parts)
+        if not device:  # a NIC of QEMU's own, which the host cannot count
+            continue
         if read is not None and written is not None:
             found.append(DeviceCounters(device, read, written))
         elif device in last:
@@ -102,9 +104,13 @@ def _counters(record: Record, group: str, parts: tuple[str, str], known: _Counte
 
 def _device_by_device(node: VirConnect, uuid: str) -> tuple[_Devices, _Devices]:
     hardware = parse_hardware(node.xml(uuid))
-    disks = [(disk.target.dev, node.device_bytes(uuid, disk.target.dev, nic=False)) for disk in hardware.disks]
-    nics = [(nic.target.dev, node.device_bytes(uuid, nic.target.dev, nic=True)) for nic in hardware.networks]
-    return _told(disks), _told(nics)
+    # Without a name libvirt would add up all disks.
+    disks = [disk.target.dev for disk in hardware.disks if disk.target.dev]
+    nics = [nic.target.dev for nic in hardware.networks if nic.target.dev]
+    return (
+        _told([(device, node.device_bytes(uuid, device, nic=False)) for device in disks]),
+        _told([(device, node.device_bytes(uuid, device, nic=True)) for device in nics]),
+    )
 
 
 def _told(devices: Sequence[tuple[str, tuple[int, int] | None]]) -> _Devices:

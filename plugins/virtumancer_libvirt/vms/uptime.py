@@ -3,21 +3,27 @@
 import shlex
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from xml.sax.saxutils import unescape
 
 __all__ = ["Uptimes", "age_command", "ages_in_folder", "ages_in_output"]
 
 _SUFFIX = ".pid"
-_READ = """\
-date +%s
-for folder in {folders}; do
-cd "$folder" 2>/dev/null || continue
-if stat --printf x / >/dev/null 2>&1; then stat --printf '%Y %n\\0' -- *.pid 2>/dev/null
-else stat -c '%Y %n' -- *.pid 2>/dev/null
-fi
-done
-true
-"""
+_MARK = "virtumancer-tells-the-time"
+"""What comes before it was printed by a login shell that greets."""
+
+# One line without "!", which csh could not take within quotes.
+_READ = (
+    "echo; echo {mark}; date +%s; for folder in {folders}; do "
+    'cd "$folder" 2>/dev/null || continue; '
+    "if stat --printf x / >/dev/null 2>&1; then format=--printf; layout='%Y %n\\0'; "
+    "else format=-c; layout='%Y %n'; fi; "
+    'find . -maxdepth 1 -name \'*.pid\' -exec stat "$format" "$layout" {{}} + 2>/dev/null; '
+    "done; true"
+)
+# libvirt writes a name into that of the file as it does into XML.
+_ESCAPED = {"&quot;": '"', "&apos;": "'"}
 
 
 class Uptimes:
@@ -36,6 +42,11 @@ class Uptimes:
         self._seen.pop(uuid, None)
         self._before.pop(name, None)
 
+    def forget(self) -> None:
+        """Forget all: starts and stops were missed."""
+        self._seen.clear()
+        self._before.clear()
+
     def load(self, ages: Mapping[str, float]) -> None:
         """Take the ages, by name, of VMs that ran before we looked; a start that we saw is known better."""
         now = time.monotonic()
@@ -53,28 +64,35 @@ def age_command(folders: tuple[str, ...]) -> str:
     The folders are words of a shell, so that they may hold its variables. Names are separated by NUL where stat can,
     by lines where it is busybox's.
     """
-    return f"sh -c {shlex.quote(_READ.format(folders=' '.join(folders)))}"
+    return f"sh -c {shlex.quote(_READ.format(mark=_MARK, folders=' '.join(folders)))}"
 
 
 def ages_in_output(output: str) -> dict[str, float]:
     """Read the answer to `age_command`: seconds by VM name."""
-    first, _, rest = output.partition("\n")
+    first, _, rest = output.partition(f"{_MARK}\n")[2].partition("\n")
     now = _seconds(first)
     ages: dict[str, float] = {}
     for entry in rest.split("\0" if "\0" in rest else "\n"):
         modified, _, file = entry.partition(" ")
         if file.endswith(_SUFFIX) and (since := _seconds(modified)) is not None and now is not None:
-            ages[file.removesuffix(_SUFFIX)] = max(0.0, now - since)
+            ages[_vm_of(file.removeprefix("./"))] = max(0.0, now - since)
     return ages
 
 
 def ages_in_folder(folder: Path) -> dict[str, float]:
     """Read the pid files of this machine; it blocks."""
     now = time.time()
-    try:
-        return {file.name.removesuffix(_SUFFIX): max(0.0, now - file.stat().st_mtime) for file in folder.glob("*.pid")}
-    except OSError:  # a VM that ended just now, or a folder that is not ours to read: its VMs' uptime is unknown
-        return {}
+    ages: dict[str, float] = {}
+    # A folder that is not ours to read, or a VM that ended just now: its uptime is unknown, and no other's.
+    with suppress(OSError):
+        for file in folder.glob("*.pid"):
+            with suppress(OSError):
+                ages[_vm_of(file.name)] = max(0.0, now - file.stat().st_mtime)
+    return ages
+
+
+def _vm_of(file: str) -> str:
+    return unescape(file.removesuffix(_SUFFIX), _ESCAPED)
 
 
 def _seconds(digits: str) -> float | None:

@@ -46,6 +46,7 @@ class Wire:
     """Answers a sample with what libvirt would have said."""
 
     has_bulk_facts = True
+    asks_qemu = False
     unanswered = VirConnect.unanswered
 
     def __init__(self, values: dict[str, Any]) -> None:
@@ -127,6 +128,11 @@ def test_the_memory_of_a_vm_that_cannot_be_asked_is_the_last_known_one() -> None
     assert sampled(partial, sampled(FULL), HANGING).last_known == ("disk_stats", "memory", "net_stats")
     assert sampled(partial, None, HANGING).last_known == ("disk_stats", "memory")
     assert sampled(FULL, None, HANGING).last_known is UNSET
+
+
+def test_a_nic_without_a_device_on_the_host_is_left_out() -> None:
+    nameless = FULL | {"net.count": 2, "net.1.name": "", "net.1.rx.bytes": 0, "net.1.tx.bytes": 0}
+    assert sampled(nameless).net_stats == (DeviceCounters("vnet0", 30, 40),)
 
 
 def test_a_device_without_numbers_is_no_mark_by_itself() -> None:

@@ -57,7 +57,7 @@ DISKS = {
 def test_a_disk_has_the_keys_of_its_type(kind: str) -> None:
     xml, source, path = DISKS[kind]
     disk = disk_of(f"<disk type='{kind}'>{xml}<target dev='vda'/></disk>")
-    assert (disk.source, disk.path) == (source, path)
+    assert (disk.source, disk.path) == ({"file": "", **source}, path)
 
 
 NETWORK_DISKS = {
@@ -108,7 +108,7 @@ NETWORK_DISKS = {
 def test_a_network_disk_names_its_servers(case: str) -> None:
     xml, source, path = NETWORK_DISKS[case]
     disk = disk_of(f"<disk type='network'>{xml}<target dev='vda'/></disk>")
-    assert (disk.source, disk.path) == (source, path)
+    assert (disk.source, disk.path) == ({"file": "", **source}, path)
 
 
 def test_an_empty_cdrom_keeps_the_key_of_its_type() -> None:
@@ -122,7 +122,7 @@ def test_a_disk_without_a_type_is_a_file() -> None:
 
 def test_a_disk_of_a_type_not_yet_known_shows_what_its_source_says() -> None:
     disk = disk_of("<disk type='quantum'><source qubit='7'/><target dev='vda'/></disk>")
-    assert (disk.type, disk.source, disk.path) == ("quantum", {"qubit": "7"}, "")
+    assert (disk.type, disk.source, disk.path) == ("quantum", {"file": "", "qubit": "7"}, "")
 
 
 def test_a_nic_is_complete() -> None:
@@ -174,7 +174,7 @@ NICS = {
 def test_a_nic_has_the_keys_of_its_type(kind: str) -> None:
     xml, source = NICS[kind]
     nic = nic_of(f"<interface type='{kind}'>{xml}</interface>")
-    assert (nic.type, nic.source) == (kind, source)
+    assert (nic.type, nic.source) == (kind, {"bridge": "", **source})
 
 
 @pytest.mark.parametrize("kind", ["network", "bridge", "direct", "internal", "vdpa"])

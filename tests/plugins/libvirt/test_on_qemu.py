@@ -3,8 +3,10 @@
 import asyncio
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from msgspec import UNSET
 
 from tests.lab.guests import firmware_guest, plain_definition
 from tests.lab.libvirtd import PrivateLibvirtd
+from tests.lab.processes import wait_until
 from virtumancer.contracts import VM, EventsMissed, Graphics, PowerVerb, VMChange, VMEvent, VMState
 from virtumancer.errors import CallTimeout, HostLost, HostUnreachable, HypervisorError, VMNotFound, WrongPowerState
 from virtumancer_libvirt.driver import LibvirtDriver
@@ -44,6 +47,20 @@ async def until(host: LibvirtConnection, name: str, change: VMChange) -> VMEvent
     pytest.fail("the connection ended")
 
 
+@contextmanager
+def working(qemu: PrivateLibvirtd, name: str) -> Iterator[None]:
+    """Keep a guest in a call of somebody else."""
+    pid = qemu.guest_pid(name)
+    os.kill(pid, signal.SIGSTOP)
+    caller = subprocess.Popen(["virsh", "--connect", qemu.uri, "dommemstat", name], stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: qemu.virsh("domcontrol", name).startswith("occupied"), f"{name} is never occupied", 10)
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+        caller.wait(10)
+
+
 async def test_a_guest_is_listed_through_its_life(host: LibvirtConnection, qemu: PrivateLibvirtd) -> None:
     qemu.define(firmware_guest("life", description="one of\nmany"))
     off = await listed(host, "life")
@@ -72,6 +89,65 @@ async def test_the_uptime_of_a_guest_that_ran_before_is_known(connect: Connect, 
     await asyncio.sleep(1.1)
     uptime = (await listed(await connect(qemu.uri), "older")).uptime
     assert 1 <= uptime <= 20
+
+
+@pytest.mark.parametrize("stored", [None, 98304])
+async def test_the_memory_of_a_guest_that_is_off_and_has_no_balloon_is_the_configured_one(
+    host: LibvirtConnection, qemu: PrivateLibvirtd, stored: int | None
+) -> None:
+    rigid = plain_definition("rigid", memory_mib=192)
+    rigid = rigid.replace("</domain>", "<devices><memballoon model='none'/></devices></domain>")
+    qemu.define(rigid.replace("<vcpu>", "<currentMemory unit='MiB'>160</currentMemory><vcpu>"))
+    vm = await listed(host, "rigid")
+    assert (vm.max_mem, vm.memory, vm.last_known) == (196608, 163840, UNSET)
+    if stored:
+        qemu.virsh("setmem", "rigid", str(stored), "--config")  # libvirt tells no event of this
+        vm = await listed(host, "rigid")
+    assert f"Used memory:    {vm.memory} KiB" in qemu.virsh("dominfo", "rigid")
+
+
+async def test_a_guest_that_is_undefined_runs_on_with_its_uptime(connect: Connect, qemu: PrivateLibvirtd) -> None:
+    seen = await connect(qemu.uri)
+    qemu.define(firmware_guest("a & b"))
+    qemu.virsh("start", "a & b")
+    await listed(seen, "a & b")
+    await asyncio.sleep(1.1)
+    later = await connect(qemu.uri)
+    before = [(await listed(host, "a & b")).uptime for host in (seen, later)]
+    heard = [asyncio.create_task(until(host, "a & b", VMChange.UNDEFINED)) for host in (seen, later)]
+    await asyncio.sleep(0)
+    await asyncio.to_thread(qemu.virsh, "undefine", "a & b")
+    await asyncio.wait_for(asyncio.gather(*heard), 5)
+    after = [await listed(host, "a & b") for host in (seen, later)]
+    qemu.virsh("destroy", str(after[0].id))
+    assert all(1 <= uptime <= 20 for uptime in (*before, *(vm.uptime for vm in after))), (before, after)
+    assert [vm.persistent for vm in after] == [False, False]
+
+
+async def test_a_guest_with_a_job_has_no_counters_of_disks_instead_of_zeros(
+    connect: Connect, qemu: PrivateLibvirtd, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(bytes(1024 * 1024))
+    qemu.define(firmware_guest("busy", disks=[disk]))
+    qemu.virsh("start", "busy")
+    uuid = qemu.virsh("domuuid", "busy").strip()
+    host = await connect(qemu.uri)
+    with working(qemu, "busy"):
+        stats = (await host.sample([uuid]))[uuid]
+    assert (stats.disk_stats, stats.last_known) == ((), ("disk_stats", "memory"))
+    stats = (await host.sample([uuid]))[uuid]
+    assert ([one.device for one in stats.disk_stats], stats.last_known) == (["vda"], UNSET)
+
+
+async def test_nics_that_the_host_cannot_see_have_no_counters(host: LibvirtConnection, qemu: PrivateLibvirtd) -> None:
+    mcast = "<interface type='mcast'><source address='230.0.0.1' port='5558'/></interface></devices>"
+    qemu.define(firmware_guest("own", networks=["user"]).replace("</devices>", mcast))
+    qemu.virsh("start", "own")
+    uuid = (await host.find_vm("own")).uuid
+    stats = (await host.sample([uuid]))[uuid]
+    assert (stats.net_stats, stats.last_known) == ((), UNSET)
+    assert [nic.source["bridge"] for nic in (await host.hardware(uuid)).networks] == ["", ""]
 
 
 async def test_hardware_is_live_while_the_guest_runs(

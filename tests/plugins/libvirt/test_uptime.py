@@ -1,14 +1,18 @@
 """Since when VMs run: starts that were seen, and pid files of those before."""
 
 import os
+import shlex
+import shutil
 import subprocess
 import time
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from virtumancer_libvirt.ssh.exec import LARGEST_OUTPUT
 from virtumancer_libvirt.uri.uri import parse
 from virtumancer_libvirt.vms.process_age import local_ages, remote_ages
 from virtumancer_libvirt.vms.uptime import Uptimes, age_command, ages_in_folder, ages_in_output
@@ -87,6 +91,58 @@ def test_the_remote_command_works_with_busybox(tmp_path: Path) -> None:
     assert ages_in_output(output)["two words"] == pytest.approx(60, abs=3)
 
 
+@pytest.mark.parametrize("greeting", ["Welcome!", "Authorized users only.\n\n", "1234\n"])
+def test_a_login_shell_that_greets_hides_nothing(tmp_path: Path, greeting: str) -> None:
+    pid_file(tmp_path, "web01", 60)
+    command = f"printf {shlex.quote(greeting)}; {age_command((str(tmp_path),))}"
+    output = subprocess.run(command, shell=True, capture_output=True, check=True, text=True).stdout
+    assert ages_in_output(output) == {"web01": pytest.approx(60, abs=3)}
+
+
+def test_the_remote_command_is_one_that_csh_takes() -> None:
+    command = age_command(("/run/libvirt/qemu",))
+    assert "\n" not in command
+    assert "!" not in command
+
+
+@pytest.mark.parametrize("shell", ["tcsh", "fish"])
+def test_the_remote_command_works_in_other_shells(tmp_path: Path, shell: str) -> None:
+    if not (program := shutil.which(shell)):
+        pytest.skip(f"no {shell} here")
+    pid_file(tmp_path, "two words", 60)
+    output = subprocess.run([program, "-c", age_command((str(tmp_path),))], capture_output=True, check=True, text=True)
+    assert ages_in_output(output.stdout) == {"two words": pytest.approx(60, abs=3)}
+
+
+def test_more_names_than_a_command_takes_are_told(tmp_path: Path) -> None:
+    for number in range(12_000):
+        (tmp_path / f"{number:0200}.pid").touch()  # 2.4 MB in all; Linux takes 2 MiB
+    output = subprocess.run(age_command((str(tmp_path),)), shell=True, capture_output=True, check=True, text=True)
+    assert len(ages_in_output(output.stdout)) == 12_000
+    assert len(output.stdout) < LARGEST_OUTPUT
+
+
+@pytest.mark.parametrize("name", ['a&b <x> "q" \'s', "a&amp;b"])
+def test_a_name_is_the_vms_where_libvirt_wrote_its_file_as_xml(tmp_path: Path, name: str) -> None:
+    pid_file(tmp_path, escape(name, {'"': "&quot;", "'": "&apos;"}), 60)
+    output = subprocess.run(age_command((str(tmp_path),)), shell=True, capture_output=True, check=True, text=True)
+    assert list(ages_in_folder(tmp_path)) == list(ages_in_output(output.stdout)) == [name]
+
+
+def test_a_vm_that_ended_just_now_hides_no_other(tmp_path: Path) -> None:
+    pid_file(tmp_path, "web01", 50)
+    (tmp_path / "gone.pid").symlink_to(tmp_path / "nowhere")
+    assert list(ages_in_folder(tmp_path)) == ["web01"]
+
+
+def test_when_starts_were_missed_nothing_is_known() -> None:
+    uptimes = Uptimes()
+    uptimes.started("u")
+    uptimes.load({"db01": 100.0})
+    uptimes.forget()
+    assert (uptimes.of("u", "web01"), uptimes.of("v", "db01")) == (-1, -1)
+
+
 def test_a_folder_without_pid_files_is_no_error(tmp_path: Path) -> None:
     output = subprocess.run(age_command((str(tmp_path),)), shell=True, capture_output=True, check=True, text=True)
     assert ages_in_output(output.stdout) == {}
@@ -103,7 +159,7 @@ async def test_a_session_looks_below_its_own_run_time_folder() -> None:
     class Shell:
         async def run(self, command: str, *, timeout: float) -> str:
             commands.append(command)
-            return "100\n40 web01.pid\0"
+            return "virtumancer-tells-the-time\n100\n40 web01.pid\0"
 
     read = remote_ages(parse("qemu+ssh://me@kvm1/session"), Shell())
     assert read is not None
