@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from virtumancer.contracts import ActionContext, PowerVerb, VMAction, VMRef, VMState, VMUse
+from virtumancer.errors import WrongPowerState
 
 __all__ = ["power_actions"]
 
@@ -20,7 +21,7 @@ def power_actions() -> tuple[VMAction, ...]:
             name=PowerVerb.START,
             title="Start",
             description="Power the VM on.",
-            run=_verb(PowerVerb.START),
+            run=_start,
             states=frozenset({VMState.SHUTOFF, VMState.CRASHED}),
             goal=ANSWERING,
         ),
@@ -59,6 +60,13 @@ def power_actions() -> tuple[VMAction, ...]:
             use=VMUse.ANYTIME,
         ),
     )
+
+
+async def _start(context: ActionContext, vm: VMRef, params: Any) -> None:
+    if vm.state is VMState.CRASHED and vm.is_active:
+        cure = "reset it with forcereset, or end it with forceoff and start it then"
+        raise WrongPowerState(f"VM {vm.name!r} has crashed and is kept as it was: {cure}", state=int(vm.state))
+    await context.connection.power(vm.uuid, PowerVerb.START)
 
 
 def _verb(verb: PowerVerb) -> Callable[[ActionContext, VMRef, Any], Awaitable[None]]:

@@ -1,7 +1,7 @@
 """The lab: real libvirt, QEMU, SSH, networks and PostgreSQL for tests and benchmarks, each on its own."""
 
 from .errors import LabError
-from .guests import firmware_guest, linux_guest, plain_definition
+from .guests import firmware_guest, linux_guest, panicking_guest, plain_definition
 from .kernel import READY_WORD, LinuxKernel, linux_kernel, wait_for_guest
 from .libvirtd import PrivateLibvirtd
 from .openid import OpenIDProvider
@@ -26,6 +26,7 @@ __all__ = [
     "free_port",
     "linux_guest",
     "linux_kernel",
+    "panicking_guest",
     "plain_definition",
     "silent_listener",
     "wait_for_guest",

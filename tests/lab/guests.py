@@ -39,6 +39,20 @@ def firmware_guest(
     return _text(domain)
 
 
+# Writes 1 to the port of the panic device, and halts.
+_PANICS = bytes.fromhex("ba0505b001eef4ebfd")
+
+
+def panicking_guest(name: str, disk: Path) -> str:
+    """A guest that panics as soon as it runs, and is kept then; its disk is written here."""
+    disk.write_bytes(_PANICS.ljust(510, b"\0") + b"\x55\xaa" + bytes(1024 * 1024 - 512))
+    definition = firmware_guest(name, memory_mib=64, disks=[disk]).replace('machine="q35"', 'machine="pc"')
+    definition = definition.replace("</os>", '<boot dev="hd"/></os>').replace(
+        "</devices>", '<panic model="isa"/></devices>'
+    )
+    return definition.replace("<devices>", "<on_crash>preserve</on_crash><devices>")
+
+
 def linux_guest(
     name: str,
     kernel: Path,

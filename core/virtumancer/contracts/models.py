@@ -129,11 +129,20 @@ class VMRow(
 
 
 class VMRef(Struct, frozen=True, gc=False):
-    """Which VM is meant, and the state it was in when it was looked up."""
+    """Which VM is meant, and the state it was in when it was looked up.
+
+    `active` says whether it has a process, None where the driver leaves that to the state. Since 1.3.
+    """
 
     uuid: str
     name: str
     state: VMState
+    active: bool | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it has its memory and devices, as a crashed VM may that is kept; not one that is still starting."""
+        return self.state not in (VMState.SHUTOFF, VMState.CRASHED) if self.active is None else self.active
 
 
 class DeviceCounters(Struct, frozen=True, gc=False):

@@ -47,6 +47,19 @@ _AUTH_CODES = frozenset(
 )
 
 
+# What is in a wrong state there is a network or a pool, and no VM.
+_NOT_OF_VMS = frozenset(
+    {
+        libvirt.VIR_FROM_NETWORK,
+        libvirt.VIR_FROM_STORAGE,
+        libvirt.VIR_FROM_NWFILTER,
+        libvirt.VIR_FROM_INTERFACE,
+        libvirt.VIR_FROM_NODEDEV,
+        libvirt.VIR_FROM_SECRET,
+    }
+)
+
+
 def _ignore(_context: object, _error: object) -> None:
     return
 
@@ -112,7 +125,7 @@ def _translate(error: Any, raw: Any, label: str, doing: str) -> VirtumancerError
     code, message = error.get_error_code(), f"Host {label} cannot {doing}: {reason_of(error)}."
     if code == libvirt.VIR_ERR_NO_DOMAIN:
         return VMNotFound(message)
-    if code == libvirt.VIR_ERR_OPERATION_INVALID:
+    if code == libvirt.VIR_ERR_OPERATION_INVALID and error.get_error_domain() not in _NOT_OF_VMS:
         return WrongPowerState(message)
     if code in (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_OPERATION_UNSUPPORTED):
         return AbilityMissing(message, ability=doing)

@@ -41,14 +41,28 @@ _NOT_THERE = frozenset(
         libvirt.VIR_ERR_INVALID_ARG,
     }
 )
+_STARTING = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP)
 _STATES = {state.value: state for state in VMState}
+
+
+def _reset(domain: Any) -> None:
+    domain.reset()
+    # One that had crashed and was kept is paused then, and would stay so.
+    if tuple(domain.state()) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_CRASHED):
+        domain.resume()
+
+
 _VERBS: Mapping[PowerVerb, Callable[[Any], object]] = {
     PowerVerb.START: lambda domain: domain.create(),
     PowerVerb.SHUTDOWN: lambda domain: domain.shutdown(),
     PowerVerb.REBOOT: lambda domain: domain.reboot(),
     PowerVerb.FORCE_OFF: lambda domain: domain.destroy(),
-    PowerVerb.FORCE_RESET: lambda domain: domain.reset(),
+    PowerVerb.FORCE_RESET: _reset,
 }
+
+
+_ASKS_GUEST = frozenset({PowerVerb.SHUTDOWN, PowerVerb.REBOOT})
+_ANSWERING = frozenset({VMState.NOSTATE, VMState.RUNNING, VMState.BLOCKED})
 
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
@@ -151,7 +165,9 @@ class VirConnect:
             try:
                 lookup = self._raw.lookupByUUIDString if as_uuid else self._raw.lookupByName
                 domain = lookup(name_or_uuid)
-                return VMRef(uuid=domain.UUIDString(), name=domain.name(), state=as_state(domain.state()[0]))
+                state, reason = domain.state()
+                starting = (state, reason) == _STARTING
+                return VMRef(domain.UUIDString(), domain.name(), as_state(state), domain.ID() >= 0 and not starting)
             except libvirt.libvirtError as error:
                 if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
                     return None
@@ -172,7 +188,12 @@ class VirConnect:
         libvirt 11 waits, for half a minute, until nobody else has something to do with the VM: not on a connection that
         others need.
         """
-        return self.on_domain(uuid, f"describe VM {uuid}", lambda domain: str(domain.XMLDesc(flags)))
+        return self.on_domain(uuid, f"describe VM {self.named(uuid)}", lambda domain: str(domain.XMLDesc(flags)))
+
+    def named(self, uuid: str) -> str:
+        """Return the name of a VM as last listed, its UUID when it was not."""
+        domain = self._domains.get(uuid)
+        return uuid if domain is None else str(domain.name())
 
     def on_domain(self, uuid: str, doing: str, call: Callable[[Any], R]) -> R:
         """Make a call on a VM's domain object; it must give plain data."""
@@ -222,14 +243,21 @@ class VirConnect:
         """Change the power state of a VM."""
         with self._translated(f"{verb} VM {uuid}"):
             domain = self._domain(uuid)
+        with self._translated(f"{verb} VM {domain.name()}"):
             try:
                 _VERBS[verb](domain)
             except libvirt.libvirtError as error:
-                # Some hypervisors call a wrong state an internal error, so look instead of trusting the code.
-                if self._raw.isAlive() and bool(domain.isActive()) == (verb is PowerVerb.START):
-                    state = as_state(domain.state()[0]).name.lower()
-                    message = f"VM {domain.name()} on host {self._label} is {state}: {reason_of(error)}."
-                    raise WrongPowerState(message) from error
+                is_invalid = error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID
+                # Hypervisors call a wrong state an internal error, and other things a wrong state: look instead.
+                if self._raw.isAlive():
+                    state = as_state(domain.state()[0])
+                    deaf = is_invalid and verb in _ASKS_GUEST and state not in _ANSWERING
+                    if deaf or bool(domain.isActive()) == (verb is PowerVerb.START):
+                        message = f"VM {domain.name()} on host {self._label} is {state.name.lower()}"
+                        raise WrongPowerState(f"{message}: {reason_of(error)}.", state=int(state)) from error
+                if is_invalid:
+                    message = f"Host {self._label} cannot {verb} VM {domain.name()}: {reason_of(error)}."
+                    raise HypervisorError(message) from error
                 raise
 
     def listen(self, kinds: Iterable[int], on_event: Callable[[int, str, str, tuple[Any, ...]], None]) -> bool:

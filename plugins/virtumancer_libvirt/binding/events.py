@@ -64,7 +64,9 @@ def change_of(raw: RawEvent) -> VMChange:
 
 def has_stopped(raw: RawEvent) -> bool:
     """Say whether an event means that the VM runs no more, however it ended."""
-    return raw.kind == libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE and raw.details[0] == libvirt.VIR_DOMAIN_EVENT_STOPPED
+    return bool(
+        raw.kind == libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE and raw.details[0] == libvirt.VIR_DOMAIN_EVENT_STOPPED
+    )
 
 
 class Mailbox:

@@ -47,11 +47,18 @@ class Consoles:
     """Finds and opens consoles.
 
     `describe` is for what waits for others who have something to do with a VM, `ask_vm` for calls that make libvirt
-    talk to it, which may hang, and `ask` for all others.
+    talk to it, which may hang, and `ask` for all others. `named` tells the name of a VM by its UUID.
     """
 
     def __init__(
-        self, uri: LibvirtURI, reach: ConsoleDialer, ask: Ask, describe: Ask, ask_vm: Ask, timeout: float
+        self,
+        uri: LibvirtURI,
+        reach: ConsoleDialer,
+        ask: Ask,
+        describe: Ask,
+        ask_vm: Ask,
+        timeout: float,
+        named: Callable[[str], str] = str,
     ) -> None:
         self._uri = uri
         self._reach = reach
@@ -59,6 +66,7 @@ class Consoles:
         self._describe = describe
         self._ask_vm = ask_vm
         self._timeout = timeout
+        self._named = named
 
     async def offers(self, uuid: str) -> Sequence[ConsoleOffer]:
         """Name the consoles of a VM."""
@@ -77,7 +85,9 @@ class Consoles:
         for _attempt in range(2):
             if console := await self._open_display(uuid, kind):
                 return console
-        raise WrongPowerState(f"VM {uuid} restarts again and again; open its {kind} console when it has settled.")
+        raise WrongPowerState(
+            f"VM {self._named(uuid)} restarts again and again; open its {kind} console when it has settled."
+        )
 
     async def _open_serial(self, uuid: str) -> ConsoleConnection:
         devices = await self._running(uuid)
@@ -88,7 +98,9 @@ class Consoles:
         stream, name = await self._reach.dial_daemon(), self._uri.at_the_daemon
         try:
             async with asyncio.timeout(self._timeout):
-                return ConsoleConnection(await open_serial(stream, name, uuid, safe=self._uri.driver == "qemu"))
+                return ConsoleConnection(
+                    await open_serial(stream, name, uuid, devices.name, safe=self._uri.driver == "qemu")
+                )
         except TimeoutError as error:
             message = f"The serial console of VM {devices.name} was not opened within {self._timeout:g} s; try again."
             raise CallTimeout(message) from error
@@ -147,7 +159,7 @@ class Consoles:
     async def _from_hypervisor(self, uuid: str, display: Display) -> ByteStream | None:
         """Ask the hypervisor for a connected socket; None where it has none to give and the display listens."""
         handover = Handover()
-        doing = f"open the {display.kind} console of VM {uuid}"
+        doing = f"open the {display.kind} console of VM {self._named(uuid)}"
 
         def fetch(node: VirConnect) -> None:
             handover.put(
@@ -156,7 +168,7 @@ class Consoles:
 
         try:
             await self._ask_vm(fetch, doing)
-            return await SocketStream.adopt(handover.take(), f"the {display.kind} console of VM {uuid}")
+            return await SocketStream.adopt(handover.take(), f"the {display.kind} console of VM {self._named(uuid)}")
         except (HypervisorError, AbilityMissing, CallTimeout) as error:
             if not display.listens:
                 raise
@@ -173,14 +185,14 @@ class Consoles:
             return parse_consoles(document), password_in(document, kind)
 
         try:
-            devices, password = await self._describe(look, f"describe VM {uuid}")
+            devices, password = await self._describe(look, f"describe VM {self._named(uuid)}")
         except HypervisorError as error:  # an account that may look but not see secrets
             log.debug("VM %s is described without its secrets: %s", uuid, error)
             return await self._running(uuid), None
         return _if_running(devices), password
 
     async def _restarted(self, uuid: str, devices: ConsoleDevices) -> bool:
-        run = await self._ask(lambda node: node.run_of(uuid), f"look up VM {uuid}")
+        run = await self._ask(lambda node: node.run_of(uuid), f"look up VM {self._named(uuid)}")
         if run is None:
             raise _stopped(devices)
         return run != devices.run
@@ -189,7 +201,7 @@ class Consoles:
         return _if_running(await self._devices(uuid))
 
     async def _devices(self, uuid: str) -> ConsoleDevices:
-        return await self._describe(lambda node: parse_consoles(node.xml(uuid)), f"describe VM {uuid}")
+        return await self._describe(lambda node: parse_consoles(node.xml(uuid)), f"describe VM {self._named(uuid)}")
 
     def _reachable(self, devices: ConsoleDevices, kind: str) -> Display:
         display = devices.displays.get(kind)

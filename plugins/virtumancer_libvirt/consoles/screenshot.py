@@ -18,7 +18,7 @@ _FORMATS = ("PPM", "BMP", "JPEG")
 
 def take_picture(node: VirConnect, uuid: str) -> bytes:
     """Take a picture of the first screen, in the hypervisor's own format."""
-    return node.on_domain(uuid, f"take a screenshot of VM {uuid}", _download)
+    return node.on_domain(uuid, f"take a screenshot of VM {node.named(uuid)}", _download)
 
 
 def as_png(picture: bytes) -> bytes:

@@ -109,7 +109,7 @@ class SerialStream(ByteStream):
             self._left = packet.size
 
 
-async def open_serial(stream: ByteStream, hypervisor: str, uuid: str, *, safe: bool) -> SerialStream:
+async def open_serial(stream: ByteStream, hypervisor: str, uuid: str, name: str, *, safe: bool) -> SerialStream:
     """Open the first serial console of a VM over a new connection to its daemon; `stream` is closed when it fails.
 
     `hypervisor` is the URI as the daemon itself knows it; `safe` asks it to make sure that nobody else is there.
@@ -123,11 +123,11 @@ async def open_serial(stream: ByteStream, hypervisor: str, uuid: str, *, safe: b
         await rpc.call(Procedure.OPEN_CONSOLE, vm + optional(None) + struct.pack(">I", flags))
     except RPCError as error:
         await stream.close()
-        raise _meaning(error, uuid) from error
+        raise _meaning(error, name) from error
     except BaseException:
         await stream.close()
         raise
-    return SerialStream(rpc, rpc.serial, f"VM {uuid}")
+    return SerialStream(rpc, rpc.serial, f"VM {name}")
 
 
 async def _log_in(rpc: RPCStream, hypervisor: str) -> None:
@@ -140,14 +140,14 @@ async def _log_in(rpc: RPCStream, hypervisor: str) -> None:
     await rpc.call(Procedure.OPEN, optional(string(hypervisor)) + struct.pack(">I", 0))
 
 
-def _meaning(error: RPCError, uuid: str) -> VirtumancerError:
-    message = f"The serial console of VM {uuid} cannot be opened: {error.message}."
+def _meaning(error: RPCError, name: str) -> VirtumancerError:
+    message = f"The serial console of VM {name} cannot be opened: {error.message}."
     if error.number == libvirt.VIR_ERR_NO_DOMAIN:
         return VMNotFound(message)
     if error.number == libvirt.VIR_ERR_OPERATION_INVALID:
         return WrongPowerState(message)
     if "Active console session" in error.message:
-        return ConsoleBusy(f"The serial console of VM {uuid} is open elsewhere, and it is for one at a time.")
+        return ConsoleBusy(f"The serial console of VM {name} is open elsewhere, and it is for one at a time.")
     if error.number in (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_OPERATION_UNSUPPORTED):
         return AbilityMissing(message, ability="consoles")
     return HypervisorError(message)

@@ -88,13 +88,16 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
         self._uptimes = Uptimes()
         self._cache = DefinitionCache()
         self._definitions = Definitions(pool, self._cache, settings.call_timeout, self._is_there)
-        self._consoles = Consoles(uri, reach, self._quick, self._describe, self._brief, settings.call_timeout)
+        self._consoles = Consoles(
+            uri, reach, self._quick, self._describe, self._brief, settings.call_timeout, self._named
+        )
         self._access = Access(self._slow, self._lend)
         self._mailbox = self._new_mailbox()
         self._listing = asyncio.Lock()
         self._bulk = BulkCalls(label, pool, settings.call_timeout, self._is_there)
         self._sampler = Sampler(self._read_samples)
         self._last: dict[str, VM] = {}
+        self._names: dict[str, str] = {}
         self._samples: dict[str, VMStats] = {}
         self._healing: asyncio.Task[None] | None = None
         self._loading_ages: asyncio.Task[None] | None = None
@@ -127,6 +130,7 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
                 await asyncio.wait({self._loading_ages}, timeout=_AGES_PATIENCE)
             vms = build_vms(snapshot, definitions, self._uptimes, self._last)
             self._last = {vm.uuid: vm for vm in vms}
+            self._names = {vm.uuid: vm.name for vm in vms}
             self._samples = {uuid: sample for uuid, sample in self._samples.items() if uuid in self._last}
             return vms
 
@@ -144,7 +148,7 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
 
     async def hardware(self, uuid: str) -> HardwareInfo:
         """Describe the disks and NICs of one VM: the live ones while it runs."""
-        return await self._describe(lambda node: parse_hardware(node.xml(uuid)), f"describe VM {uuid}")
+        return await self._describe(lambda node: parse_hardware(node.xml(uuid)), f"describe VM {self._named(uuid)}")
 
     async def sample(self, uuids: Sequence[str]) -> Mapping[str, VMStats]:
         """Read the counters of these VMs, together with whoever else asks; what a VM does not tell is as last known."""
@@ -162,7 +166,7 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
 
     async def power(self, uuid: str, verb: PowerVerb) -> None:
         """Change the power state, on a connection where that delays nobody."""
-        await self._slow(lambda node: node.power(uuid, verb), f"{verb} VM {uuid}")
+        await self._slow(lambda node: node.power(uuid, verb), f"{verb} VM {self._named(uuid)}")
 
     async def consoles(self, uuid: str) -> Sequence[ConsoleOffer]:
         """Name the consoles of a VM, also those that cannot be opened just now."""
@@ -175,7 +179,7 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
 
     async def screenshot(self, uuid: str) -> Screenshot:
         """Take a picture of the first screen."""
-        picture = await self._slow(partial(take_picture, uuid=uuid), f"take a screenshot of VM {uuid}")
+        picture = await self._slow(partial(take_picture, uuid=uuid), f"take a screenshot of VM {self._named(uuid)}")
         return Screenshot(await asyncio.to_thread(as_png, picture))
 
     async def open_events(self) -> EventStream:
@@ -218,7 +222,12 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
         found = await self._quick(lambda node: find(node, said), f"look up VM {said}")
         if found is None:
             raise VMNotFound(f"Host {self._label} has no VM {said}; list its VMs to see what is there.")
+        self._names[found.uuid] = found.name
         return found
+
+    def _named(self, uuid: str) -> str:
+        """Return the name of a VM as last seen, its UUID when it never was."""
+        return self._names.get(uuid, uuid)
 
     async def _bulk_reads(self, reads: Sequence[Callable[[VirConnect, Look], R]], doing: str) -> list[R]:
         self._lifeline.check()

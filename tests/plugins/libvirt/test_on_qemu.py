@@ -12,11 +12,19 @@ from pathlib import Path
 import pytest
 from msgspec import UNSET
 
-from tests.lab.guests import firmware_guest, plain_definition
+from tests.lab.guests import firmware_guest, panicking_guest, plain_definition
 from tests.lab.libvirtd import PrivateLibvirtd
 from tests.lab.processes import wait_until
 from virtumancer.contracts import VM, EventsMissed, Graphics, PowerVerb, VMChange, VMEvent, VMState
-from virtumancer.errors import CallTimeout, HostLost, HostUnreachable, HypervisorError, VMNotFound, WrongPowerState
+from virtumancer.errors import (
+    CallTimeout,
+    HostLost,
+    HostUnreachable,
+    HypervisorError,
+    VirtumancerError,
+    VMNotFound,
+    WrongPowerState,
+)
 from virtumancer_libvirt.driver import LibvirtDriver
 from virtumancer_libvirt.host.connection import LibvirtConnection
 
@@ -194,6 +202,73 @@ async def test_a_guest_that_is_off_refuses(host: LibvirtConnection, qemu: Privat
     qemu.define(plain_definition("off"))
     with pytest.raises(WrongPowerState, match="VM off on host kvm1 is shutoff"):
         await host.power((await host.find_vm("off")).uuid, verb)
+
+
+async def test_a_guest_that_crashed_and_is_kept_is_active_and_can_be_reset(
+    host: LibvirtConnection, qemu: PrivateLibvirtd, tmp_path: Path
+) -> None:
+    qemu.define(panicking_guest("kept", tmp_path / "disk.raw"))
+    qemu.virsh("start", "kept")
+    await asyncio.to_thread(qemu.wait_for_state, "kept", "crashed")
+    vm = await host.find_vm("kept")
+    assert (vm.state, vm.is_active) == (VMState.CRASHED, True)
+    assert (await host.sample([vm.uuid]))[vm.uuid].cpu_time > 0
+    assert [(offer.kind, offer.available) for offer in await host.consoles(vm.uuid)][:1] == [("vnc", True)]
+    with pytest.raises(WrongPowerState, match="VM kept on host kvm1 is crashed"):
+        await host.power(vm.uuid, PowerVerb.SHUTDOWN)
+    (tmp_path / "disk.raw").write_bytes(bytes(1024 * 1024))  # it panics no more
+    await host.power(vm.uuid, PowerVerb.FORCE_RESET)
+    assert qemu.state("kept") == "running"
+    await host.power(vm.uuid, PowerVerb.FORCE_OFF)
+    assert not (await host.find_vm("kept")).is_active
+
+
+async def test_a_guest_that_is_still_starting_is_not_active_yet(connect: Connect, tmp_path: Path) -> None:
+    hook, gate = tmp_path / "l" / "etc" / "hooks" / "qemu", tmp_path / "gate"
+    hook.parent.mkdir(parents=True)
+    hook.write_text(f'#!/bin/sh\n[ "$2" = started ] || exit 0\nwhile [ ! -e {gate} ]; do sleep 0.05; done\n')
+    hook.chmod(0o755)
+    with PrivateLibvirtd(tmp_path / "l") as daemon:
+        daemon.define(firmware_guest("slow"))
+        host = await connect(daemon.uri)
+        starting = asyncio.create_task(asyncio.to_thread(daemon.virsh, "start", "slow"))
+        await asyncio.to_thread(daemon.wait_for_state, "slow", "paused")
+        assert daemon.virsh("domstate", "slow", "--reason").strip() == "paused (starting up)"
+        assert not (await host.find_vm("slow")).is_active
+        gate.touch()
+        await starting
+        assert (await host.find_vm("slow")).is_active
+        daemon.virsh("suspend", "slow")
+        assert (await host.find_vm("slow")).is_active
+        await host.aclose()
+
+
+async def test_what_is_wrong_with_a_network_is_no_wrong_state_of_the_vm(
+    host: LibvirtConnection, qemu: PrivateLibvirtd, tmp_path: Path
+) -> None:
+    file = tmp_path / "network.xml"
+    file.write_text("<network><name>resting</name></network>")
+    qemu.virsh("net-define", str(file))
+    qemu.define(firmware_guest("netless", networks=["resting"]))
+    refusal = "Host kvm1 cannot start VM netless: Requested operation is not valid: network 'resting' is not active"
+    with pytest.raises(HypervisorError, match=refusal) as failed:
+        await host.power((await host.find_vm("netless")).uuid, PowerVerb.START)
+    assert not isinstance(failed.value, WrongPowerState)
+
+
+@pytest.mark.parametrize("kind", ["power", "screenshot", "vnc", "serial"])
+async def test_errors_name_the_vm_and_not_its_uuid(host: LibvirtConnection, qemu: PrivateLibvirtd, kind: str) -> None:
+    qemu.define(firmware_guest("named"))
+    uuid = (await host.find_vm("named")).uuid
+    calls = {
+        "power": lambda: host.power(uuid, PowerVerb.FORCE_OFF),
+        "screenshot": lambda: host.screenshot(uuid),
+        "vnc": lambda: host.open_console(uuid, "vnc"),
+        "serial": lambda: host.open_console(uuid, "serial"),
+    }
+    with pytest.raises(VirtumancerError, match="VM named") as failed:
+        await calls[kind]()
+    assert uuid not in failed.value.message
 
 
 async def test_a_start_that_fails_says_why(host: LibvirtConnection, qemu: PrivateLibvirtd) -> None:

@@ -2,7 +2,6 @@
 
 from virtumancer.contracts import ConsoleOffer, HostConnection, SupportsConsoles, VMRef
 from virtumancer.errors import AbilityMissing, ConsoleNotFound, WrongPowerState
-from virtumancer.services.consoles.start_waiter import INACTIVE
 from virtumancer.services.hosts.session import HostSession
 
 __all__ = ["offers_of", "require_offer", "require_running"]
@@ -19,13 +18,13 @@ async def require_offer(host: HostSession, vm: VMRef, kind: str) -> None:
     if kind not in found:
         others = ", ".join(found) or "none"
         raise ConsoleNotFound(f"VM {vm.name!r} has no {kind} console; it has: {others}")
-    if not found[kind].available and vm.state not in INACTIVE:
+    if not found[kind].available and vm.is_active:
         raise ConsoleNotFound(f"the {kind} console of VM {vm.name!r} is not available: {found[kind].reason}")
 
 
 def require_running(vm: VMRef, host_id: str) -> None:
     """Raise `WrongPowerState` for a VM that does not run."""
-    if vm.state in INACTIVE:
+    if not vm.is_active:
         raise WrongPowerState(
             f"VM {vm.name!r} on host {host_id!r} is not running; start it, or connect with ?follow=1 to wait for that",
             state=int(vm.state),

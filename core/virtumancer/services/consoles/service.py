@@ -23,7 +23,7 @@ from virtumancer.errors import (
 from virtumancer.plugins.calls.caller import PluginCaller
 from virtumancer.services.consoles.offers import offers_of, require_offer, require_running
 from virtumancer.services.consoles.sessions import ConsoleLimits, ConsoleSessions, LiveSession, Viewer
-from virtumancer.services.consoles.start_waiter import INACTIVE, wait_for_start
+from virtumancer.services.consoles.start_waiter import wait_for_start
 from virtumancer.services.consoles.tickets import ConsoleTickets, digest_of
 from virtumancer.services.consoles.viewer_connection import ViewerConnection, Waiting
 from virtumancer.services.hosts.service import HostsService
@@ -155,7 +155,7 @@ class ConsolesService(PeriodicTask):
         plugin, transport = self._transports[suffix]
         host = await self._hosts.confirmed(host_id)
         vm = await self._vms.find(host_id, name)
-        waits = follow and vm.state in INACTIVE
+        waits = follow and not vm.is_active
         if not waits:
             require_running(vm, host_id)
             await require_offer(host, vm, transport.kind)

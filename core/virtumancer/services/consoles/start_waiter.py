@@ -2,18 +2,16 @@
 
 import asyncio
 
-from virtumancer.contracts import HostRemoved, HostStateChanged, VMRef, VMsChanged, VMState
+from virtumancer.contracts import HostRemoved, HostStateChanged, VMRef, VMsChanged
 from virtumancer.services.hosts.session import HostSession
 from virtumancer.services.hosts.vm_lookup import find_by_uuid
 from virtumancer.services.runtime.bus import Change, EventBus
 
-__all__ = ["INACTIVE", "wait_for_start"]
-
-INACTIVE = (VMState.SHUTOFF, VMState.CRASHED)
+__all__ = ["wait_for_start"]
 
 
 async def wait_for_start(bus: EventBus, host: HostSession, vm: VMRef) -> None:
-    """Return when the VM runs; looks again whenever something happened on its host.
+    """Return when the VM has come up; looks again whenever something happened on its host.
 
     Raises what looking raises: `VMNotFound`, `HostUnavailable` when the host is lost or removed.
     """
@@ -25,7 +23,7 @@ async def wait_for_start(bus: EventBus, host: HostSession, vm: VMRef) -> None:
 
     unsubscribe = bus.subscribe(note)
     try:
-        while (await find_by_uuid(host, vm.uuid)).state in INACTIVE:
+        while not (await find_by_uuid(host, vm.uuid)).is_active:
             await changed.wait()
             changed.clear()
     finally:

@@ -14,7 +14,6 @@ from virtumancer.contracts import (
     ConsoleTransport,
     MultiChannelTransport,
     VMRef,
-    VMState,
 )
 from virtumancer.errors import ConsoleRefused, HostUnavailable, VirtumancerError, VMNotFound
 from virtumancer.plugins.calls.blame import ReturnCheck
@@ -197,7 +196,7 @@ class ViewerConnection:
                 return Ending(CloseCode.HOST_LOST, f"host {self._host.host.id} was lost")
             except VirtumancerError as error:
                 return _ending_of(error)
-            if vm.state in (VMState.SHUTOFF, VMState.CRASHED):
+            if not vm.is_active:
                 return Ending(CloseCode.VM_STOPPED, f"VM {self._vm.name} stopped")
         return Ending(CloseCode.NORMAL, "the hypervisor closed the console")
 

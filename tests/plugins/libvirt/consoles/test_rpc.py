@@ -94,35 +94,35 @@ async def test_a_refusal_is_told_in_our_words_and_closes_the_connection(
     number: int, error: type[VirtumancerError]
 ) -> None:
     wire = Wire(LOGGED_IN + refusal(3, number, "domain\nnot found."))
-    with pytest.raises(error, match=f"VM {UUID} cannot be opened: domain not found.$"):
-        await open_serial(wire, "qemu:///system", UUID, safe=True)
+    with pytest.raises(error, match=r"VM web01 cannot be opened: domain not found\.$"):
+        await open_serial(wire, "qemu:///system", UUID, "web01", safe=True)
     assert wire.closed
 
 
 async def test_polkit_is_asked_when_the_daemon_wants_it() -> None:
     wire = Wire(reply(1, struct.pack(">II", 1, 2)) + reply(2, struct.pack(">I", 1)) + reply(3) + reply(4) + reply(5))
-    await open_serial(wire, "qemu:///system", UUID, safe=True)
+    await open_serial(wire, "qemu:///system", UUID, "web01", safe=True)
     assert struct.pack(">I", Procedure.AUTH_POLKIT) in wire.written
 
 
 async def test_sasl_is_an_error_that_says_what_to_do() -> None:
     wire = Wire(reply(1, struct.pack(">II", 1, 1)))
     with pytest.raises(HypervisorError, match="SASL"):
-        await open_serial(wire, "qemu:///system", UUID, safe=True)
+        await open_serial(wire, "qemu:///system", UUID, "web01", safe=True)
 
 
 @pytest.mark.parametrize("seen", [b"", LOGGED_IN, LOGGED_IN + b"\0\0\0", LOGGED_IN + reply(3, b"x" * 20)[:40]])
 async def test_a_daemon_that_leaves_while_it_is_asked_is_an_error(seen: bytes) -> None:
     wire = Wire(seen)
     with pytest.raises(HypervisorError, match="closed the connection"):
-        await open_serial(wire, "qemu:///system", UUID, safe=True)
+        await open_serial(wire, "qemu:///system", UUID, "web01", safe=True)
     assert wire.closed
 
 
 async def test_an_answer_without_measure_is_not_read() -> None:
     wire = Wire(struct.pack(">IIIIIII", 2**31, 0x20008086, 1, 66, 1, 1, 0))
     with pytest.raises(HypervisorError, match="more than we read"):
-        await open_serial(wire, "qemu:///system", UUID, safe=True)
+        await open_serial(wire, "qemu:///system", UUID, "web01", safe=True)
 
 
 async def test_closing_waits_no_longer_for_a_daemon_that_hangs() -> None:
@@ -142,7 +142,7 @@ def test_whatever_a_daemon_sends_is_an_answer_or_an_error_of_ours(pieces: list[b
     async def talk() -> None:
         begin = LOGGED_IN + reply(3) + reply(4) if logged_in else b""
         try:
-            stream = await open_serial(Wire(begin, *pieces), "qemu:///system", UUID, safe=True)
+            stream = await open_serial(Wire(begin, *pieces), "qemu:///system", UUID, "web01", safe=True)
             while await stream.read():
                 pass
         except VirtumancerError:
