@@ -4,6 +4,8 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from xml.etree.ElementTree import SubElement, tostring
 
 import pytest
@@ -279,3 +281,43 @@ def test_a_subscriber_gets_the_counters_of_its_vm_every_two_seconds(
     assert (stats["state"], stats["max_mem"]) == (1, 32 * 1024)
     assert stats["cpu_time"] >= first["payload"]["stats"]["cpu_time"] > 0
     assert "vm-stats-updated" not in listener.frames[-1]
+
+
+def test_each_change_is_announced_once_and_what_was_refused_is_not(
+    manager: Manager, kvm1: str, libvirtd: PrivateLibvirtd, listener: Listener
+) -> None:
+    libvirtd.define(firmware_guest("once", memory_mib=32))
+    listener.wait_for_silence()
+    vm = f"{kvm1}/vms/once"
+    counts: dict[str, int] = {}
+
+    def announced(what: str, change: Callable[[], object]) -> None:
+        seen = len(listener.frames)
+        change()
+        listener.wait_for_silence()
+        counts[what] = listener.frames[seen:].count(REFRESH)
+
+    for action in ("start", "start", "reboot", "forcereset", "forceoff", "forceoff"):
+        announced(f"{len(counts)} {action}", partial(manager.post, f"{vm}/{action}"))
+    for command in ("start", "reset", "suspend", "resume", "destroy"):
+        announced(f"{len(counts)} virsh {command}", partial(libvirtd.virsh, command, "once"))
+
+    libvirtd.define(firmware_guest("refused", disks=[Path("/nowhere/disk.raw")]))
+    listener.wait_for_silence()
+    announced("11 refused start", partial(manager.post, f"{kvm1}/vms/refused/start"))
+
+    libvirtd.virsh("undefine once; undefine refused")
+    assert counts == {
+        "0 start": 1,
+        "1 start": 0,
+        "2 reboot": 1,
+        "3 forcereset": 1,
+        "4 forceoff": 1,
+        "5 forceoff": 0,
+        "6 virsh start": 1,
+        "7 virsh reset": 0,
+        "8 virsh suspend": 1,
+        "9 virsh resume": 1,
+        "10 virsh destroy": 1,
+        "11 refused start": 0,
+    }

@@ -120,19 +120,18 @@ class ActionsService:
         context = ActionContext(session.host, session.require_connection(), job, caller)
         call = PluginCall(prepared.plugin, "virtumancer_vm_actions", action.name, host_id)
         what = f"{action.name} of VM {vm.name!r} on host {host_id!r}"
+        check = answer_check(action.answer)
         try:
-            check = answer_check(action.answer)
-            answer = await self._health.call(
-                call, what, lambda: action.run(context, vm, prepared.params), action.timeout, check
-            )
+            with session.changing():
+                answer = await self._health.call(
+                    call, what, lambda: action.run(context, vm, prepared.params), action.timeout, check
+                )
         except WrongPowerState:
             # Somebody else may have been quicker.
             now = await self._look(session, vm)
             if prepared.if_already == "ok" and now is not None and goal_reached(action, now):
                 return ActionDone(already=True, state=now.state)
             raise
-        finally:
-            session.touch()
         return ActionDone(already=False, state=vm.state, answer=answer if action.answer is not None else None)
 
     async def wait(self, prepared: PreparedAction, awaited: StateWait, require_right: Callable[[], None]) -> VMState:

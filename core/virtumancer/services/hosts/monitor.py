@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from virtumancer.contracts import EventsMissed, EventStream, HostConnection, SupportsEvents
+from virtumancer.contracts import EventsMissed, EventStream, HostConnection, SupportsEvents, VMChange, VMEvent
 from virtumancer.errors import HostLost, HostUnavailable, VirtumancerError
 
 if TYPE_CHECKING:
@@ -23,6 +23,19 @@ ConnectionTask = Callable[["HostSession", HostConnection], Awaitable[None]]
 
 # An outside change is announced within 250 ms; the rows should be in step by then, but a slow link must not hold it up.
 PATIENCE = 0.1
+# Something that is done through us is seen in its events as well.
+SETTLE = 0.1
+# A look tells whether it is new to anybody.
+SHOWN_BY_ROWS = frozenset(
+    {
+        VMChange.STARTED,
+        VMChange.STOPPED,
+        VMChange.SUSPENDED,
+        VMChange.RESUMED,
+        VMChange.CRASHED,
+        VMChange.UNDEFINED,
+    }
+)
 # Events end when a connection is lost, and that is about to be noticed: no trouble of its own.
 LOSS_SHOWS = 1.0
 
@@ -45,7 +58,10 @@ class HostMonitor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._look_first = False
+        self._must_tell = False
+        self._found = False
         self._untold = False
+        self._told_early: asyncio.Future[Any] | None = None
         self._troubles: dict[str, str] = {}
 
     @property
@@ -95,14 +111,18 @@ class HostMonitor:
             except VirtumancerError as error:
                 log.warning("ending the event stream failed", host=self._session.host.id, reason=error.message)
 
-    def touched(self) -> None:
-        """Something changed: look at it, then announce it."""
+    def touched(self, *, tell: bool) -> None:
+        """Something may have changed: look, then announce what that has found, or in any case if `tell`."""
         self._look_first = True
-        self.news()
+        self._must_tell = self._must_tell or tell
+        self._untold = True
+        self._wake.set()
 
     def news(self) -> None:
-        """A look has found something new: announce it."""
-        self._untold = True
+        """A look has found something new: announce it, unless that was not waited for."""
+        if asyncio.current_task() is self._told_early:
+            return
+        self._found = self._untold = True
         self._wake.set()
 
     def _report(self, about: str, trouble: str) -> None:
@@ -146,26 +166,40 @@ class HostMonitor:
                 if isinstance(event, EventsMissed):
                     log.warning("events were missed", host=self._session.host.id, reason=event.reason)
                 self._session.tell(event)
-                self._session.touch()
+                self._note(event)
         except VirtumancerError as error:
             reason = f"the event stream broke: {error.message}"
         with suppress(VirtumancerError):
             await stream.aclose()
         return reason
 
+    def _note(self, event: VMEvent | EventsMissed) -> None:
+        change = event.change if isinstance(event, VMEvent) else None
+        if change is not VMChange.REBOOTED:  # after which everything is as it was
+            self._session.touch(tell=change not in SHOWN_BY_ROWS)
+
     async def _announce(self) -> None:
         """Announce each change once, after the rows are in step or patience is at its end."""
         while True:
             await self._wake.wait()
+            await self._session.settled(SETTLE)
             self._wake.clear()
-            if self._look_first:
-                self._look_first = False
-                look = self._session.inventory.start_refresh()
-                await asyncio.wait({look}, timeout=PATIENCE)
-                if look.done() and not self._look_first:
-                    self._wake.clear()  # what the look has found is part of this announcement
+            look = await self._look() if self._look_first else None
+            if not self._look_first:
+                self._wake.clear()  # what the look has found is part of this announcement
+            is_known = look is None or (look.done() and not look.cancelled() and look.exception() is None)
+            tell = self._must_tell or self._found or not is_known
+            self._told_early = look if tell and look and not look.done() else None
+            self._must_tell = self._found = False
             self._untold = self._wake.is_set()
-            self._session.announce()
+            if tell:
+                self._session.announce()
+
+    async def _look(self) -> asyncio.Future[Any]:
+        self._look_first = False
+        look = self._session.inventory.start_refresh()
+        await asyncio.wait({look}, timeout=PATIENCE)
+        return look
 
     async def _reconcile(self) -> None:
         """Look at everything now and then: some changes have no event (autostart), and a hung host shows."""

@@ -3,8 +3,8 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 import structlog
@@ -24,12 +24,17 @@ from virtumancer.contracts import (
     abilities_of,
 )
 from virtumancer.errors import (
+    AbilityMissing,
     AuthenticationFailed,
+    Conflict,
     CredentialsUnreadable,
+    Forbidden,
     HostKeyChanged,
     HostKeyUnknown,
     HostUnavailable,
+    HypervisorError,
     InvalidValue,
+    NotFound,
     VirtumancerError,
 )
 from virtumancer.masking import mask_text
@@ -49,6 +54,8 @@ T = TypeVar("T")
 
 # Another attempt will not help until somebody does something about these.
 REFUSALS = (AuthenticationFailed, CredentialsUnreadable, HostKeyChanged, HostKeyUnknown, InvalidValue)
+# What was not done when one of these is raised.
+REFUSED = (AbilityMissing, Conflict, Forbidden, HypervisorError, InvalidValue, NotFound)
 # A connection that held for so many seconds was a good one.
 SETTLED = 5.0
 # How long a session gets to end before it is left to itself.
@@ -92,6 +99,8 @@ class HostSession:
         self.inventory = Inventory(host.id, vms, self._list_vms, self._vms_news)
         self._watch: HostMonitor | None = None
         self._waited = 0.0
+        self._changing = 0
+        self._settled = asyncio.Event()
 
     @property
     def call_timeout(self) -> float:
@@ -211,13 +220,40 @@ class HostSession:
             raise self._status.unavailable()
         return self._connection
 
-    def touch(self) -> None:
-        """Note that something was changed on this host: look again and announce it."""
+    def touch(self, *, tell: bool = True) -> None:
+        """Note that something may have changed on this host: look again; `tell` announces it whatever that shows."""
         self.inventory.touch()
         if self._watch:
-            self._watch.touched()
-        else:
+            self._watch.touched(tell=tell)
+        elif tell:
             self.announce()
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Hold what is announced for a moment while something is changed here, so that it is announced once.
+
+        What was refused has changed nothing, unless a look shows otherwise.
+        """
+        self._changing += 1
+        tell = True
+        try:
+            yield
+        except REFUSED:
+            tell = False
+            raise
+        finally:
+            self._changing -= 1
+            if not self._changing:
+                self._settled.set()
+            self.touch(tell=tell)
+
+    async def settled(self, patience: float) -> None:
+        """Return when nothing is being changed here through us, or after so many seconds."""
+        if self._changing:
+            self._settled.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await self._settled.wait()
 
     async def _run(self, connection: HostConnection | None) -> None:
         # A session outlives the request that began it: its log lines are not that request's.

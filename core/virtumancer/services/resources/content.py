@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import nullcontext
 from typing import Any, cast
 
 import structlog
@@ -138,11 +139,8 @@ class ContentService:
             finally:
                 await pieces.aclose()
 
-        try:
+        with found.session.changing() if found.session else nullcontext():
             await self._health.counted(call, what, write, None)
-        finally:
-            if found.session:
-                found.session.touch()
         if upload.failure is not None:  # whatever the plugin made of it
             raise upload.failure
         if not upload.complete:

@@ -1,6 +1,7 @@
 """Finds who serves a type of resource at a place, and calls it: under its deadline, in its plugin's name, checked."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 from msgspec import Struct, structs
@@ -249,11 +250,8 @@ class ResourcesService:
         begin: Callable[[], Awaitable[T]],
         timeout: float | None = None,
     ) -> T:
-        try:
+        with found.session.changing() if found.session else nullcontext():
             return await self._call(found, verb, what, begin, timeout)
-        finally:
-            if found.session:
-                found.session.touch()
 
     async def _call(
         self, found: Found, verb: str, what: str, begin: Callable[[], Awaitable[T]], timeout: float | None = None
