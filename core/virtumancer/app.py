@@ -27,6 +27,7 @@ from virtumancer.http.requests import BodyReader, RequestLog
 from virtumancer.http.resources.pages import own_pages
 from virtumancer.http.routes import Services, add_routes, mount, reserved_names
 from virtumancer.http.security_headers import SecurityHeaders
+from virtumancer.own_build import own_build
 from virtumancer.plugins import Plugins, app_label, load_configured_plugins
 from virtumancer.plugins.calls.caller import PluginCaller
 from virtumancer.plugins.calls.loop_watch import LoopWatch
@@ -98,6 +99,7 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 def create_app(config: Config, plugins: Plugins | None = None) -> "Application":
     """Build the application; `plugins` are the installed ones unless given."""
+    own_build()  # one that is badly named is told at the start, not by an answer
     return Application(
         config, load_configured_plugins(config.plugins, reserved_names()) if plugins is None else plugins
     )

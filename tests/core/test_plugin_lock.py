@@ -40,6 +40,25 @@ def test_what_is_written_is_read_again(lock: PluginLock, tmp_path: Path) -> None
     assert read_lock(str(file)) == lock
     assert lock.contracts == VERSION
     assert lock.plugins == {"power": LockedPlugin("virtumancer_power", "virtumancer", "1.0", "")}
+    assert lock.left_out == {"spice": "disabled"}
+
+
+def test_what_a_build_left_out_is_recorded_as_absent_and_no_trouble_when_it_is_held_to(tmp_path: Path) -> None:
+    file = tmp_path / "plugins.lock"
+    infos = [info("power"), info("vnc", PluginState.ABSENT)]
+    file.write_text(write_lock(lock_of(infos, [candidate("power"), candidate("vnc")])))
+
+    lock = read_lock(str(file))
+
+    assert lock.left_out == {"vnc": "absent"}
+    assert "left out on purpose: it was absent" in lock.refusal(candidate("vnc"), Fingerprints(Distributions()))
+    assert not lock.missing(["power"])
+
+
+def test_a_lock_that_was_written_before_is_still_read(tmp_path: Path) -> None:
+    file = tmp_path / "plugins.lock"
+    file.write_text(WITHOUT_FILES + 'files = ""\n')
+    assert read_lock(str(file)).left_out == {}
 
 
 def test_a_locked_plugin_is_let_in(lock: PluginLock) -> None:
@@ -49,7 +68,8 @@ def test_a_locked_plugin_is_let_in(lock: PluginLock) -> None:
 @pytest.mark.parametrize(
     ("other", "reason"),
     [
-        (candidate("spice"), "not in the lock"),
+        (candidate("serial"), "not in the lock"),
+        (candidate("spice"), "left out on purpose: it was disabled"),
         (candidate("power", version="1.1"), "the lock has .* 1.0, installed is .* 1.1"),
         (candidate("power", "evil_power"), "installed is evil_power"),
         (candidate("power", distribution="evil"), "of evil 1.0"),
@@ -64,7 +84,7 @@ def test_what_is_missing_is_known(lock: PluginLock) -> None:
     assert not lock.missing(["power", "libvirt"])
 
 
-@pytest.mark.parametrize("state", [PluginState.FAILED, PluginState.ABSENT, PluginState.INCOMPATIBLE])
+@pytest.mark.parametrize("state", [PluginState.FAILED, PluginState.DEGRADED, PluginState.INCOMPATIBLE])
 def test_a_set_with_a_broken_plugin_is_not_frozen(state: PluginState) -> None:
     with pytest.raises(UsageError, match=f"'vnc' is {state.value}"):
         lock_of([info("power"), info("vnc", state)], [candidate("power"), candidate("vnc")])

@@ -5,10 +5,10 @@ import sys
 
 import cyclopts
 
-from virtumancer import __version__
 from virtumancer.cli.exit_codes import Exit, end_with
 from virtumancer.cli.output import complain
 from virtumancer.errors import VirtumancerError
+from virtumancer.own_build import version_text
 
 __all__ = ["app", "main"]
 
@@ -39,7 +39,7 @@ def _program() -> cyclopts.App:
     program = cyclopts.App(
         name="virtumancer",
         help="Manage the libvirt hosts you already have, over SSH, through an API you can trust.",
-        version=__version__,
+        version=version_text,
         help_format="plaintext",
         result_action="return_value",
     )

@@ -14,6 +14,7 @@ from virtumancer.contracts.status import PluginState, Timestamp
 
 __all__ = [
     "ActionResult",
+    "Build",
     "ConsoleSessionInfo",
     "ConsoleTicket",
     "ContentReceived",
@@ -43,6 +44,13 @@ class FailingPlugin(Struct, frozen=True):
     reason: str
 
 
+class Build(Struct, frozen=True):
+    """How a build calls itself that is not the project's own."""
+
+    name: str
+    version: str
+
+
 class Health(Struct, frozen=True):
     """That the server answers, whatever its hosts and plugins do."""
 
@@ -54,6 +62,8 @@ class Health(Struct, frozen=True):
     """How many plugins are in which state."""
     failing: tuple[FailingPlugin, ...]
     """The plugins that are not, or not wholly, in use although they should be."""
+    build: Build | None = None
+    """Who made this build, null for the project's own. Since 1.3."""
 
 
 class HostSamples(Struct, frozen=True):

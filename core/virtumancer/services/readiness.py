@@ -5,13 +5,13 @@ import time
 
 from msgspec import Struct
 
-from virtumancer.contracts import HostState, PluginState
+from virtumancer.contracts import HostState, PluginInfo, PluginState
 from virtumancer.errors import VirtumancerError
 from virtumancer.plugins.calls.caller import PluginCaller
 from virtumancer.services.hosts.service import HostsService
 from virtumancer.store import StoreProbe
 
-__all__ = ["FAILING", "Part", "Readiness"]
+__all__ = ["Part", "Readiness", "is_failing"]
 
 FAILING = frozenset({PluginState.FAILED, PluginState.INCOMPATIBLE, PluginState.DEGRADED})
 WELL = frozenset({HostState.CONNECTED, HostState.STOPPED})
@@ -89,8 +89,13 @@ class Readiness:
 
     def _failing_plugins(self) -> str:
         return "; ".join(
-            f"{info.name} is {info.state}: {info.reason}" for info in self._plugins.infos() if info.state in FAILING
+            f"{info.name} is {info.state}: {info.reason}" for info in self._plugins.infos() if is_failing(info)
         )
+
+
+def is_failing(info: PluginInfo) -> bool:
+    """Say whether a plugin is not, or not wholly, in use although it should be; one may be absent on purpose."""
+    return info.state in FAILING or (info.state is PluginState.ABSENT and info.phase == "resolve")
 
 
 def _part(name: str, reason: str, *, needed: bool) -> Part:

@@ -9,11 +9,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from virtumancer import __version__
 from virtumancer.api_base import API_BASE
 from virtumancer.cli.options import ConfigFile
 from virtumancer.cli.output import say
 from virtumancer.config import Config, config_file, load_config, local_server
+from virtumancer.own_build import version_text
 
 __all__ = ["serve"]
 
@@ -74,7 +74,7 @@ def _serve(settings: Config, file: str) -> None:
 def _welcome(settings: Config, url: str, own: Path | None) -> Callable[[str], None]:
     """Say how a browser is signed in, and what to try first: with a host of the configuration, or by adding one."""
     lines = [
-        f"Virtumancer {__version__} serves on {url}",
+        f"Virtumancer {version_text()} serves on {url}",
         *_who_may(settings),
         "Try:",
         f"  {_function(settings, url, own)}",

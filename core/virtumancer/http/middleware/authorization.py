@@ -1,11 +1,11 @@
 """The gate: who calls, and whether they may do what the route they call is about."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Protocol, runtime_checkable
 
 from falcon.asgi import Request, Response, WebSocket
 
-from virtumancer.errors import Forbidden, HostNotFound, Unauthenticated, VMNotFound
+from virtumancer.errors import Forbidden, HostNotFound, NotFound, Unauthenticated, VMNotFound
 from virtumancer.http.api_paths import ROOT
 from virtumancer.http.endpoint import PUBLIC, SIGNED_IN, WEBSOCKET, Endpoint, endpoints_of
 from virtumancer.http.middleware.trusted_host import SAFE_METHODS
@@ -30,6 +30,15 @@ class TellsRight(Protocol):
 
     def right_for(self, method: str, params: MutableMapping[str, str]) -> str | None:
         """Name the right."""
+        ...
+
+
+@runtime_checkable
+class KnowsNames(Protocol):
+    """A resource at whose place only some names stand for something."""
+
+    def is_there(self, params: Mapping[str, str]) -> bool:
+        """Say whether the name in this path stands for something."""
         ...
 
 
@@ -70,11 +79,12 @@ class Authorization:
     ) -> None:
         """Check a request, or a WebSocket before it is accepted."""
         method = WEBSOCKET if isinstance(resp, WebSocket) else req.method
+        if not hasattr(resource, f"on_{method.lower()}"):
+            await self._require_there(req, resource, method, params)
+            return  # it is answered with what is possible there
         if self._callers is None:
             req.context.caller = ANYBODY
             return
-        if not hasattr(resource, f"on_{method.lower()}"):
-            return  # it is answered with what is possible there
         endpoint = endpoints_of(resource).get(method, NO_RULE)
         right, terms = endpoint.right, None
         if right is None:
@@ -91,6 +101,14 @@ class Authorization:
             await self._check(caller.access, right, endpoint, params)
 
     process_resource_ws = process_resource
+
+    async def _require_there(self, req: Request, resource: Any, method: str, params: dict[str, str]) -> None:
+        """Let nobody believe that what a missing plugin would answer is there, and takes another method."""
+        if method == "OPTIONS" or not isinstance(resource, KnowsNames) or resource.is_there(params):
+            return
+        if self._callers is not None:  # strangers are not told which plugins are there
+            await _caller(self._callers, req, method, None, public=False)
+        raise NotFound(f"there is nothing at {req.path[:200]}")
 
     def _admission(
         self, callers: PrincipalDirectory, req: Request, right: str, endpoint: Endpoint, params: dict[str, str]

@@ -11,6 +11,7 @@ from virtumancer.http.openapi.operation import OperationWriter
 from virtumancer.http.openapi.plugin_operations import PluginPaths, add_plugin_types
 from virtumancer.http.openapi.responses import HEADERS, Problem, ProblemAnswers
 from virtumancer.http.openapi.schemas import Components
+from virtumancer.own_build import own_build
 from virtumancer.plugins import Plugins
 
 __all__ = ["TAGS", "build_document"]
@@ -62,6 +63,7 @@ def build_document(resources: Iterable[object], plugins: Plugins) -> dict[str, A
             "version": virtumancer.__version__,
             "description": DESCRIPTION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+            **_build(),
         },
         "servers": [{"url": "/"}],
         "security": [{"token": []}, {}],
@@ -77,3 +79,8 @@ def build_document(resources: Iterable[object], plugins: Plugins) -> dict[str, A
             },
         },
     }
+
+
+def _build() -> dict[str, Any]:
+    build = own_build()
+    return {"x-build": {"name": build.name, "version": build.version}} if build else {}

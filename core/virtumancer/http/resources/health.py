@@ -13,10 +13,11 @@ from virtumancer.http.endpoint import PUBLIC, endpoint
 from virtumancer.http.middleware.authorization import access_of
 from virtumancer.http.middleware.starting import Alive, send_alive
 from virtumancer.http.requests import send_json
+from virtumancer.own_build import own_build
 from virtumancer.plugins.calls.caller import PluginCaller
 from virtumancer.services.auth import Right
 from virtumancer.services.hosts.service import HostsService
-from virtumancer.services.readiness import FAILING, Part, Readiness
+from virtumancer.services.readiness import Part, Readiness, is_failing
 
 __all__ = ["HealthResource", "LivezResource", "ReadyzResource"]
 
@@ -39,13 +40,13 @@ class HealthResource:
     async def on_get(self, req: Request, resp: Response) -> None:
         """Say that the server answers, and to who may read everything, how its hosts and plugins are doing."""
         if not access_of(req).everywhere(Right.READ):
-            send_json(resp, Health(True, virtumancer.__version__, {}, {}, ()))
+            send_json(resp, Health(True, virtumancer.__version__, {}, {}, (), own_build()))
             return
         hosts = Counter(state.value for state in self._hosts.states())
         infos = self._plugins.infos()
         plugins = Counter(info.state.value for info in infos)
-        failing = tuple(FailingPlugin(i.name, i.state, i.phase, i.reason) for i in infos if i.state in FAILING)
-        send_json(resp, Health(True, virtumancer.__version__, hosts, plugins, failing))
+        failing = tuple(FailingPlugin(i.name, i.state, i.phase, i.reason) for i in infos if is_failing(i))
+        send_json(resp, Health(True, virtumancer.__version__, hosts, plugins, failing, own_build()))
 
 
 class LivezResource:

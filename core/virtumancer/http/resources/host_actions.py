@@ -67,6 +67,10 @@ class HostActionResource:
         """Name the right that this action needs; that there is none may know who reads the host."""
         return self._actions.permission(params["action"]) or Right.READ
 
+    def is_there(self, params: Mapping[str, str]) -> bool:
+        """Say whether there is such an action."""
+        return self._actions.permission(params["action"]) is not None
+
     @endpoint(
         "actOnHost",
         "actions",

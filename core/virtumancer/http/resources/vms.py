@@ -232,6 +232,10 @@ class VMActionResource:
         """Name the right that this action needs; that there is none may know who reads the VM."""
         return self._offers.permission(params["action"]) or Right.READ
 
+    def is_there(self, params: Mapping[str, str]) -> bool:
+        """Say whether there is such an action."""
+        return self._offers.permission(params["action"]) is not None
+
     @endpoint(
         "actOnVm",
         "actions",

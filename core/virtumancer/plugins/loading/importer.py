@@ -8,6 +8,8 @@ from stevedore import ExtensionManager
 
 from virtumancer.contracts import PluginState
 from virtumancer.plugins.loading.discovery import GROUP, Candidate
+from virtumancer.plugins.loading.distributions import Distributions
+from virtumancer.plugins.loading.provenance import brought
 from virtumancer.plugins.loading.refusal import PluginRefused, described
 
 __all__ = ["import_plugin"]
@@ -52,8 +54,19 @@ def import_plugin(candidate: Candidate) -> ModuleType:
 def _refusal(candidate: Candidate, error: BaseException) -> PluginRefused:
     top = candidate.module.partition(":")[0].partition(".")[0]
     if isinstance(error, ModuleNotFoundError) and error.name == top:
-        return PluginRefused("import", f"the package {top} is not installed", PluginState.ABSENT)
+        return _absence(candidate, top)
     return PluginRefused("import", f"{described(error)}{_cure(candidate, error)}")
+
+
+def _absence(candidate: Candidate, top: str) -> PluginRefused:
+    """Say why a package is not there: a build left it out on purpose, or somebody lost it."""
+    came = brought(candidate.entry, Distributions()) if candidate.entry else None
+    if came is None:
+        return PluginRefused("import", f"the package {top} is not installed", PluginState.ABSENT)
+    origin = f"{candidate.distribution} {candidate.version}"
+    if came:
+        return PluginRefused("import", f"the package {top} is gone, and {origin} brought it: install {origin} again")
+    return PluginRefused("", f"the package {top} is not part of this build of {origin}", PluginState.ABSENT)
 
 
 def _cure(candidate: Candidate, error: BaseException) -> str:

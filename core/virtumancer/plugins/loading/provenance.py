@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from virtumancer.plugins.loading.distributions import Distributions
 
-__all__ = ["Code", "Fingerprints", "added", "altered", "code_of", "places"]
+__all__ = ["Code", "Fingerprints", "added", "altered", "brought", "code_of", "places"]
 
 COMPILED = {".pyc", ".pyo"}
 MODULES = (*machinery.SOURCE_SUFFIXES, *machinery.EXTENSION_SUFFIXES)
@@ -97,6 +97,12 @@ def added(entry: metadata.EntryPoint, installed: Distributions) -> str:
             if path.name.endswith(MODULES) and path.resolve() not in brought:
                 return str(path)
     return ""
+
+
+def brought(entry: metadata.EntryPoint, installed: Distributions) -> bool | None:
+    """Say whether the distribution of an entry point brought its package; None when it does not say what it brought."""
+    files = installed.files(entry.dist)
+    return None if files is None else any(_is_of(file, _top(entry)) for file in files)
 
 
 class Fingerprints:

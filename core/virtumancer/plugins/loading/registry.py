@@ -35,7 +35,7 @@ from virtumancer.plugins.loading.extension_points import POINTS
 from virtumancer.plugins.loading.loading import Provided, take_in
 from virtumancer.plugins.loading.lockfile import PluginLock, read_lock
 from virtumancer.plugins.loading.refusal import PluginRefused
-from virtumancer.plugins.loading.selection import Rules, judge
+from virtumancer.plugins.loading.selection import Rules, judge, judge_by_rules
 
 __all__ = ["DriverEntry", "Plugins", "load_configured_plugins", "load_plugins"]
 
@@ -144,13 +144,14 @@ def load_plugins(
     installed = Distributions()
     candidates = find_candidates(extra or {}, installed)
     loader = _Loader(tables, load_timeout, reserved, doubts(candidates, disabled, allowed, tables))
-    for verdict in judge(candidates, Rules(disabled, allowed, safe_mode, lock), installed):
+    rules = Rules(disabled, allowed, safe_mode, lock)
+    for verdict in judge(candidates, rules, installed):
         if verdict.loaded:
             loader.load(verdict.candidate)
         else:
             loader.refuse(verdict.candidate, PluginRefused(verdict.phase, verdict.reason, verdict.state))
     if lock:
-        loader.note_missing(lock, candidates)
+        loader.note_missing(lock, candidates, rules)
     return loader.result()
 
 
@@ -187,8 +188,8 @@ class _Loader:
             self.note(candidate, PluginState.ACTIVE, provided=provided)
 
     def refuse(self, candidate: Candidate, refusal: PluginRefused) -> None:
-        """Note a plugin that is not used, and tell unless that was asked for."""
-        if refusal.state is not PluginState.DISABLED:
+        """Note a plugin that is not used, and tell unless that was meant: then it failed in no phase."""
+        if refusal.phase:
             log.warning("plugin not usable", plugin=candidate.name, phase=refusal.phase, reason=refusal.reason)
         self.note(candidate, refusal.state, refusal.phase, refusal.reason)
 
@@ -214,12 +215,16 @@ class _Loader:
             key += "'"
         self._infos[key] = _with_provided(info, provided) if provided else info
 
-    def note_missing(self, lock: PluginLock, candidates: Iterable[Candidate]) -> None:
+    def note_missing(self, lock: PluginLock, candidates: Iterable[Candidate], rules: Rules) -> None:
         for name, locked in lock.missing([candidate.name for candidate in candidates]).items():
             wanted = f"{locked.distribution} {locked.version}".strip()
             reason = f"it is in the lock (plugins.lock), but not installed: install {wanted or locked.module}"
             missing = Candidate(name, locked.module, locked.distribution, locked.version)
-            self.note(missing, PluginState.ABSENT, "resolve", reason)
+            verdict = judge_by_rules(missing, rules)
+            if verdict.loaded:
+                self.refuse(missing, PluginRefused("resolve", reason, PluginState.ABSENT))
+            else:
+                self.refuse(missing, PluginRefused(verdict.phase, verdict.reason, verdict.state))
 
     def result(self) -> Plugins:
         found = {name: things for name, things in self._found.items() if name not in ("drivers", "routes")}

@@ -13,7 +13,7 @@ from virtumancer.plugins.loading.lockfile import PluginLock
 from virtumancer.plugins.loading.provenance import Fingerprints, added, altered, code_of
 from virtumancer.plugins.loading.refusal import described
 
-__all__ = ["Rules", "Verdict", "judge"]
+__all__ = ["Rules", "Verdict", "judge", "judge_by_rules"]
 
 
 class Rules(Struct, frozen=True):
@@ -50,14 +50,15 @@ class Verdict(Struct, frozen=True):
 
 def judge(candidates: Sequence[Candidate], rules: Rules, installed: Distributions) -> list[Verdict]:
     """Say of each plugin whether it is loaded: of several with one name the one that is meant, or none."""
-    judged = [_by_rules(candidate, rules) for candidate in candidates]
+    judged = [judge_by_rules(candidate, rules) for candidate in candidates]
     if rules.lock:
         judged = _by_lock(judged, rules.lock, installed)
     judged = [_among_its_name(verdict, judged, rules) for verdict in judged]
     return [_by_its_code(verdict, rules, installed) for verdict in judged]
 
 
-def _by_rules(candidate: Candidate, rules: Rules) -> Verdict:
+def judge_by_rules(candidate: Candidate, rules: Rules) -> Verdict:
+    """Say whether the configuration lets a plugin in, whatever else there is."""
     reason = ""
     if candidate.name in rules.disabled:
         reason = "disabled in the configuration (plugins.disabled)"
