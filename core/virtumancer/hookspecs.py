@@ -19,6 +19,7 @@ from virtumancer.contracts import (
     HostAction,
     HostDriver,
     Lifespan,
+    Mount,
     PluginConfig,
     PluginTables,
     ResourceType,
@@ -39,6 +40,7 @@ __all__ = [
     "virtumancer_host_actions",
     "virtumancer_host_drivers",
     "virtumancer_lifespans",
+    "virtumancer_mounts",
     "virtumancer_resources",
     "virtumancer_routes",
     "virtumancer_stats_collectors",
@@ -337,3 +339,25 @@ def virtumancer_tables() -> PluginTables | None:
     Since 1.3.
     """
     return None
+
+
+@hookspec
+def virtumancer_mounts(config: Any) -> Sequence[Mount]:
+    """Return what has to be elsewhere than below `/api/v1/plugins/<name>/`.
+
+    A place of the server, or of another plugin, is refused with both names; the operator can give it another path, or
+    none. All else is as for routes.
+
+    ```python
+    async def metrics(request: RouteRequest) -> bytes:
+        return text.encode()
+
+    @hookimpl
+    def virtumancer_mounts() -> list[Mount]:
+        route = Route(method="GET", path="", summary="Metrics", handle=metrics, answer=bytes, media="text/plain")
+        return [Mount(name="metrics", path="/metrics", content=route)]
+    ```
+
+    Since 1.3.
+    """
+    return ()

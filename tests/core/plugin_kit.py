@@ -1,6 +1,6 @@
 """Plugins made on the spot, and loading them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -30,11 +30,17 @@ def load(
     tables: dict[str, dict[str, Any]] | None = None,
     timeout: float = 10.0,
     reserved: Collection[str] = (),
+    mounts: Mapping[str, Mapping[str, str]] | None = None,
     **plugins: ModuleType,
 ) -> Plugins:
     """Load these plugins by name, beside the built-in ones that need nothing."""
     return load_plugins(
-        disabled=["libvirt", "power"], extra=plugins, tables=tables, load_timeout=timeout, reserved=reserved
+        disabled=["libvirt", "power"],
+        extra=plugins,
+        tables=tables,
+        load_timeout=timeout,
+        reserved=reserved,
+        mounts=mounts,
     )
 
 

@@ -78,6 +78,7 @@ from virtumancer.contracts.models import (
     VMState,
     VMStats,
 )
+from virtumancer.contracts.mounts import Mount
 from virtumancer.contracts.operations import (
     OperationError,
     OperationInfo,
@@ -170,6 +171,7 @@ __all__ = [
     "Lifespan",
     "Metadata",
     "MetadataChanged",
+    "Mount",
     "MultiChannelTransport",
     "Network",
     "NetworkMAC",

@@ -83,3 +83,5 @@ class StaticFiles(Struct, frozen=True):
     directory: Path
     index: str = "index.html"
     """The file that answers for the folder itself."""
+    fallback: str = ""
+    """The file that answers where none is, for a page with links into it; empty for 404. Since 1.3."""

@@ -102,6 +102,8 @@ class PluginInfo(Struct, frozen=True, kw_only=True):
     authenticators: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
     """Method and path below `/api/v1/plugins/<name>/`."""
+    mounts: tuple[str, ...] = ()
+    """Method and whole path of what it has outside of that place. Since 1.3."""
     lifespans: tuple[str, ...] = ()
     """What of it is open for as long as the server runs."""
     abilities: tuple[str, ...] = ()

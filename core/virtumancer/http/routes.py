@@ -42,10 +42,12 @@ from virtumancer.http.resources.hosts import (
     HostsResource,
 )
 from virtumancer.http.resources.metadata import HostMetadataResource, VMMetadataResource
+from virtumancer.http.resources.mounts import mounted
 from virtumancer.http.resources.oidc import OIDCCallbackResource, OIDCStartResource
 from virtumancer.http.resources.operations import OperationResource, OperationsResource
+from virtumancer.http.resources.pages import own_pages
 from virtumancer.http.resources.plugin_resources import PluginTypes, plugin_resources
-from virtumancer.http.resources.plugin_routes import plugin_routes
+from virtumancer.http.resources.plugin_routes import RouteTools, plugin_routes
 from virtumancer.http.resources.plugins import PluginResource, PluginsResource
 from virtumancer.http.resources.refresh import RefreshSocket
 from virtumancer.http.resources.resource_types import ResourceTypesResource
@@ -187,7 +189,10 @@ def core_endpoints() -> tuple[Endpoint, ...]:
 
 def reserved_names() -> ReservedNames:
     """Return the names that stand for something of the core: no plugin takes them."""
-    return ReservedNames(*(_names_below(parent) for parent in (VM_PATH, HOST_PATH, API)))
+    pages = (record for page in own_pages() for record in endpoints_of(page).values())
+    at_server = (str(record.path).split("/")[1] for record in (*core_endpoints(), *pages))
+    below_vm, below_host, at_root = (_names_below(parent) for parent in (VM_PATH, HOST_PATH, API))
+    return ReservedNames(below_vm, below_host, at_root, at_server)
 
 
 def _names_below(parent: Path) -> Iterable[str]:
@@ -202,7 +207,8 @@ def add_routes(app: falcon.asgi.App[Any, Any], services: Services) -> None:
     core = [make(services) for make in RESOURCES.values()]
     core.append(OpenAPIResource(core, provided))
     consoles = [ConsoleSocket(services.consoles, suffix, services.audit) for suffix in provided.consoles]
-    routes = plugin_routes(provided, PluginHosts(services.hosts), services.bodies, services.plugins, services.callers)
+    calling = RouteTools(PluginHosts(services.hosts), services.bodies, services.plugins, services.callers)
+    routes, mounts = plugin_routes(provided, calling), mounted(provided, calling, reserved_names().at_server)
     content = ContentService(services.resources, services.plugins)
     tools = PluginTypes(
         resources=services.resources,
@@ -211,7 +217,7 @@ def add_routes(app: falcon.asgi.App[Any, Any], services: Services) -> None:
         bodies=services.bodies,
         audit=services.audit,
     )
-    mount(app, (*core, *consoles, *routes, *plugin_resources(provided, tools)))
+    mount(app, (*core, *consoles, *routes, *plugin_resources(provided, tools), *mounts))
 
 
 def _event_types(plugins: Plugins) -> frozenset[str]:

@@ -63,6 +63,7 @@ def _provides(info: PluginInfo) -> str:
         "authenticators": info.authenticators,
         "lifespans": info.lifespans,
         "routes": info.routes,
+        "mounts": info.mounts,
         "resources": info.resources,
     }
     return "; ".join(f"{kind} {', '.join(names)}" for kind, names in parts.items() if names) or "nothing"

@@ -260,6 +260,14 @@ class PluginsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     load_timeout: Annotated[
         Seconds, Meta(description="How long each plugin may take to be imported and to answer its hooks.")
     ] = 10.0
+    mounts: Annotated[
+        dict[str, dict[str, str]],
+        Meta(
+            description="Other paths for what plugins mount outside their own place, by plugin and name, as in "
+            '`exporter.metrics = "/internal/metrics"`; an empty text leaves it out.',
+            extra={"rule": 'a table of tables, such as exporter.metrics = "/internal/metrics"'},
+        ),
+    ] = field(default_factory=dict[str, dict[str, str]])
     tables: Annotated[
         dict[str, dict[str, Any]], Meta(description="The sub-tables `[plugins.<name>]` as they stand in the file.")
     ] = field(default_factory=dict[str, dict[str, Any]])

@@ -10,6 +10,7 @@ from virtumancer.contracts import (
     CloseCode,
     ConsoleTransport,
     HostAction,
+    Mount,
     OperationInfo,
     PluginState,
     Route,
@@ -17,11 +18,12 @@ from virtumancer.contracts import (
     ability_name,
 )
 from virtumancer.http.api_paths import HOST_PATH, VM_PATH, Path
-from virtumancer.http.endpoint import WEBSOCKET, Endpoint, endpoints_of
+from virtumancer.http.endpoint import PUBLIC, WEBSOCKET, Endpoint, endpoints_of
 from virtumancer.http.openapi.operation import OperationWriter
 from virtumancer.http.openapi.schemas import Components
 from virtumancer.http.resources.consoles import ConsoleSocket
 from virtumancer.http.resources.host_actions import HostActionResource
+from virtumancer.http.resources.mounts import mount_endpoint
 from virtumancer.http.resources.plugin_routes import identifier, path_of, route_endpoint
 from virtumancer.http.resources.resource_endpoints import endpoints_of_type, types_of_endpoints
 from virtumancer.http.resources.vms import VMActionResource
@@ -39,7 +41,7 @@ Paths = dict[str, dict[str, Any]]
 def add_plugin_types(components: Components, plugins: Plugins) -> None:
     """Describe what the actions and routes of each plugin take and answer."""
     for info in (info for info in plugins.infos if info.state is PluginState.ACTIVE):
-        routes = _routes(plugins, info.name)
+        routes = [*_routes(plugins, info.name), *(route for _, route in _mounted(plugins, info.name))]
         answers = [route.answer for route in routes if route.answer is not None and route.answer is not bytes]
         bodies = [route.body for route in routes if route.body is not None]
         actions: list[tuple[str, VMAction | HostAction]] = [*plugins.actions.values(), *plugins.host_actions.values()]
@@ -90,6 +92,10 @@ class PluginPaths:
             for route in _routes(plugins, plugin):
                 path = path_of(plugin, route)
                 yield plugin, path, route.method.lower(), lambda p=plugin, r=route: self._route(p, r)
+        for plugin in {owner: None for owner, _ in plugins.mounts.values()}:
+            for mount, route in _mounted(plugins, plugin):
+                record = mount_endpoint(plugin, mount, route)
+                yield plugin, record.path, record.verb.lower(), lambda e=record, r=route: self._called(e, r)
 
     def _vm_action(self, plugin: str, action: VMAction) -> dict[str, Any]:
         states: dict[str, Any] = {} if action.states is None else {"x-states": sorted(int(s) for s in action.states)}
@@ -141,9 +147,13 @@ class PluginPaths:
         return written
 
     def _route(self, plugin: str, route: Route) -> dict[str, Any]:
+        return self._called(route_endpoint(plugin, route), route)
+
+    def _called(self, record: Endpoint, route: Route) -> dict[str, Any]:
         # Its right is named as `x-permission`, as that of everything of a plugin.
+        right = PUBLIC if record.right == PUBLIC else None
         texts = {"summary": str(route.summary), "description": str(route.description)}
-        written = self._writer.write(structs.replace(route_endpoint(plugin, route), right=None, **texts))
+        written = self._writer.write(structs.replace(record, right=right, **texts))
         written["responses"]["default"] = self._writer.any_other()
         return written
 
@@ -172,3 +182,8 @@ def _close_codes() -> dict[str, str]:
 
 def _routes(plugins: Plugins, plugin: str) -> list[Route]:
     return [route for route in plugins.routes.get(plugin, ()) if isinstance(route, Route)]
+
+
+def _mounted(plugins: Plugins, plugin: str) -> list[tuple[Mount, Route]]:
+    mounts = [mount for owner, mount in plugins.mounts.values() if owner == plugin]
+    return [(mount, mount.content) for mount in mounts if isinstance(mount.content, Route)]

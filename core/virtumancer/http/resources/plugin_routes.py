@@ -8,6 +8,7 @@ from typing import Any
 import falcon
 import msgspec
 from falcon.asgi import Request, Response
+from msgspec import Struct
 
 from virtumancer.contracts import Route, RouteAnswer, RouteRequest, StaticFiles
 from virtumancer.errors import CallTimeout, PluginFailed, VirtumancerError
@@ -22,7 +23,7 @@ from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
 from virtumancer.services.auth import PrincipalDirectory
 from virtumancer.services.hosts.plugin_api import PluginHosts
 
-__all__ = ["identifier", "path_of", "plugin_routes", "route_endpoint"]
+__all__ = ["PluginResource", "RouteTools", "identifier", "path_of", "plugin_routes", "route_endpoint"]
 
 HOOK = "virtumancer_routes"
 Responder = Callable[..., Awaitable[None]]
@@ -55,9 +56,20 @@ SERVERS_OWN = frozenset(
 """Headers that no plugin sets: they are of the connection, say who somebody is, or guard browsers."""
 
 
-def plugin_routes(
-    plugins: Plugins, hosts: PluginHosts, bodies: BodyReader, health: PluginCaller, callers: PrincipalDirectory
-) -> Iterator[object]:
+class RouteTools(Struct, frozen=True):
+    """What every call of a route needs."""
+
+    hosts: PluginHosts
+    bodies: BodyReader
+    health: PluginCaller
+    callers: PrincipalDirectory
+
+    def caller(self, plugin: str, route: Route, hook: str, what: str) -> "RouteCaller":
+        """Return what calls a route of a plugin; `what` names it in messages and counts."""
+        return RouteCaller(plugin, route, hook, what, self)
+
+
+def plugin_routes(plugins: Plugins, tools: RouteTools) -> Iterator[object]:
     """Yield the resource of each path below `/plugins/`."""
     for plugin, routes in plugins.routes.items():
         by_path: dict[str, PluginResource] = {}
@@ -66,7 +78,8 @@ def plugin_routes(
                 yield FolderResource(path_of(plugin, route), route)
                 continue
             resource = by_path.setdefault(route.path, PluginResource())
-            resource.add(route_endpoint(plugin, route), RouteCaller(plugin, route, hosts, bodies, health, callers))
+            what = f"{route.method} {route.path}"
+            resource.add(route_endpoint(plugin, route), tools.caller(plugin, route, HOOK, what))
         yield from by_path.values()
 
 
@@ -122,22 +135,14 @@ class PluginResource:
 class RouteCaller:
     """Hands a request to one route of a plugin, and its answer to the client."""
 
-    def __init__(
-        self,
-        plugin: str,
-        route: Route,
-        hosts: PluginHosts,
-        bodies: BodyReader,
-        health: PluginCaller,
-        callers: PrincipalDirectory,
-    ) -> None:
+    def __init__(self, plugin: str, route: Route, hook: str, what: str, tools: RouteTools) -> None:
         self._route = route
-        self._hosts = hosts
-        self._bodies = bodies
-        self._health = health
-        self._callers = callers
-        self._call = PluginCall(plugin, HOOK, f"{route.method} {route.path}", "")
-        self._what = f"{route.method} {route.path}"
+        self._hosts = tools.hosts
+        self._bodies = tools.bodies
+        self._health = tools.health
+        self._callers = tools.callers
+        self._call = PluginCall(plugin, hook, what, "")
+        self._what = what
 
     async def respond(self, req: Request, resp: Response, **path: str) -> None:
         """Read the request, call the route, and send what it returns."""

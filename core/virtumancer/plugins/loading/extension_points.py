@@ -15,6 +15,7 @@ from virtumancer.contracts import (
     HostAction,
     HostDriver,
     Lifespan,
+    Mount,
     ResourceType,
     Route,
     StaticFiles,
@@ -22,6 +23,7 @@ from virtumancer.contracts import (
     VMAction,
     ability_name,
 )
+from virtumancer.plugins.loading.mount_validation import check_mounts, shown_mount
 from virtumancer.plugins.loading.resource_validation import check_resources
 from virtumancer.plugins.loading.route_validation import check_routes, shown
 from virtumancer.plugins.loading.validation import (
@@ -208,6 +210,16 @@ POINTS = (
         names={},
         made=False,
         own=True,
+    ),
+    ExtensionPoint(
+        hook="virtumancer_mounts",
+        attribute="mounts",
+        kinds=(Mount,),
+        check=check_mounts,
+        key=lambda mount: (mount.path,),
+        names={},
+        made=False,
+        shown=lambda mount: (shown_mount(mount),),
     ),
 )
 """Every kind, in the order in which a plugin is asked."""

@@ -15,6 +15,7 @@ from virtumancer.contracts import (
     HostAction,
     HostDriver,
     Lifespan,
+    Mount,
     PluginConfig,
     PluginTables,
     ResourceType,
@@ -56,6 +57,7 @@ class Provided(Struct):
     listeners: list[EventListener] = field(default_factory=list[EventListener])
     authenticators: list[Authenticator] = field(default_factory=list[Authenticator])
     routes: list[Route | StaticFiles] = field(default_factory=list[Route | StaticFiles])
+    mounts: list[Mount] = field(default_factory=list[Mount])
     lifespans: list[Lifespan] = field(default_factory=list[Lifespan])
     tables: PluginTables | None = None
     abilities: list[AbilityAdapter] = field(default_factory=list[AbilityAdapter])

@@ -18,6 +18,7 @@ from virtumancer.contracts import (
     HostAction,
     HostDriver,
     Lifespan,
+    Mount,
     PluginConfig,
     PluginInfo,
     PluginState,
@@ -34,6 +35,7 @@ from virtumancer.plugins.loading.distributions import Distributions
 from virtumancer.plugins.loading.extension_points import POINTS
 from virtumancer.plugins.loading.loading import Provided, take_in
 from virtumancer.plugins.loading.lockfile import PluginLock, read_lock
+from virtumancer.plugins.loading.mount_validation import mount_doubts, placed, refuse_taken
 from virtumancer.plugins.loading.refusal import PluginRefused
 from virtumancer.plugins.loading.selection import Rules, judge, judge_by_rules
 
@@ -69,6 +71,8 @@ class Plugins(Struct, frozen=True):
     )
     routes: Mapping[str, Routes] = field(default_factory=dict[str, Routes])
     """By plugin."""
+    mounts: Mapping[str, tuple[str, Mount]] = field(default_factory=dict[str, tuple[str, Mount]])
+    """By path, as the operator wants them."""
     lifespans: Mapping[str, tuple[str, Lifespan]] = field(default_factory=dict[str, tuple[str, Lifespan]])
     tables: Mapping[str, PluginTables] = field(default_factory=dict[str, PluginTables])
     """By plugin."""
@@ -93,7 +97,9 @@ class Plugins(Struct, frozen=True):
 
     def rights(self) -> frozenset[str]:
         """Return the rights that actions, routes and resources of the plugins need."""
-        routes = (route for routes in self.routes.values() for route in routes if isinstance(route, Route))
+        mounted = (mount.content for _, mount in self.mounts.values() if not mount.public)
+        contents = (*mounted, *(route for routes in self.routes.values() for route in routes))
+        routes = (content for content in contents if isinstance(content, Route))
         on_vms = (action.permission for _, action in self.actions.values())
         on_hosts = (action.permission for _, action in self.host_actions.values())
         named = frozenset((*on_vms, *on_hosts)).union(route.permission for route in routes)
@@ -119,6 +125,7 @@ def load_configured_plugins(config: PluginsConfig, reserved: Collection[str]) ->
         lock=read_lock(config.lock) if config.lock else None,
         load_timeout=config.load_timeout,
         reserved=reserved,
+        mounts=config.mounts,
     )
 
 
@@ -132,6 +139,7 @@ def load_plugins(
     lock: PluginLock | None = None,
     load_timeout: float = LOAD_TIMEOUT,
     reserved: Collection[str] = (),
+    mounts: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Plugins:
     """Load every installed plugin, and the `extra` ones handed over by name; `tables` are their configurations.
 
@@ -139,11 +147,13 @@ def load_plugins(
     not built in, those that differ from the `lock`, and those whose name is not theirs alone. A plugin that cannot be
     used stops nobody: it is listed with its state, phase and reason. One that takes longer than `load_timeout` seconds
     is given up. The `reserved` names below the path of a VM are those of the routes that are there without plugins.
+    `mounts` are the paths that the operator gives to what plugins mount, by plugin and name; an empty one is a refusal.
     """
     tables = tables or {}
     installed = Distributions()
     candidates = find_candidates(extra or {}, installed)
-    loader = _Loader(tables, load_timeout, reserved, doubts(candidates, disabled, allowed, tables))
+    found = doubts(candidates, disabled, allowed, tables)
+    loader = _Loader(tables, load_timeout, reserved, found, mounts or {})
     rules = Rules(disabled, allowed, safe_mode, lock)
     for verdict in judge(candidates, rules, installed):
         if verdict.loaded:
@@ -164,11 +174,14 @@ class _Loader:
         timeout: float,
         reserved: Collection[str],
         found: tuple[str, ...],
+        mounts: Mapping[str, Mapping[str, str]],
     ) -> None:
         self._tables = tables
         self._timeout = timeout
         self._reserved = reserved
         self._doubts = found
+        self._mounts = mounts
+        self._asked: dict[str, list[str]] = {}
         self._infos: dict[str, PluginInfo] = {}
         self._found: dict[str, dict[str, tuple[str, Any]]] = {point.attribute: {} for point in POINTS}
         self._owners: dict[str, dict[str, str]] = {}
@@ -228,18 +241,25 @@ class _Loader:
 
     def result(self) -> Plugins:
         found = {name: things for name, things in self._found.items() if name not in ("drivers", "routes")}
+        active = {info.name for info in self._infos.values() if info.state is PluginState.ACTIVE}
+        unknown = tuple(mount_doubts(self._mounts, self._asked, active))
+        for doubt in unknown:
+            log.warning(doubt)
         return Plugins(
             _used_first(self._infos.values()),
             drivers={scheme: DriverEntry(*entry) for scheme, entry in self._found["drivers"].items()},
             routes=self._routes,
             tables=self._tables_of_plugins,
             configs=self._configs,
-            doubts=self._doubts,
+            doubts=(*self._doubts, *unknown),
             **found,
         )
 
     def _adopt(self, name: str, provided: Provided) -> None:
         """Take everything over, or nothing when one name is taken already."""
+        self._asked[name] = [mount.name for mount in provided.mounts]
+        provided.mounts = placed(name, provided.mounts, self._mounts)
+        refuse_taken(name, provided.mounts, self._found["mounts"], self._reserved)
         self._claim(name, provided)
         for point in POINTS:
             for item in getattr(provided, point.attribute):

@@ -9,7 +9,7 @@ from msgspec import Struct
 from virtumancer.contracts import Route, StaticFiles
 from virtumancer.plugins.loading.refusal import PluginRefused
 
-__all__ = ["check_routes", "shown"]
+__all__ = ["check_content", "check_routes", "shown"]
 
 SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*|\{[a-z][a-z0-9_]*\}")
 JSON = "application/json"
@@ -30,10 +30,10 @@ def check_routes(routes: Iterable[Route | StaticFiles]) -> None:
         _check_path(route)
         place = re.sub(r"\{\w+\}", "{}", route.path)
         if isinstance(route, Route):
-            _check_route(route)
+            check_content(route, f"the route {shown(route)}")
             keys = {(str(route.method), place)}
         else:
-            _check_folder(route)
+            check_content(route, f"the static files at {route.path}")
             keys = {(method, place) for method in METHODS}
             folders.append(place)
         if keys & taken:
@@ -43,6 +43,14 @@ def check_routes(routes: Iterable[Route | StaticFiles]) -> None:
         for folder in folders:
             if place.startswith(f"{folder}/"):
                 raise PluginRefused("register", f"the route {place} lies within the static files at {folder}")
+
+
+def check_content(content: Route | StaticFiles, what: str) -> None:
+    """Refuse a route that could not be called, or a folder that could not be shown; `what` names it."""
+    if isinstance(content, Route):
+        _check_route(content, what)
+    else:
+        _check_folder(content, what)
 
 
 def _check_path(route: Route | StaticFiles) -> None:
@@ -58,8 +66,7 @@ def _check_path(route: Route | StaticFiles) -> None:
         raise PluginRefused("register", f"the path {route.path!r} of static files cannot have names in braces")
 
 
-def _check_route(route: Route) -> None:
-    what = f"the route {shown(route)}"
+def _check_route(route: Route, what: str) -> None:
     handle: Any = route.handle
     body: Any = route.body
     timeout: Any = route.timeout
@@ -77,6 +84,8 @@ def _check_route(route: Route) -> None:
         raise PluginRefused("register", f"{what}: timeout = {timeout!r} is no number of seconds above 0")
 
 
-def _check_folder(files: StaticFiles) -> None:
+def _check_folder(files: StaticFiles, what: str) -> None:
     if not files.directory.is_dir():
-        raise PluginRefused("register", f"there is no folder {files.directory} for the static files at {files.path}")
+        raise PluginRefused("register", f"there is no folder {files.directory} for {what}")
+    if files.fallback and not (files.directory / files.fallback).is_file():
+        raise PluginRefused("register", f"{what}: there is no file {files.fallback!r} to fall back on in its folder")
