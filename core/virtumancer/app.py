@@ -46,6 +46,14 @@ from virtumancer.services.consoles.tickets import ConsoleTickets
 from virtumancer.services.events.dispatcher import ListenerDispatcher
 from virtumancer.services.events.log import EventLog
 from virtumancer.services.events.retention import EventsRetention
+from virtumancer.services.figures import (
+    Figures,
+    OperationCounts,
+    figures_of_hosts,
+    figures_of_loop,
+    figures_of_plugins,
+    figures_of_queues,
+)
 from virtumancer.services.hosts.backoff import RetryTiming
 from virtumancer.services.hosts.connector import HostConnector
 from virtumancer.services.hosts.credentials import HostCredentials
@@ -140,9 +148,15 @@ class Application:
         self._idempotency = Idempotency(
             keys, self.processes, config.idempotency, now=clock.trusted, latest=clock.latest
         )
+        self.figures = Figures()
         self.services = services = self._build_services()
+        self._loop_watch = LoopWatch(self._health)
+        self._listeners = ListenerDispatcher(plugins.listeners, bus, self._health)
+        self._request_log = RequestLog(self._health.spans)
+        self._operation_counts = OperationCounts()
+        self._add_figures(services)
         self._lifespans = Lifespans(
-            plugins.lifespans, PluginHosts(services.hosts), self.database, self._tables, self._health
+            plugins.lifespans, PluginHosts(services.hosts), self.database, self._tables, self._health, self.figures
         )
         self._callers.on_change(services.consoles.withdraw)
         self._starting = Starting()
@@ -174,7 +188,8 @@ class Application:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(AwaitedDatabase(self.database) if wait_for_store else self.database)
             shared, now = self._shared, self._clock.trusted
-            await stack.enter_async_context(LoopWatch(self._health))
+            await stack.enter_async_context(self._loop_watch)
+            stack.callback(self.bus.subscribe(self._operation_counts.note))
             await stack.enter_async_context(self._clock)
             await stack.enter_async_context(self.processes)
             await stack.enter_async_context(self._events)
@@ -197,7 +212,7 @@ class Application:
             operations = self._operations_store, self.processes, self.bus, self.config.operations
             keeper = OperationsRecovery(*operations, at_work=services.operations.is_at_work, now=now)
             await stack.enter_async_context(keeper)
-            await stack.enter_async_context(ListenerDispatcher(self.plugins.listeners, self.bus, services.plugins))
+            await stack.enter_async_context(self._listeners)
             stack.push_async_callback(services.hosts.aclose)
             stack.push_async_callback(services.live_stats.aclose)
             stack.push_async_callback(services.screenshots.aclose)
@@ -293,6 +308,7 @@ class Application:
             consoles=consoles,
             screenshots=screenshots,
             events=self._events,
+            figures=self.figures,
             plugins=health,
             provided=plugins,
             audit=self._audit,
@@ -310,6 +326,20 @@ class Application:
             bodies=BodyReader(config.server.max_body),
             deferring=RespondAsync(operations, self._callers),
             asked=config.server.auth == "token",
+        )
+
+    def _add_figures(self, services: Services) -> None:
+        def waiting() -> dict[str, int]:
+            own = {"events": self._events.waiting(), "operations": services.operations.open()}
+            return own | {f"listener {name}": size for name, size in self._listeners.waiting().items()}
+
+        self.figures.add(
+            self._request_log.figures,
+            figures_of_loop(self._loop_watch),
+            figures_of_queues(waiting),
+            figures_of_hosts(services.hosts),
+            figures_of_plugins(self._health),
+            self._operation_counts.figures,
         )
 
     def _may_have(self, session: LiveSession) -> bool:
@@ -333,7 +363,7 @@ class Application:
         gate = Authorization(self._callers if services.asked else None, services.vms)
         app: falcon.asgi.App[Any, Any] = falcon.asgi.App(
             middleware=[
-                RequestLog(),
+                self._request_log,
                 Compression(),
                 ETags(),
                 headers,

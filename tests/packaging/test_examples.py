@@ -106,7 +106,7 @@ def test_all_examples_are_active_and_provide_something(programs: Path, tmp_path:
     listed = json.loads(run(programs / "virtumancer", "plugins", "--json", cwd=tmp_path))
     found = {info["name"]: info for info in listed}
 
-    assert len(NAMES) == 7
+    assert len(NAMES) == 8
     for name in NAMES:
         assert (found[name]["state"], found[name]["distribution"]) == ("active", f"virtumancer-{name}"), found[name]
     assert found["stop"]["actions"] == ["stop"]
@@ -115,6 +115,7 @@ def test_all_examples_are_active_and_provide_something(programs: Path, tmp_path:
     assert found["overcommit"]["collectors"] == ["overcommit"]
     assert found["overcommit"]["routes"] == ["GET hosts", "GET page/…"]
     assert found["monitor"]["consoles"] == ["monitor"]
+    assert found["exporter"]["mounts"] == ["GET /metrics"]
     assert found["checklists"]["resources"] == ["checklists", "remarks"]
 
 

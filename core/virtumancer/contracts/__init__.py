@@ -54,6 +54,16 @@ from virtumancer.contracts.events import (
     VMEvent,
     VMsChanged,
 )
+from virtumancer.contracts.figures import (
+    Distribution,
+    Figure,
+    FigureKind,
+    FigureValue,
+    ServerFigures,
+    Span,
+    SpanKind,
+    SpanWatcher,
+)
 from virtumancer.contracts.hostkeys import HostKey, HostKeyPolicy, HostKeyTrust, ShownHostKey, UnknownHostKeys
 from virtumancer.contracts.jobs import Job, NullJob, VMUse
 from virtumancer.contracts.lifespans import Lifespan, PluginContext, PluginDatabase
@@ -138,6 +148,7 @@ __all__ = [
     "Disk",
     "DiskDriver",
     "DiskTarget",
+    "Distribution",
     "Event",
     "EventListener",
     "EventPage",
@@ -145,6 +156,9 @@ __all__ = [
     "EventStream",
     "EventType",
     "EventsMissed",
+    "Figure",
+    "FigureKind",
+    "FigureValue",
     "Graphics",
     "HardwareInfo",
     "HookCalls",
@@ -210,7 +224,11 @@ __all__ = [
     "Sample",
     "Screenshot",
     "Secret",
+    "ServerFigures",
     "ShownHostKey",
+    "Span",
+    "SpanKind",
+    "SpanWatcher",
     "StaticFiles",
     "StatsCollector",
     "SupportsConsoles",

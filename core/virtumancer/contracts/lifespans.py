@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, TypeVar
 
+from virtumancer.contracts.figures import ServerFigures
 from virtumancer.contracts.routes import Hosts
 
 __all__ = ["Lifespan", "PluginContext", "PluginDatabase"]
@@ -46,6 +47,11 @@ class PluginContext(ABC):
     @abstractmethod
     def database(self) -> PluginDatabase:
         """Return the database, for the tables of this plugin. Raises `PluginFailed` when it declares none."""
+
+    @property
+    @abstractmethod
+    def figures(self) -> ServerFigures:
+        """Return the server's own figures and spans."""
 
     @abstractmethod
     def start_task(self, name: str, work: Callable[[], Awaitable[None]]) -> None:

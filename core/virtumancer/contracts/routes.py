@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from virtumancer.contracts.callers import Caller
 from virtumancer.contracts.drivers import HostConnection
+from virtumancer.contracts.figures import Figure
 from virtumancer.contracts.models import VMRef
 
 __all__ = ["Hosts", "Route", "RouteAnswer", "RouteRequest", "StaticFiles"]
@@ -37,6 +38,8 @@ class RouteRequest(Struct, frozen=True):
     """Who asks, and what they may do; since 1.3."""
     vm: VMRef | None = None
     """The VM that `{host}` and `{vm}` in the path stand for, as just looked up; since 1.3."""
+    figures: Callable[[], tuple[Figure, ...]] = tuple
+    """Reads the server's own figures; since 1.3."""
 
 
 class RouteAnswer(Struct, frozen=True):

@@ -3,15 +3,21 @@
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, TypeVar
 
+import falcon
 import msgspec
 import structlog
 from falcon.asgi import Request, Response, WebSocket
 
+from virtumancer.contracts import Figure, FigureKind, FigureValue
 from virtumancer.errors import InvalidRequest, InvalidValue, TooLarge, UnknownEncoding
+from virtumancer.http.api_paths import plain_path
 from virtumancer.http.json_depth import MAX_DEPTH, is_too_deep
+from virtumancer.measuring import SECONDS, Histogram
+from virtumancer.plugins.calls.spans import OpenSpan, Spans
 
 __all__ = [
     "BodyReader",
@@ -41,7 +47,27 @@ def flag_of(req: Request, parameter: str) -> bool:
 
 
 class RequestLog:
-    """Middleware that names each request and writes one line about it."""
+    """Middleware that names each request, counts it, and writes one line about it."""
+
+    def __init__(self, spans: Spans | None = None) -> None:
+        self._spans = spans or Spans(lambda _plugin, _tell: True)
+        self._answers: dict[tuple[str, str | None, int], Histogram] = {}
+
+    def figures(self) -> Iterator[Figure]:
+        """Tell how long what was asked for took, until its answer began."""
+        yield Figure(
+            name="request_duration",
+            kind=FigureKind.HISTOGRAM,
+            unit="seconds",
+            description="Requests by method, route and status, and how long it took until the answer began.",
+            values=tuple(
+                FigureValue(
+                    {"method": method, "route": plain_path(route or ""), "status": str(status)},
+                    distribution=answers.read(),
+                )
+                for (method, route, status), answers in self._answers.items()
+            ),
+        )
 
     async def process_request(self, req: Request, resp: Response) -> None:
         """Give the request its id."""
@@ -50,6 +76,10 @@ class RequestLog:
         resp.set_header("X-Request-Id", req.context.request_id)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=req.context.request_id)
+        if self._spans.watched:
+            # Its route is not known yet, and its path may name what not everybody should know.
+            given, attributes = req.get_header("traceparent"), {"request_id": req.context.request_id}
+            req.context.span = self._spans.begin_request(req.method, given, attributes)
 
     async def process_request_ws(self, req: Request, ws: WebSocket) -> None:
         """Give the request its id; the query is not logged, it may hold a ticket."""
@@ -58,13 +88,26 @@ class RequestLog:
         structlog.contextvars.bind_contextvars(request_id=req.context.request_id)
 
     async def process_response(self, req: Request, resp: Response, resource: Any, req_succeeded: bool) -> None:
-        """Log what came of it."""
+        """Count it, and log what came of it."""
+        duration = time.monotonic() - getattr(req.context, "started", time.monotonic())
+        # What calls would add, all requests would pay.
+        key = (req.method, req.uri_template, resp.status_code)
+        answers = self._answers.get(key) or self._new(*key)
+        answers.counts[bisect_left(SECONDS, duration)] += 1
+        answers.total += duration
+        span: OpenSpan | None = getattr(req.context, "span", None)
+        if span is not None:
+            self._spans.end(span, str(resp.status_code), f"{req.method} {plain_path(req.uri_template or '')}".strip())
         reads = req.method == "GET"
         if reads and not LOGGER.isEnabledFor(logging.DEBUG):
             return  # structlog takes longer to find that out
-        duration = time.monotonic() - getattr(req.context, "started", time.monotonic())
         report: Callable[..., Any] = log.debug if reads else log.info
         report("request", method=req.method, path=req.path, status=resp.status_code, ms=round(duration * 1000, 1))
+
+    def _new(self, method: str, route: str | None, status: int) -> Histogram:
+        """Return where what nobody asked for before is counted: strangers make no names."""
+        known = route is not None and method in falcon.HTTP_METHODS
+        return self._answers.setdefault((method if known else "other", route if known else None, status), Histogram())
 
 
 class BodyReader:

@@ -76,6 +76,7 @@ from virtumancer.services.audit.queries import AuditReader
 from virtumancer.services.auth import PrincipalDirectory, SignIn
 from virtumancer.services.consoles.service import ConsolesService
 from virtumancer.services.events.log import EventLog
+from virtumancer.services.figures import Figures
 from virtumancer.services.hosts.host_keys import HostKeysService
 from virtumancer.services.hosts.plugin_api import PluginHosts
 from virtumancer.services.hosts.service import HostsService
@@ -105,6 +106,7 @@ class Services(Struct, frozen=True, kw_only=True):
     consoles: ConsolesService
     screenshots: ScreenshotsService
     events: EventLog
+    figures: Figures
     plugins: PluginCaller
     provided: Plugins
     """What the plugins add: routes, and what the document describes."""
@@ -207,7 +209,9 @@ def add_routes(app: falcon.asgi.App[Any, Any], services: Services) -> None:
     core = [make(services) for make in RESOURCES.values()]
     core.append(OpenAPIResource(core, provided))
     consoles = [ConsoleSocket(services.consoles, suffix, services.audit) for suffix in provided.consoles]
-    calling = RouteTools(PluginHosts(services.hosts), services.bodies, services.plugins, services.callers)
+    calling = RouteTools(
+        PluginHosts(services.hosts), services.bodies, services.plugins, services.callers, services.figures
+    )
     routes, mounts = plugin_routes(provided, calling), mounted(provided, calling, reserved_names().at_server)
     content = ContentService(services.resources, services.plugins)
     tools = PluginTypes(

@@ -21,6 +21,7 @@ from virtumancer.http.resources.static_files import FolderResource
 from virtumancer.plugins import Plugins
 from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
 from virtumancer.services.auth import PrincipalDirectory
+from virtumancer.services.figures import Figures
 from virtumancer.services.hosts.plugin_api import PluginHosts
 
 __all__ = ["PluginResource", "RouteTools", "identifier", "path_of", "plugin_routes", "route_endpoint"]
@@ -63,6 +64,7 @@ class RouteTools(Struct, frozen=True):
     bodies: BodyReader
     health: PluginCaller
     callers: PrincipalDirectory
+    figures: Figures
 
     def caller(self, plugin: str, route: Route, hook: str, what: str) -> "RouteCaller":
         """Return what calls a route of a plugin; `what` names it in messages and counts."""
@@ -141,6 +143,7 @@ class RouteCaller:
         self._bodies = tools.bodies
         self._health = tools.health
         self._callers = tools.callers
+        self._figures = tools.figures.read
         self._call = PluginCall(plugin, hook, what, "")
         self._what = what
 
@@ -150,7 +153,7 @@ class RouteCaller:
         query = {name: values[-1] if isinstance(values, list) else values for name, values in req.params.items()}
         vm = await self._hosts.find_vm(path["host"], path["vm"]) if {"host", "vm"} <= path.keys() else None
         caller = self._callers.seen_by_plugins(caller_of(req))
-        request = RouteRequest(path, query, body, self._hosts, caller, vm)
+        request = RouteRequest(path, query, body, self._hosts, caller, vm, self._figures)
         answer = await self._health.counted(
             self._call, self._what, lambda: self._route.handle(request), self._route.timeout
         )

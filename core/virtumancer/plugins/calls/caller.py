@@ -10,6 +10,7 @@ from virtumancer.plugins.calls.activity import Activity, PluginCall
 from virtumancer.plugins.calls.blame import ReturnCheck, blamed, check_result, is_fault_of
 from virtumancer.plugins.calls.breaker import CircuitBreaker
 from virtumancer.plugins.calls.execution import executed
+from virtumancer.plugins.calls.spans import Spans
 from virtumancer.plugins.calls.statistics import PluginStatistics
 
 __all__ = ["PluginCall", "PluginCaller"]
@@ -31,6 +32,7 @@ class PluginCaller:
         self._statistics = PluginStatistics(infos, self._breaker, tell)
         self.activity = Activity(self._statistics.count_block)
         """What runs just now."""
+        self.spans = Spans(self._told)
 
     async def call(
         self,
@@ -73,6 +75,8 @@ class PluginCaller:
         `CallTimeout` when it takes longer, also when it came back too late, our errors as they are, and `PluginFailed`
         naming the plugin for anything else, also for a result that is not the `answer` expected.
         """
+        span = self.spans.begin_call(call) if self.spans.watched else None
+        outcome = "cancelled"
         counts = self._statistics.counts[call.plugin, call.hook, call.name]
         counts.calls += 1
         started = self._clock()
@@ -80,12 +84,16 @@ class PluginCaller:
             result = await executed(call, what, begin, timeout, self.activity)
             if answer is not None:
                 check_result(call.plugin, what, answer, result)
+            outcome = "ok"
         except VirtumancerError as error:
+            outcome = error.code
             self._count_fault(call, error)
             raise
         finally:
             if timeout is not None:
                 counts.seconds += self._clock() - started
+            if span is not None:
+                self.spans.end(span, outcome)
         return result
 
     def counted_at_once(
@@ -157,6 +165,14 @@ class PluginCaller:
     def clear_fault(self, plugin: str, what: str) -> None:
         """Take note that it works."""
         self._statistics.clear_fault(plugin, what)
+
+    def _told(self, plugin: str, tell: Callable[[], None]) -> bool:
+        call = PluginCall(plugin, "virtumancer_lifespans", "spans", "")
+        try:
+            self.part_at_once(call, "telling of a span", tell)
+        except VirtumancerError:
+            return False
+        return True
 
     def _count_fault(self, call: PluginCall, error: VirtumancerError) -> None:
         if is_fault_of(call.plugin, error):

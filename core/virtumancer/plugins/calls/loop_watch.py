@@ -13,6 +13,7 @@ from typing import Self
 import structlog
 
 from virtumancer.contracts import PluginState
+from virtumancer.measuring import Histogram
 from virtumancer.plugins.calls.activity import BLOCK, PluginCall, log_block
 from virtumancer.plugins.calls.caller import PluginCaller
 
@@ -40,6 +41,8 @@ class LoopWatch:
         }
         self._over = threading.Event()
         self._answered = threading.Event()
+        self.lag = Histogram()
+        """How long the loop took to give each sign of life, counted on the loop."""
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watched = 0
@@ -80,12 +83,17 @@ class LoopWatch:
 
     def _ask(self) -> float:
         self._answered.clear()
+        asked = time.monotonic()
         if self._loop and not self._loop.is_closed():
             try:
-                self._loop.call_soon_threadsafe(self._answered.set)
+                self._loop.call_soon_threadsafe(self._answer, asked)
             except RuntimeError:  # it was closed just now
                 self._over.set()
-        return time.monotonic()
+        return asked
+
+    def _answer(self, asked: float) -> None:
+        self._answered.set()
+        self.lag.observe(time.monotonic() - asked)
 
     def _look(self, now: float) -> bool:
         """Name the call that holds the loop, if one does."""

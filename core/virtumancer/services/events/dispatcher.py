@@ -55,6 +55,10 @@ class ListenerDispatcher:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def waiting(self) -> dict[str, int]:
+        """Return how much each listener still has to be told, by plugin and name."""
+        return {ear.place: ear.waiting() for ear in self._ears}
+
 
 class _ListenerQueue:
     """What one listener still has to be told."""
@@ -69,6 +73,15 @@ class _ListenerQueue:
         self._queue: deque[Event] = deque()
         self._missed = 0
         self._arrived = asyncio.Event()
+
+    @property
+    def place(self) -> str:
+        """The plugin and the name."""
+        return f"{self._plugin}.{self.name}"
+
+    def waiting(self) -> int:
+        """Return how many events it was not told yet."""
+        return len(self._queue)
 
     def note(self, change: Change) -> None:
         """Put a change at the end of the queue; when that is full, the oldest is missed. Acts are not for plugins."""

@@ -94,6 +94,10 @@ class EventLog:
             self._task.cancel()
             await asyncio.wait({self._task})
 
+    def waiting(self) -> int:
+        """Return how many events are not written yet."""
+        return len(self._queue)
+
     def note(self, change: Change) -> None:
         """Put a change at the end of what is to be written."""
         for event in self._make.events_of(change):

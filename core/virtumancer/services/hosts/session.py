@@ -38,6 +38,7 @@ from virtumancer.errors import (
     VirtumancerError,
 )
 from virtumancer.masking import mask_text
+from virtumancer.plugins.calls.spans import leave_trace
 from virtumancer.services.hosts.backoff import RetryTiming
 from virtumancer.services.hosts.connector import GRACE, HostConnector
 from virtumancer.services.hosts.inventory import Inventory
@@ -256,8 +257,9 @@ class HostSession:
                     await self._settled.wait()
 
     async def _run(self, connection: HostConnection | None) -> None:
-        # A session outlives the request that began it: its log lines are not that request's.
+        # A session outlives the request that began it: its log lines and calls are not that request's.
         structlog.contextvars.clear_contextvars()
+        leave_trace()
         failures = drops = 0
         while True:
             connection = connection or await self._attempt()

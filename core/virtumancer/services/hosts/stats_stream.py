@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from virtumancer.contracts import VMStats
 from virtumancer.errors import HostNotFound, VirtumancerError, VMNotFound
+from virtumancer.plugins.calls.spans import leave_trace
 from virtumancer.services.hosts.service import HostsService
 from virtumancer.services.hosts.session import HostSession
 from virtumancer.services.hosts.vm_lookup import find_vm, last_seen
@@ -65,6 +66,7 @@ class StatsStream:
 
     async def _follow(self, host_id: str) -> None:
         structlog.contextvars.clear_contextvars()  # it serves more than the socket that began it
+        leave_trace()
         while watched := [subject for subject in self._watched if subject.host_id == host_id]:
             try:
                 await self._sample(self._hosts.session(host_id), watched)

@@ -236,6 +236,10 @@ class Operations:
         found = self._running.get(operation_id)
         return found[0] if found else None
 
+    def open(self) -> int:
+        """Return how many operations of this process have not ended."""
+        return len(self._running)
+
     def is_at_work(self, operation_id: str) -> bool:
         """Say whether this process carries an operation out."""
         return operation_id in self._running

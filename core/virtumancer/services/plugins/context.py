@@ -3,12 +3,14 @@
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
-from virtumancer.contracts import Hosts, PluginContext, PluginDatabase
-from virtumancer.errors import PluginFailed
+from virtumancer.contracts import Figure, Hosts, PluginContext, PluginDatabase, ServerFigures, SpanWatcher
+from virtumancer.errors import InvalidValue, PluginFailed
+from virtumancer.plugins.calls.spans import Spans
+from virtumancer.services.figures import Figures
 from virtumancer.services.plugins.tasks import PluginTasks
 from virtumancer.store import Database
 
-__all__ = ["LifespanContext", "Tables"]
+__all__ = ["LifespanContext", "OwnFigures", "Tables"]
 
 T = TypeVar("T")
 
@@ -45,10 +47,47 @@ class _Database(PluginDatabase):
         return await self._database.unit(work)
 
 
+class OwnFigures(ServerFigures):
+    """The server's figures as one lifespan has them; what it watches ends with it."""
+
+    def __init__(self, plugin: str, figures: Figures, spans: Spans) -> None:
+        self._plugin = plugin
+        self._figures = figures
+        self._spans = spans
+        self._ends: list[Callable[[], None]] = []
+
+    def read(self) -> tuple[Figure, ...]:
+        """Return all figures as they are now."""
+        return self._figures.read()
+
+    def watch(self, watcher: SpanWatcher) -> Callable[[], None]:
+        """Tell a watcher of spans. Raises `InvalidValue` for something else."""
+        given: Any = watcher
+        if not isinstance(given, SpanWatcher):
+            raise InvalidValue(f"{type(given).__name__} is no SpanWatcher", field="watcher")
+        end = self._spans.watch(self._plugin, watcher)
+        self._ends.append(end)
+        return end
+
+    def close(self) -> None:
+        """End what is watched."""
+        while self._ends:
+            self._ends.pop()()
+
+
 class LifespanContext(PluginContext):
     """The context of one lifespan of one plugin."""
 
-    def __init__(self, plugin: str, hosts: Hosts, database: Database, tables: Tables, tasks: PluginTasks) -> None:
+    def __init__(
+        self,
+        plugin: str,
+        hosts: Hosts,
+        database: Database,
+        tables: Tables,
+        tasks: PluginTasks,
+        figures: OwnFigures,
+    ) -> None:
+        self.figures_of_server = figures
         self._plugin = plugin
         self._hosts = hosts
         self._database = _Database(plugin, database, tables)
@@ -72,6 +111,11 @@ class LifespanContext(PluginContext):
             reason = f"plugin {self._plugin!r} asks for the database, but declares no tables: add virtumancer_tables()"
             raise PluginFailed(reason, plugin=self._plugin)
         return self._database
+
+    @property
+    def figures(self) -> ServerFigures:
+        """Return the server's own figures and spans."""
+        return self.figures_of_server
 
     def start_task(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Run `work` until it returns, or until the lifespan is closed."""

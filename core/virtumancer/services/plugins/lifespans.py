@@ -11,7 +11,8 @@ import structlog
 from virtumancer.contracts import Hosts, Lifespan
 from virtumancer.errors import PluginDegraded, VirtumancerError
 from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
-from virtumancer.services.plugins.context import LifespanContext, Tables
+from virtumancer.services.figures import Figures
+from virtumancer.services.plugins.context import LifespanContext, OwnFigures, Tables
 from virtumancer.services.plugins.tasks import HOOK, PluginTasks, Retry
 from virtumancer.store import Database
 
@@ -35,6 +36,7 @@ class Lifespans:
         database: Database,
         tables: Tables,
         caller: PluginCaller,
+        figures: Figures,
         *,
         retry: Callable[[], Retry] = Retry,
         patience: float = START_PATIENCE,
@@ -43,7 +45,8 @@ class Lifespans:
         self._lives: list[_Life] = []
         for plugin, lifespan in lifespans.values():
             tasks = PluginTasks(plugin, lifespan.name, caller, retry)
-            context = LifespanContext(plugin, hosts, database, tables, tasks)
+            own = OwnFigures(plugin, figures, caller.spans)
+            context = LifespanContext(plugin, hosts, database, tables, tasks, own)
             self._lives.append(_Life(plugin, lifespan, context, tasks, caller, retry()))
 
     async def __aenter__(self) -> Self:
@@ -116,6 +119,7 @@ class _Life:
             await self._stop.wait()
         finally:
             await self._tasks.aclose()
+            self._context.figures_of_server.close()
             await self._close(manager)
 
     async def _opened(self) -> AbstractAsyncContextManager[object] | None:
@@ -138,6 +142,7 @@ class _Life:
             finally:
                 self.tried.set()
             await self._tasks.aclose()
+            self._context.figures_of_server.close()
             if self._entered is not None:  # too late: it is open, and will be opened again
                 await self._close(self._entered)
             await self._wait(rest)

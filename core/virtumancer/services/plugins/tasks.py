@@ -7,6 +7,7 @@ import structlog
 
 from virtumancer.errors import InvalidValue, PluginDegraded, VirtumancerError
 from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
+from virtumancer.plugins.calls.spans import leave_trace
 
 __all__ = ["HOOK", "PluginTasks", "Retry"]
 
@@ -74,6 +75,7 @@ class PluginTasks:
 
     async def _run(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         structlog.contextvars.clear_contextvars()  # it is nobody's request
+        leave_trace()
         call = PluginCall(self._plugin, HOOK, f"{self._owner}.{name}", "")
         retry = self._retry()
         loop = asyncio.get_running_loop()
