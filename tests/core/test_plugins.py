@@ -23,7 +23,7 @@ from virtumancer.testing import FakeHypervisor, fake_plugin
 def test_the_built_ins_come_through_the_entry_points() -> None:
     plugins = load_plugins()
     assert {i.name: i.state for i in plugins.infos} == dict.fromkeys(
-        ("libvirt", "power", "serial", "spice", "vnc"), PluginState.ACTIVE
+        ("libvirt", "networks", "power", "serial", "spice", "vnc"), PluginState.ACTIVE
     )
     assert set(plugins.actions) == {"start", "shutdown", "reboot", "forceoff", "forcereset"}
     assert plugins.drivers["qemu"].plugin == plugins.drivers["test"].plugin == "libvirt"

@@ -310,7 +310,7 @@ async def test_real_answers_are_as_the_document_says(document: dict[str, Any], c
     called = []
     for method, path, operation in operations(document):
         status, response = success_of(operation)
-        skipped = ("{session}", "{token}", "{user}", "{fingerprint}", "{operation}")
+        skipped = ("{session}", "{token}", "{user}", "{fingerprint}", "{operation}", "/networks")
         if method != "get" or status in {101, 303} or any(part in path for part in skipped):
             continue
         media_type, media = next(iter(response["content"].items()))

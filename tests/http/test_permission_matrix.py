@@ -113,7 +113,7 @@ async def test_who_may(matrix: Matrix, route: str) -> None:
             "session": "none",
             "plugin": "power",
         }
-        fields |= {"fingerprint": "none", "user": "none", "operation": "none"}
+        fields |= {"fingerprint": "none", "user": "none", "operation": "none", "network": "none", "lease": "none"}
         target = path.format(**fields)
         body = {"kind": "plain", "view_only": True} if path.endswith("/consoles") and method == "POST" else None
         without = await nobody.request(method, target, headers=NO_STREAM)

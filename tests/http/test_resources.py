@@ -252,7 +252,7 @@ async def test_content_that_fails_midway_does_not_look_whole(api: httpx2.AsyncCl
 
 async def test_the_types_are_described(api: httpx2.AsyncClient) -> None:
     types = {one["name"]: one for one in (await api.get("/resources")).json()}
-    assert types.keys() == {"snapshots", "notes", "lines"}
+    assert types.keys() == {"snapshots", "notes", "lines", "networks", "leases"}
     snapshots = types["snapshots"]
     assert snapshots["path"] == "/hosts/{host}/vms/{vm}/snapshots"
     assert snapshots["rights"] == {

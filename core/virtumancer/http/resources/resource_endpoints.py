@@ -56,7 +56,8 @@ def path_text(type_: AnyType) -> str:
 
 @cache
 def _parameter(type_: AnyType) -> Parameter:
-    return Parameter(parameter_of(type_))
+    description = f"One of {type_.title}, by its `{type_.key}`."
+    return Parameter(parameter_of(type_), description, component=f"resources.{type_.name}")
 
 
 @cache
