@@ -72,6 +72,8 @@ from virtumancer.services.operations.manager import Operations
 from virtumancer.services.operations.recovery import OperationsRecovery
 from virtumancer.services.plugins.lifespans import Lifespans
 from virtumancer.services.readiness import Readiness
+from virtumancer.services.resources.content import ContentService
+from virtumancer.services.resources.plugin_access import ResourceUse
 from virtumancer.services.resources.service import ResourcesService
 from virtumancer.services.runtime.bus import LocalEventBus
 from virtumancer.services.runtime.clock import Clock
@@ -156,7 +158,13 @@ class Application:
         self._operation_counts = OperationCounts()
         self._add_figures(services)
         self._lifespans = Lifespans(
-            plugins.lifespans, PluginHosts(services.hosts), self.database, self._tables, self._health, self.figures
+            plugins.lifespans,
+            PluginHosts(services.hosts),
+            self.database,
+            self._tables,
+            self._health,
+            self.figures,
+            services.others,
         )
         self._callers.on_change(services.consoles.withdraw)
         self._starting = Starting()
@@ -290,10 +298,12 @@ class Application:
         )
         vms = VMsService(hosts, vms_store)
         all_vms = VMListingService(hosts, vms_store, metadata)
-        actions = ActionsService(hosts, plugins.actions, health, bus)
         operations = Operations(
             self._operations_store, self.processes, self._audit, bus, config.operations, self._clock.stamp
         )
+        resources = ResourcesService(hosts, plugins.resources, health, bus)
+        others = ResourceUse(resources, ContentService(resources, health), operations, self._audit)
+        actions = ActionsService(hosts, plugins.actions, health, bus, others)
         live_stats = StatsStream(hosts, sessions.stats_interval)
         tickets = ConsoleTickets(ConsoleTicketsRepository(self.database), self._clock.trusted)
         consoles = ConsolesService(hosts, vms, plugins.consoles, tickets, self._limits(), bus, health, self._may_have)
@@ -317,10 +327,11 @@ class Application:
             sign_in=SignIn(self._callers, self._audit, self._oidc),
             actions=actions,
             offers=ActionOffers(hosts, vms, plugins.actions),
-            host_actions=HostActionsService(hosts, plugins.host_actions, health),
+            host_actions=HostActionsService(hosts, plugins.host_actions, health, others),
             operations=operations,
             bulk=BulkService(hosts, all_vms, actions, operations, self._audit),
-            resources=ResourcesService(hosts, plugins.resources, health, bus),
+            resources=resources,
+            others=others,
             metadata=metadata,
             readiness=Readiness(StoreProbe(self.database, self._processes_store, self.processes.own), hosts, health),
             bodies=BodyReader(config.server.max_body),

@@ -64,6 +64,7 @@ class Snapshots(Collection[Snapshot]):
         self.kept: dict[str, dict[str, Snapshot]] = {}
         self.wrong: Any = None
         self.seen: list[ResourceContext] = []
+        self.begun: list[ResourceContext] = []
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -77,6 +78,7 @@ class Snapshots(Collection[Snapshot]):
         return self.wrong if self.wrong is not None else found
 
     async def create(self, at: ResourceContext, spec: NewSnapshot, job: Job) -> Snapshot:
+        self.begun.append(at)
         with job.interruptible():
             await self.gate.wait()
         if spec.name in self.of(at):

@@ -5,6 +5,7 @@ from virtumancer.contracts.access import Right
 from virtumancer.contracts.actions import ActionContext, ActionOffer, HostAction, NoParams, VMAction
 from virtumancer.contracts.authentication import Authenticator, AuthRequest, Identity
 from virtumancer.contracts.callers import Caller
+from virtumancer.contracts.collections import CollectionAccess, Collections, HasCollections, NoCollections
 from virtumancer.contracts.consoles import (
     ByteStream,
     ChannelHead,
@@ -135,6 +136,8 @@ __all__ = [
     "CloseCode",
     "CollectContext",
     "Collection",
+    "CollectionAccess",
+    "Collections",
     "ConnectContext",
     "ConnectSettings",
     "ConsoleChanged",
@@ -161,6 +164,7 @@ __all__ = [
     "FigureValue",
     "Graphics",
     "HardwareInfo",
+    "HasCollections",
     "HookCalls",
     "Host",
     "HostAction",
@@ -191,6 +195,7 @@ __all__ = [
     "NetworkMAC",
     "NetworkModel",
     "NetworkTarget",
+    "NoCollections",
     "NoParams",
     "NullJob",
     "OperationChanged",

@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from virtumancer.contracts.callers import Caller
+from virtumancer.contracts.collections import Collections, HasCollections, NoCollections
 from virtumancer.contracts.drivers import HostConnection
 from virtumancer.contracts.jobs import Job, NullJob, VMUse
 from virtumancer.contracts.models import Host, VMRef, VMState
@@ -17,14 +18,15 @@ class NoParams(Struct, frozen=True, forbid_unknown_fields=True):
     """The parameters of an action that takes none."""
 
 
-class ActionContext(Struct, frozen=True):
-    """Where an action runs, what it reports to, and who asks; the last two since 1.3."""
+class ActionContext(Struct, HasCollections, frozen=True):
+    """Where an action runs, what it reports to, who asks, and what others serve; the last three since 1.3."""
 
     host: Host
     connection: HostConnection
     job: Job = NullJob()
     """What people see of an operation comes from here; where the action is none, nobody listens."""
     caller: Caller = Caller()
+    collections: Collections = NoCollections()
 
     @property
     def actor(self) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, TypeVar
 
+from virtumancer.contracts.collections import Collections, HasCollections, NoCollections
 from virtumancer.contracts.figures import ServerFigures
 from virtumancer.contracts.routes import Hosts
 
@@ -30,8 +31,11 @@ class PluginDatabase(ABC):
         """
 
 
-class PluginContext(ABC):
+class PluginContext(HasCollections, ABC):
     """What a plugin is handed while the server is open. Since 1.3."""
+
+    collections: Collections = NoCollections()
+    """The resources of other plugins; nobody is asked for rights."""
 
     @property
     @abstractmethod

@@ -13,6 +13,8 @@ from typing_extensions import TypeVar
 
 from virtumancer.contracts.abilities.base import Ability
 from virtumancer.contracts.actions import NoParams
+from virtumancer.contracts.callers import Caller
+from virtumancer.contracts.collections import Collections, HasCollections, NoCollections
 from virtumancer.contracts.jobs import Job
 from virtumancer.contracts.models import VM, Host, VMRef, VMState
 from virtumancer.errors import AbilityMissing
@@ -56,7 +58,7 @@ class ByteSpan(Struct, frozen=True):
     stop: int | None = None
 
 
-class ResourceContext(Struct, frozen=True, kw_only=True):
+class ResourceContext(Struct, HasCollections, frozen=True, kw_only=True):
     """Where a collection is, and who asks; it may grow."""
 
     type: "ResourceType[Any, Any, Any]"
@@ -74,6 +76,10 @@ class ResourceContext(Struct, frozen=True, kw_only=True):
     """
     actor: str = ""
     """Who asks, as in the audit log."""
+    caller: Caller = Caller()
+    """Who asks, and what they may do."""
+    collections: Collections = NoCollections()
+    """The resources of other plugins, with the rights of who asks."""
 
 
 class Collection(Ability, Generic[I]):

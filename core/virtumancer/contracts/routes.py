@@ -8,6 +8,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from virtumancer.contracts.callers import Caller
+from virtumancer.contracts.collections import Collections, HasCollections, NoCollections
 from virtumancer.contracts.drivers import HostConnection
 from virtumancer.contracts.figures import Figure
 from virtumancer.contracts.models import VMRef
@@ -27,7 +28,7 @@ class Hosts(ABC):
         """Return the live connection to a host. Raises `HostNotFound`, `HostUnavailable`."""
 
 
-class RouteRequest(Struct, frozen=True):
+class RouteRequest(Struct, HasCollections, frozen=True):
     """A request to a plugin's route: the values of its path and query, the decoded body, the hosts, and who asks."""
 
     path: Mapping[str, str]
@@ -40,6 +41,8 @@ class RouteRequest(Struct, frozen=True):
     """The VM that `{host}` and `{vm}` in the path stand for, as just looked up; since 1.3."""
     figures: Callable[[], tuple[Figure, ...]] = tuple
     """Reads the server's own figures; since 1.3."""
+    collections: Collections = NoCollections()
+    """The resources of other plugins, with the rights of who asks; since 1.3."""
 
 
 class RouteAnswer(Struct, frozen=True):

@@ -85,7 +85,7 @@ from virtumancer.services.hosts.stats_stream import StatsStream
 from virtumancer.services.metadata.service import MetadataService
 from virtumancer.services.operations.manager import Operations
 from virtumancer.services.readiness import Readiness
-from virtumancer.services.resources.content import ContentService
+from virtumancer.services.resources.plugin_access import ResourceUse
 from virtumancer.services.resources.service import ResourcesService
 from virtumancer.services.vms.listing import VMListingService
 from virtumancer.services.vms.screenshots import ScreenshotsService
@@ -120,6 +120,8 @@ class Services(Struct, frozen=True, kw_only=True):
     operations: Operations
     bulk: BulkService
     resources: ResourcesService
+    others: ResourceUse
+    """The resources of plugins, as other plugins use them."""
     metadata: MetadataService
     readiness: Readiness
     bodies: BodyReader
@@ -210,16 +212,21 @@ def add_routes(app: falcon.asgi.App[Any, Any], services: Services) -> None:
     core.append(OpenAPIResource(core, provided))
     consoles = [ConsoleSocket(services.consoles, suffix, services.audit) for suffix in provided.consoles]
     calling = RouteTools(
-        PluginHosts(services.hosts), services.bodies, services.plugins, services.callers, services.figures
+        PluginHosts(services.hosts),
+        services.bodies,
+        services.plugins,
+        services.callers,
+        services.figures,
+        services.others,
     )
     routes, mounts = plugin_routes(provided, calling), mounted(provided, calling, reserved_names().at_server)
-    content = ContentService(services.resources, services.plugins)
     tools = PluginTypes(
         resources=services.resources,
-        content=content,
+        content=services.others.content,
         deferring=services.deferring,
         bodies=services.bodies,
         audit=services.audit,
+        callers=services.callers,
     )
     mount(app, (*core, *consoles, *routes, *plugin_resources(provided, tools), *mounts))
 

@@ -28,6 +28,7 @@ from virtumancer.query.fields import fields_of
 from virtumancer.query.query import ListSchema
 from virtumancer.query.sort import SortKey
 from virtumancer.services.audit.log import AuditLog, AuditRecord
+from virtumancer.services.auth import PrincipalDirectory
 from virtumancer.services.hosts.vm_lookup import SeenUUID
 from virtumancer.services.operations.job import OperationJob
 from virtumancer.services.operations.operation import RunningOperation
@@ -51,6 +52,7 @@ class PluginTypes(Struct, frozen=True, kw_only=True):
     deferring: RespondAsync
     bodies: BodyReader
     audit: AuditLog
+    callers: PrincipalDirectory
 
 
 def plugin_resources(plugins: Plugins, tools: PluginTypes) -> Iterator[object]:
@@ -62,7 +64,9 @@ def plugin_resources(plugins: Plugins, tools: PluginTypes) -> Iterator[object]:
             by_path.setdefault(str(record.path), []).append(record)
         for found in by_path.values():
             if found[0].path.segments[-1] == "content":
-                yield ContentResource(type_, found, tools.resources, tools.content, tools.deferring, tools.audit)
+                yield ContentResource(
+                    type_, found, tools.resources, tools.content, tools.deferring, tools.audit, tools.callers
+                )
             else:
                 yield TypeResource(type_, found, tools)
 
@@ -235,8 +239,8 @@ class TypeResource:
 
     async def _found(self, req: Request, place: Place, query: type[Struct] | None, *, to_change: bool = False) -> Found:
         params = None if query is None else parameters_of(req, query)
-        actor = caller_of(req).actor
-        return await self._service.locate(self._type, place, params, actor, to_change=to_change)
+        caller = self._tools.callers.seen_by_plugins(caller_of(req))
+        return await self._service.locate(self._type, place, params, caller, to_change=to_change)
 
     def _said(self, place: Place) -> str:
         return "" if self._type.singleton else place[parameter_of(self._type)]

@@ -23,6 +23,7 @@ from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
 from virtumancer.services.auth import PrincipalDirectory
 from virtumancer.services.figures import Figures
 from virtumancer.services.hosts.plugin_api import PluginHosts
+from virtumancer.services.resources.plugin_access import Asker, ResourceUse
 
 __all__ = ["PluginResource", "RouteTools", "identifier", "path_of", "plugin_routes", "route_endpoint"]
 
@@ -65,6 +66,7 @@ class RouteTools(Struct, frozen=True):
     health: PluginCaller
     callers: PrincipalDirectory
     figures: Figures
+    others: ResourceUse
 
     def caller(self, plugin: str, route: Route, hook: str, what: str) -> "RouteCaller":
         """Return what calls a route of a plugin; `what` names it in messages and counts."""
@@ -139,6 +141,8 @@ class RouteCaller:
 
     def __init__(self, plugin: str, route: Route, hook: str, what: str, tools: RouteTools) -> None:
         self._route = route
+        self._plugin = plugin
+        self._others = tools.others
         self._hosts = tools.hosts
         self._bodies = tools.bodies
         self._health = tools.health
@@ -153,7 +157,8 @@ class RouteCaller:
         query = {name: values[-1] if isinstance(values, list) else values for name, values in req.params.items()}
         vm = await self._hosts.find_vm(path["host"], path["vm"]) if {"host", "vm"} <= path.keys() else None
         caller = self._callers.seen_by_plugins(caller_of(req))
-        request = RouteRequest(path, query, body, self._hosts, caller, vm, self._figures)
+        others = self._others.of(Asker(self._plugin, caller))
+        request = RouteRequest(path, query, body, self._hosts, caller, vm, self._figures, others)
         answer = await self._health.counted(
             self._call, self._what, lambda: self._route.handle(request), self._route.timeout
         )

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from virtumancer.contracts import ByteSpan, NullJob, ResourceType, ResourceVerb, VMUse
 from virtumancer.contracts.responses import ContentReceived
-from virtumancer.errors import Busy, InvalidRequest, InvalidValue, RangeNotSatisfiable
+from virtumancer.errors import InvalidRequest, InvalidValue, RangeNotSatisfiable
 from virtumancer.http.endpoint import Endpoint
 from virtumancer.http.middleware.audit import act_of
 from virtumancer.http.middleware.authorization import caller_of
@@ -19,6 +19,7 @@ from virtumancer.http.middleware.respond_async import RespondAsync
 from virtumancer.http.requests import send_json
 from virtumancer.http.resources.resource_endpoints import BINARY
 from virtumancer.services.audit.log import AuditLog
+from virtumancer.services.auth import PrincipalDirectory
 from virtumancer.services.resources.content import ContentService, Upload
 from virtumancer.services.resources.service import Found, ResourcesService, parameter_of
 
@@ -44,13 +45,14 @@ class ContentResource:
         content: ContentService,
         deferring: RespondAsync,
         audit: AuditLog,
+        callers: PrincipalDirectory,
     ) -> None:
         self._type = type_
         self._resources = resources
         self._content = content
         self._deferring = deferring
         self._audit = audit
-        self._written: set[tuple[str, ...]] = set()
+        self._callers = callers
         self.endpoints = {record.method: record for record in records}
         if "PUT" in self.endpoints:
             self.on_put = self._put
@@ -80,23 +82,18 @@ class ContentResource:
         act = act_of(req, place)
         req.context.act = await self._audit.begin(structs.replace(act, target=dict(act.target)))
         target = found.target(key)
-        identity = (target.host, target.vm, target.key)
-        if identity in self._written:
-            raise Busy(f"somebody writes the content of {self._type.singular} {key[:80]!r} already", action="upload")
         again = getattr(req.context, "admit_again", None)
         upload = Upload(aiter(req.stream), length=length, sha256=digest, admit_again=again)
-        self._written.add(identity)
         try:
             async with self._deferring.using(target, VMUse.ALONE, f"upload-{self._type.singular}"):
                 await self._content.write(found, key, span, upload, NullJob(caller_of(req).actor))
         finally:
-            self._written.discard(identity)
             req.context.act.target["received"] = str(upload.received)
         send_json(resp, ContentReceived(upload.received, upload.sha256))
 
     async def _item(self, req: Request, place: dict[str, str], *, to_change: bool = False) -> tuple[Found, str]:
-        actor = caller_of(req).actor
-        found = await self._resources.locate(self._type, place, None, actor, to_change=to_change)
+        caller = self._callers.seen_by_plugins(caller_of(req))
+        found = await self._resources.locate(self._type, place, None, caller, to_change=to_change)
         said = "" if self._type.singleton else place[parameter_of(self._type)]
         return found, self._resources.key_of(found, await self._resources.item(found, said))
 

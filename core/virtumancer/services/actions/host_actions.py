@@ -16,6 +16,7 @@ from virtumancer.services.actions.preconditions import check_need, host_supports
 from virtumancer.services.hosts.service import HostsService
 from virtumancer.services.operations.job import OperationJob
 from virtumancer.services.operations.operation import OperationBody, RunningOperation
+from virtumancer.services.resources.plugin_access import Asker, ResourceUse
 
 __all__ = ["HostActionsService", "PreparedHostAction"]
 
@@ -33,9 +34,14 @@ class HostActionsService:
     """Holds the actions on hosts of all plugins, by name, and runs them through the sessions."""
 
     def __init__(
-        self, hosts: HostsService, actions: Mapping[str, tuple[str, HostAction]], health: PluginCaller
+        self,
+        hosts: HostsService,
+        actions: Mapping[str, tuple[str, HostAction]],
+        health: PluginCaller,
+        others: ResourceUse,
     ) -> None:
         self._hosts = hosts
+        self._others = others
         self._actions = actions
         self._health = health
 
@@ -90,7 +96,8 @@ class HostActionsService:
             check_need(action, connection, host)
             await running.step(f"asking the host for {action.name}")
             running.require_right()  # the host and the store may have taken their time
-            context = ActionContext(session.host, connection, OperationJob(running), caller)
+            others = self._others.of(Asker(plugin, caller))
+            context = ActionContext(session.host, connection, OperationJob(running), caller, others)
             with running.interruptible() if action.cancellable else nullcontext():
                 answer = await self._health.call(
                     call,

@@ -16,6 +16,7 @@ from virtumancer.services.actions.wait import StateWait, wait_for_state
 from virtumancer.services.hosts.service import HostsService
 from virtumancer.services.hosts.session import HostSession
 from virtumancer.services.hosts.vm_lookup import find_by_uuid, find_vm
+from virtumancer.services.resources.plugin_access import Asker, ResourceUse
 from virtumancer.services.runtime.bus import EventBus
 
 __all__ = ["ActionDone", "ActionsService", "IfAlready", "PreparedAction"]
@@ -60,8 +61,10 @@ class ActionsService:
         actions: Mapping[str, tuple[str, VMAction]],
         health: PluginCaller,
         bus: EventBus,
+        others: ResourceUse,
     ) -> None:
         self._hosts = hosts
+        self._others = others
         self._actions = actions
         self._health = health
         self._bus = bus
@@ -117,7 +120,8 @@ class ActionsService:
             return ActionDone(already=True, state=prepared.vm.state)
         session, action, vm = prepared.session, prepared.action, prepared.vm
         host_id = session.host.id
-        context = ActionContext(session.host, session.require_connection(), job, caller)
+        others = self._others.of(Asker(prepared.plugin, caller, (host_id, vm.uuid)))
+        context = ActionContext(session.host, session.require_connection(), job, caller, others)
         call = PluginCall(prepared.plugin, "virtumancer_vm_actions", action.name, host_id)
         what = f"{action.name} of VM {vm.name!r} on host {host_id!r}"
         check = answer_check(action.answer)

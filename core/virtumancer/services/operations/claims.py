@@ -8,7 +8,7 @@ from msgspec import Struct
 from virtumancer.contracts import OperationTarget, VMUse
 from virtumancer.errors import Busy
 
-__all__ = ["Claims", "busy"]
+__all__ = ["Claims", "busy", "busy_item"]
 
 
 class _Claim(Struct, frozen=True, eq=False):
@@ -70,3 +70,9 @@ def busy(target: OperationTarget, action: str, operation: str) -> Busy:
         action=action,
         **facts,
     )
+
+
+def busy_item(target: OperationTarget) -> Busy:
+    """Say that somebody changes a resource."""
+    which = f"{target.key[:80]!r} of {target.resource}" + (f" on host {target.host!r}" if target.host else "")
+    return Busy(f"somebody changes {which} just now; nothing was done, try again when that has ended")

@@ -24,7 +24,7 @@ from virtumancer.query.query import ParsedQuery
 from virtumancer.query.sort import CursorPosition
 from virtumancer.services.audit.log import AuditLog, AuditRecord
 from virtumancer.services.auth import Principal, Right
-from virtumancer.services.operations.claims import Claims, busy
+from virtumancer.services.operations.claims import Claims, busy, busy_item
 from virtumancer.services.operations.lanes import Lane, Lanes
 from virtumancer.services.operations.operation import (
     UNIT_OF_MANY,
@@ -135,10 +135,23 @@ class Operations:
     async def using(
         self, target: OperationTarget, use: VMUse, action: str, operation: str = ""
     ) -> AsyncGenerator[None]:
-        """Use a VM for a part of an operation, or for what is none, as long as the context is open. Raises `Busy`."""
-        with self._claims.held(target, use, action, operation):
+        """Use a VM for a part of an operation, or for what is none, as long as the context is open. Raises `Busy`.
+
+        A target with a key is a resource, which is had alone, too: it is not waited for, because whoever asks may have
+        others meanwhile.
+        """
+        async with AsyncExitStack() as held:
+            held.enter_context(self._claims.held(target, use, action, operation))
+            if target.key:
+                lock = self._lock_of(target)
+                if lock.locked():
+                    raise busy_item(target)
+                await held.enter_async_context(lock)
             await self._require_free(target, use, operation)
             yield
+
+    def _lock_of(self, target: OperationTarget) -> asyncio.Lock:
+        return self._locks.of((target.host, target.vm, target.resource, target.key))
 
     async def _require_free(self, target: OperationTarget, use: VMUse, own: str) -> None:
         """Raise `Busy` when another process of this server works on a VM; two that begin at once both give way."""
@@ -340,7 +353,7 @@ class Operations:
         lock: AbstractAsyncContextManager[None] = nullcontext()
         target = order.target
         if order.require is not None or target.key:
-            lock = self._locks.of((target.host, target.vm, target.resource, target.key))
+            lock = self._lock_of(target)
         async with AsyncExitStack() as turn:
             with running.interruptible():
                 await turn.enter_async_context(lock)

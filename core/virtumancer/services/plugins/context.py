@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
-from virtumancer.contracts import Figure, Hosts, PluginContext, PluginDatabase, ServerFigures, SpanWatcher
+from virtumancer.contracts import Collections, Figure, Hosts, PluginContext, PluginDatabase, ServerFigures, SpanWatcher
 from virtumancer.errors import InvalidValue, PluginFailed
 from virtumancer.plugins.calls.spans import Spans
 from virtumancer.services.figures import Figures
@@ -86,8 +86,10 @@ class LifespanContext(PluginContext):
         tables: Tables,
         tasks: PluginTasks,
         figures: OwnFigures,
+        collections: Collections,
     ) -> None:
         self.figures_of_server = figures
+        self.collections = collections
         self._plugin = plugin
         self._hosts = hosts
         self._database = _Database(plugin, database, tables)

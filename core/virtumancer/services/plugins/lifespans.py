@@ -14,6 +14,7 @@ from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
 from virtumancer.services.figures import Figures
 from virtumancer.services.plugins.context import LifespanContext, OwnFigures, Tables
 from virtumancer.services.plugins.tasks import HOOK, PluginTasks, Retry
+from virtumancer.services.resources.plugin_access import Asker, ResourceUse
 from virtumancer.store import Database
 
 __all__ = ["Lifespans"]
@@ -37,6 +38,7 @@ class Lifespans:
         tables: Tables,
         caller: PluginCaller,
         figures: Figures,
+        others: ResourceUse,
         *,
         retry: Callable[[], Retry] = Retry,
         patience: float = START_PATIENCE,
@@ -46,7 +48,7 @@ class Lifespans:
         for plugin, lifespan in lifespans.values():
             tasks = PluginTasks(plugin, lifespan.name, caller, retry)
             own = OwnFigures(plugin, figures, caller.spans)
-            context = LifespanContext(plugin, hosts, database, tables, tasks, own)
+            context = LifespanContext(plugin, hosts, database, tables, tasks, own, others.of(Asker(plugin)))
             self._lives.append(_Life(plugin, lifespan, context, tasks, caller, retry()))
 
     async def __aenter__(self) -> Self:

@@ -9,8 +9,11 @@ from msgspec import Struct, structs
 from virtumancer.contracts import (
     HOSTS,
     VMS,
+    Caller,
     Collection,
+    Collections,
     Job,
+    NoCollections,
     OperationTarget,
     ResourceAction,
     ResourceChange,
@@ -87,9 +90,15 @@ class ResourcesService:
         self._owners = {id(type_): plugin for plugin, type_ in types.values()}
         self._health = health
         self._bus = bus
+        self.collections_for: Callable[[str, Caller, tuple[str, str]], Collections] = _nothing
+        """Gives a plugin the resources of others, for somebody, and with the VM of a host that it has to itself."""
+
+    def serves(self, type_: AnyType) -> bool:
+        """Say whether a plugin of this server serves just this type."""
+        return id(type_) in self._owners
 
     async def locate(
-        self, type_: AnyType, place: Mapping[str, str], query: Any, actor: str, *, to_change: bool = False
+        self, type_: AnyType, place: Mapping[str, str], query: Any, caller: Caller, *, to_change: bool = False
     ) -> Found:
         """Look a place up: its host, its VM, and every other parent, which has to be there.
 
@@ -116,7 +125,17 @@ class ResourcesService:
             item = await self.item(above, key)
             if not parent.singleton:
                 keys = (*keys, getattr(item, parent.key))
-        at = ResourceContext(type=type_, host=_id(session), vm=vm, keys=keys, query=query, actor=actor)
+        has = (_id(session), vm.uuid) if vm is not None and to_change else ("", "")
+        at = ResourceContext(
+            type=type_,
+            host=_id(session),
+            vm=vm,
+            keys=keys,
+            query=query,
+            actor=caller.actor,
+            caller=caller,
+            collections=self.collections_for(owner, caller, has),
+        )
         return self._found(type_, owner, session, at)
 
     async def items(self, found: Found) -> list[Any]:
@@ -268,6 +287,10 @@ class ResourcesService:
         """Count that something came back otherwise than the contract says, and make the error that says so."""
         self._health.count_failure(self.call_of(found, verb))
         return PluginFailed(f"{what} failed inside plugin {found.plugin!r}: {reason}", plugin=found.plugin)
+
+
+def _nothing(_plugin: str, _caller: Caller, _has: tuple[str, str]) -> Collections:
+    return NoCollections()
 
 
 def _id(session: HostSession | None) -> str:
