@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any, cast
 
 import structlog
@@ -45,23 +45,22 @@ class Upload:
         """The SHA-256 of what was received, in hexadecimal."""
         return self._digest.hexdigest()
 
-    async def pieces(self, deadline: asyncio.Timeout, seconds: float) -> AsyncGenerator[bytes]:
-        """Yield what comes; whoever takes it has so many seconds for each piece. Raises when it is not all there."""
-        loop = asyncio.get_running_loop()
+    async def pieces(self, patience: "_Patience") -> AsyncGenerator[bytes]:
+        """Yield what comes; whoever takes it has its time for each piece. Raises when it is not all there."""
         try:
-            deadline.reschedule(None)  # the client's time is not the plugin's
+            patience.wait_for_client()
             async for chunk in self._chunks:
                 self._digest.update(chunk)
                 self.received += len(chunk)
-                deadline.reschedule(loop.time() + seconds)
+                patience.wait_for_plugin()
                 yield chunk
-                deadline.reschedule(None)
+                patience.wait_for_client()
             await self._check_end()
         except VirtumancerError as error:
             self.failure = error
             raise
         self.complete = True
-        deadline.reschedule(loop.time() + seconds)
+        patience.wait_for_plugin()
 
     async def _check_end(self) -> None:
         if self._length is not None and self.received < self._length:
@@ -76,6 +75,32 @@ class Upload:
             )
         if self._admit_again is not None:
             await self._admit_again()
+
+
+class _Patience:
+    """How long a plugin may take for a piece; while the client is waited for, it does not count."""
+
+    def __init__(self, seconds: float) -> None:
+        self.deadline = asyncio.timeout(seconds)
+        self._seconds = seconds
+
+    @property
+    def ended(self) -> bool:
+        """Whether the plugin took too long."""
+        return self.deadline.expired()
+
+    def wait_for_client(self) -> None:
+        """Let the client have its time."""
+        self._until(None)
+
+    def wait_for_plugin(self) -> None:
+        """Let the plugin have its time, from now on."""
+        self._until(asyncio.get_running_loop().time() + self._seconds)
+
+    def _until(self, when: float | None) -> None:
+        if self.ended:
+            raise asyncio.CancelledError  # it has swallowed the first one
+        self.deadline.reschedule(when)
 
 
 class ContentService:
@@ -124,23 +149,31 @@ class ContentService:
         """Hand an upload to the plugin; returns when all of it was taken."""
         what, verb = found.described("upload", key), ResourceVerb.UPLOAD
         call, seconds = self._resources.call_of(found, verb), found.type.timeout
-        deadline = asyncio.timeout(seconds)
-
-        async def write() -> None:
-            pieces = upload.pieces(deadline, seconds)
-            try:
-                async with deadline:
-                    await _content(found).write(found.at, key, span, pieces, job)
-            except TimeoutError as error:
-                if not deadline.expired():
-                    raise
-                message = f"{what} took nothing for {seconds:g} s (plugin {found.plugin!r})"
-                raise CallTimeout(message, plugin=found.plugin) from error
-            finally:
+        patience = _Patience(seconds)
+        pieces = upload.pieces(patience)
+        failure: VirtumancerError | TimeoutError | None = None
+        try:
+            # Around the call, which ends what swallows its cancellation.
+            with found.session.changing() if found.session else nullcontext():
+                async with patience.deadline:
+                    await self._health.counted(
+                        call, what, lambda: _content(found).write(found.at, key, span, pieces, job), None
+                    )
+        except (VirtumancerError, TimeoutError) as error:
+            failure = error
+            if not patience.ended:
+                raise
+        finally:
+            with suppress(RuntimeError):  # somebody still waits for the next piece
                 await pieces.aclose()
-
-        with found.session.changing() if found.session else nullcontext():
-            await self._health.counted(call, what, write, None)
+        if patience.ended and (upload.failure is None or isinstance(upload.failure, CallTimeout)):
+            if not isinstance(failure, VirtumancerError):  # otherwise it was counted
+                self._health.count_failure(call)
+            if not isinstance(failure, VirtumancerError) or isinstance(failure, PluginFailed):
+                raise CallTimeout(
+                    f"{what} took nothing for {seconds:g} s (plugin {found.plugin!r})", plugin=found.plugin
+                ) from failure
+            raise failure
         if upload.failure is not None:  # whatever the plugin made of it
             raise upload.failure
         if not upload.complete:
