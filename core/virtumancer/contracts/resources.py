@@ -202,6 +202,11 @@ class ResourceType(Struct, Generic[I, N, C], frozen=True, kw_only=True, eq=False
     """An ability that connections have, or the plugin's own object."""
     parent: "ResourceType[Any, Any, Any] | None" = None
     """`HOSTS`, `VMS`, any other type, or None for what belongs to the server."""
+    readable: bool = True
+    """False for what adds verbs to the VMs of the core: a type named as `VMS` is, with `VMRef` as its item.
+
+    `create` and `change` return which VM it is; reading it, its place and its events stay the core's.
+    """
     key: str = "name"
     """The attribute of an item, a text, that tells it from all others of its parent."""
     singleton: bool = False

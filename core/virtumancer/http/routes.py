@@ -46,7 +46,7 @@ from virtumancer.http.resources.mounts import mounted
 from virtumancer.http.resources.oidc import OIDCCallbackResource, OIDCStartResource
 from virtumancer.http.resources.operations import OperationResource, OperationsResource
 from virtumancer.http.resources.pages import own_pages
-from virtumancer.http.resources.plugin_resources import PluginTypes, plugin_resources
+from virtumancer.http.resources.plugin_resources import PluginTypes, TypeResource, plugin_resources
 from virtumancer.http.resources.plugin_routes import RouteTools, plugin_routes
 from virtumancer.http.resources.plugins import PluginResource, PluginsResource
 from virtumancer.http.resources.refresh import RefreshSocket
@@ -227,24 +227,33 @@ def add_routes(app: falcon.asgi.App[Any, Any], services: Services) -> None:
         bodies=services.bodies,
         audit=services.audit,
         callers=services.callers,
+        vms=next(one for one in core if isinstance(one, VMResource)),
     )
     mount(app, (*core, *consoles, *routes, *plugin_resources(provided, tools), *mounts))
 
 
 def _event_types(plugins: Plugins) -> frozenset[str]:
-    types = (type_ for _, type_ in plugins.resources.values())
+    types = (type_ for _, type_ in plugins.resources.values() if type_.readable)
     return frozenset(f"{type_.singular}.{change}" for type_ in types for change in ResourceChange)
 
 
 def mount(app: falcon.asgi.App[Any, Any], resources: Iterable[object]) -> None:
-    """Mount each resource where its records say. Raises `RuntimeError` for a second one at the same path."""
-    taken: set[Path] = set()
+    """Mount each resource where its records say.
+
+    A type of a plugin that adds to what the core reads joins the resource of the core. Raises `RuntimeError` for any
+    other second one at the same path.
+    """
+    taken: dict[Path, object] = {}
     for resource in resources:
         for path in _paths_of(resource):
-            if path in taken:
-                raise RuntimeError(f"there are two resources at {path}: one would take the place of the other")
-            taken.add(path)
-            app.add_route(path.template, resource)
+            first = taken.get(path)
+            if first is not None:
+                if not isinstance(resource, TypeResource) or endpoints_of(first).keys() & resource.endpoints.keys():
+                    raise RuntimeError(f"there are two resources at {path}: one would take the place of the other")
+                resource.join(first)
+            taken[path] = resource
+    for path, resource in taken.items():
+        app.add_route(path.template, resource)
 
 
 def _paths_of(resource: object) -> Iterable[Path]:

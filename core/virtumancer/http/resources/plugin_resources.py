@@ -13,8 +13,9 @@ from virtumancer.contracts import (
     ResourceVerb,
     VMUse,
 )
-from virtumancer.errors import InvalidValue, PreconditionFailed
-from virtumancer.http.endpoint import Endpoint
+from virtumancer.contracts.responses import VMDetail
+from virtumancer.errors import InvalidValue, PreconditionFailed, VMNotFound
+from virtumancer.http.endpoint import Endpoint, endpoints_of
 from virtumancer.http.middleware.audit import act_of
 from virtumancer.http.middleware.authorization import caller_of
 from virtumancer.http.middleware.etag import etag_of, is_known, wanted_tags
@@ -23,6 +24,7 @@ from virtumancer.http.pagination import asked_of, send_list
 from virtumancer.http.requests import BodyReader, flag_of, send_json
 from virtumancer.http.resources.resource_content import ContentResource
 from virtumancer.http.resources.resource_endpoints import endpoints_of_type, item_path
+from virtumancer.http.resources.vm import VMResource
 from virtumancer.plugins import Plugins
 from virtumancer.query.fields import fields_of
 from virtumancer.query.query import ListSchema
@@ -35,7 +37,7 @@ from virtumancer.services.operations.operation import RunningOperation
 from virtumancer.services.resources.content import ContentService
 from virtumancer.services.resources.service import Found, ResourcesService, parameter_of
 
-__all__ = ["PluginTypes", "plugin_resources"]
+__all__ = ["PluginTypes", "TypeResource", "plugin_resources"]
 
 AnyType = ResourceType[Any, Any, Any]
 Place = Mapping[str, str]
@@ -53,6 +55,7 @@ class PluginTypes(Struct, frozen=True, kw_only=True):
     bodies: BodyReader
     audit: AuditLog
     callers: PrincipalDirectory
+    vms: VMResource
 
 
 def plugin_resources(plugins: Plugins, tools: PluginTypes) -> Iterator[object]:
@@ -89,6 +92,12 @@ class TypeResource:
         responders["POST"] = self._act if self._action is not None else self._create
         for method in self.endpoints:
             setattr(self, f"on_{method.lower()}", responders[method])
+
+    def join(self, other: object) -> None:
+        """Answer also for a resource of the core at the same path, which reads."""
+        for method, record in endpoints_of(other).items():
+            setattr(self, f"on_{method.lower()}", getattr(other, f"on_{method.lower()}"))
+            self.endpoints[method] = record
 
     def look_at(self, req: Request) -> str:
         """Say where one sees whether a request was done."""
@@ -130,8 +139,12 @@ class TypeResource:
             values = {**place, parameter_of(type_): self._service.key_of(running, item)}
             resp.status = 201
             resp.location = item_path(type_).of(**values)
+            self._send_tagged(resp, item)
+
+    def _send_tagged(self, resp: Response, item: Any) -> None:
+        if self._type.readable:
             resp.set_header("ETag", self._tag(item))
-            send_json(resp, item)
+        send_json(resp, item)
 
     async def _patch(self, req: Request, resp: Response, **place: str) -> None:
         change = await self._tools.bodies.decode_optional(req, self._type.change or Struct)
@@ -141,8 +154,7 @@ class TypeResource:
 
         done = await self._perform(req, resp, place, ResourceVerb.CHANGE, work)
         if done is not None:
-            resp.set_header("ETag", self._tag(done[0]))
-            send_json(resp, done[0])
+            self._send_tagged(resp, done[0])
 
     async def _delete(self, req: Request, resp: Response, **place: str) -> None:
         async def work(found: Found, key: str, job: OperationJob) -> None:
@@ -208,6 +220,8 @@ class TypeResource:
             await running.step(here.described(verb, key))
             running.require_right()
             outcome = await do(here, key, OperationJob(running))
+            if not type_.readable:
+                outcome = await self._as_the_core_reads_it(here, verb, key, outcome)
             if creates and outcome is not None:
                 record.target["key"] = service.key_of(here, outcome)[:300]
             running.result = msgspec.to_builtins(outcome)
@@ -225,6 +239,18 @@ class TypeResource:
         )
         running = await self._tools.deferring.perform(req, resp, order, work)
         return None if running is None else made[0]
+
+    async def _as_the_core_reads_it(self, found: Found, verb: str, key: str, outcome: Any) -> VMDetail | None:
+        """Look at the host, so that whoever reads the VM now reads what was done."""
+        uuid = SeenUUID(key if outcome is None else outcome.uuid)
+        try:
+            described = await self._tools.vms.describe(found.at.host, uuid, fresh=True)
+        except VMNotFound as error:
+            if outcome is None:
+                return None
+            reason = f"it returned the VM {uuid!r}, which host {found.at.host!r} does not have"
+            raise self._service.failure(found, verb, found.described(verb, key), reason) from error
+        return None if outcome is None else described
 
     async def _begin_record(self, req: Request, found: Found, place: Place, key: str) -> AuditRecord:
         act = act_of(req, dict(place))
@@ -249,6 +275,8 @@ class TypeResource:
         return tag_of(self._type, item)
 
     def _require_known(self, wanted: frozenset[str], item: Any) -> None:
+        if not self._type.readable:
+            raise PreconditionFailed("VMs have no version that a change could ask for; leave If-Match out")
         if self._tag(item).strip('"') not in wanted:
             raise PreconditionFailed("this was changed since you read it; read it again, and decide again")
 

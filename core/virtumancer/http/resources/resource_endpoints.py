@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 from virtumancer import errors
 from virtumancer.api_base import API_BASE
 from virtumancer.contracts import HOSTS, VMS, OperationInfo, ResourceAction, ResourceType, ResourceVerb, lineage_of
-from virtumancer.contracts.responses import ContentReceived
+from virtumancer.contracts.responses import ContentReceived, VMDetail
 from virtumancer.http.api_paths import API, HOST_PATH, VM_PATH, Parameter, Path
 from virtumancer.http.endpoint import ASKS_HOST, ASKS_VM, Endpoint, Errors, Header, Query
 from virtumancer.http.pagination import LINK, LIST_ERRORS, LIST_QUERY
@@ -22,6 +22,7 @@ __all__ = ["BINARY", "endpoints_of_type", "item_path", "list_path", "path_text",
 AnyType = ResourceType[Any, Any, Any]
 BINARY = "application/octet-stream"
 DRY_RUN = Query("dry_run", bool, "Say what it would do, and do nothing.")
+CORES = frozenset({OperationInfo, ContentReceived, VMDetail})
 TAGGED = Header("ETag", "The version, for `If-Match`.")
 WRITING: Errors = (
     errors.StoreUnavailable,
@@ -44,7 +45,7 @@ def item_path(type_: AnyType) -> Path:
     """Return where one item is."""
     if type_ is HOSTS:
         return HOST_PATH
-    if type_ is VMS:
+    if type_ is VMS or not type_.readable:
         return VM_PATH
     return list_path(type_) if type_.singleton else list_path(type_) / _parameter(type_)
 
@@ -74,7 +75,7 @@ def endpoints_of_type(plugin: str, type_: AnyType) -> tuple[Endpoint, ...]:
 def types_of_endpoints(endpoints: Iterator[Endpoint] | tuple[Endpoint, ...]) -> tuple[list[Any], list[Any]]:
     """Return what these answer, and the bodies that they take."""
     known = {id(kind): kind for one in endpoints for kind in (one.answer, *(kind for _, kind in one.others))}
-    answers = [kind for kind in known.values() if kind is not None and kind not in {OperationInfo, ContentReceived}]
+    answers = [kind for kind in known.values() if kind is not None and kind not in CORES]
     return answers, list({id(one.body): one.body for one in endpoints if one.body is not None}.values())
 
 
@@ -85,28 +86,32 @@ class _Writer:
         self._plugin = plugin
         self._type = type_
         lineage = lineage_of(type_)
-        asks = ASKS_VM if VMS in lineage else ASKS_HOST if HOSTS in lineage else _WITHOUT_HOST
+        asks = ASKS_VM if VMS in lineage or not type_.readable else ASKS_HOST if HOSTS in lineage else _WITHOUT_HOST
         self._asks: Errors = (*asks, errors.ResourceNotFound, errors.PluginDegraded)
         if any(parent not in (HOSTS, VMS) for parent in lineage[:-1]) or HOSTS not in lineage:
             self._asks = (*self._asks, errors.AbilityMissing)
         self._changes: Errors = (*self._asks, *WRITING)
-        if VMS in lineage:
+        if VMS in lineage or not type_.readable:
             self._changes = (*self._changes, errors.WrongPowerState)
         self._query = _queries(type_.query)
         self._options = _queries(type_.options)
+        # What answers for the core's own is the core's.
+        self._answer: Any = type_.item if type_.readable else VMDetail
+        self._tagged = type_.readable
         self._example = type_.examples[0] if type_.examples else None
 
     def all(self) -> Iterator[Endpoint]:
         type_ = self._type
-        if not type_.singleton:
+        if type_.readable and not type_.singleton:
             yield self._list()
-        yield self._get()
+        if type_.readable:
+            yield self._get()
         if type_.create is not None:
             yield self._create(type_.create)
         if type_.change is not None:
             yield self._change(type_.change)
         if type_.delete:
-            yield self._write(ResourceVerb.DELETE, "DELETE", item_path(type_), status=204, tagged=True)
+            yield self._write(ResourceVerb.DELETE, "DELETE", item_path(type_), status=204, tagged=self._tagged)
         if type_.content:
             yield from self._content()
         for action in type_.actions:
@@ -144,7 +149,7 @@ class _Writer:
             "POST",
             list_path(self._type),
             status=201,
-            answer=self._type.item,
+            answer=self._answer,
             body=body,
             query=(DRY_RUN,) if plans else (),
             headers=(Header("Location", "Where it is."),),
@@ -159,9 +164,9 @@ class _Writer:
             "PATCH",
             item_path(self._type),
             status=200,
-            answer=self._type.item,
+            answer=self._answer,
             body=body,
-            tagged=True,
+            tagged=self._tagged,
             example=self._example,
         )
 

@@ -76,13 +76,16 @@ class VMResource:
         `stale`, and says when it was seen. What `include` names is asked of the host now.
         """
         parts = _parts(req)
-        entry = await self._all_vms.one(host, vm, fresh=flag_of(req, "fresh"))
-        uuid = SeenUUID(entry.vm.uuid)
+        found = await self.describe(host, vm, fresh=flag_of(req, "fresh"))
+        uuid = SeenUUID(found.uuid)
         more = {part: await self._part(part, access_of(req), host, uuid) for part in parts}
-        entry_fields = structs.asdict(listed(entry))
-        send_json(
-            resp, VMDetail(**entry_fields, metadata=entry.metadata, links=_links(host, uuid, self._linked), **more)
-        )
+        send_json(resp, structs.replace(found, **more))
+
+    async def describe(self, host: str, vm: str, *, fresh: bool) -> VMDetail:
+        """Describe a VM as it is answered. Raises `HostNotFound`, `VMNotFound`."""
+        entry = await self._all_vms.one(host, vm, fresh=fresh)
+        links = _links(host, SeenUUID(entry.vm.uuid), self._linked)
+        return VMDetail(**structs.asdict(listed(entry)), metadata=entry.metadata, links=links)
 
     async def _part(self, part: VMPart, access: Permissions, host: str, uuid: SeenUUID) -> Any:
         match part:

@@ -18,6 +18,7 @@ from virtumancer.contracts import (
     ResourceType,
     ResourceVerb,
     Right,
+    VMRef,
     lineage_of,
 )
 from virtumancer.plugins.loading.refusal import PluginRefused
@@ -64,10 +65,30 @@ def _check_names(type_: AnyType, reserved: Names[str]) -> None:
     singulars = [one.singular for one in lineage]
     if len(set(singulars)) < len(singulars):
         raise _wrong(type_, f"singular = {type_.singular!r} is that of one of its parents too; choose another")
+    if not type_.readable:
+        _check_addition(type_)
+        return
     taken = _taken_beside(type_, reserved)
     if type_.name in taken:
         others = ", ".join(sorted(taken))
         raise _wrong(type_, f"its name stands for something else there, as do: {others}; choose another")
+
+
+def _check_addition(type_: AnyType) -> None:
+    """Refuse what adds to anything but the VMs of the core, or brings what these have already."""
+    for attribute in ("name", "singular", "parent", "key"):
+        wanted, found = getattr(VMS, attribute), getattr(type_, attribute)
+        if found != wanted:
+            shown = "HOSTS" if attribute == "parent" else repr(wanted)
+            raise _wrong(type_, f"readable = False adds to the VMs of the core, so {attribute} is to be {shown}")
+    if type_.item is not VMRef:
+        raise _wrong(type_, f"item = {type_.item!r}: what adds to the VMs of the core says which VM it is, as a VMRef")
+    if type_.actions:
+        raise _wrong(type_, "actions: those of VMs are given by virtumancer_vm_actions")
+    if type_.content or type_.singleton or type_.query:
+        raise _wrong(type_, "content, singleton and query make no sense where nothing is read")
+    if not (type_.create or type_.change or type_.delete):
+        raise _wrong(type_, "it adds nothing: set create, change or delete")
 
 
 def _taken_beside(type_: AnyType, reserved: Names[str]) -> frozenset[str]:
@@ -137,7 +158,8 @@ def _check_server(type_: AnyType) -> None:
 
 def _methods(type_: AnyType) -> Iterable[str]:
     """Name what the object that serves a type needs."""
-    yield "get" if type_.singleton else "list"
+    if type_.readable:
+        yield "get" if type_.singleton else "list"
     if type_.create is not None:
         yield "create"
     if type_.plan is not None:
@@ -180,7 +202,8 @@ def _check_attributes(type_: AnyType) -> None:
             if name not in known:
                 hint = _nearest(name, known)
                 raise _wrong(type_, f"{attribute}: {type_.item.__name__} has no attribute {name!r}; {hint}")
-    if type_.states and VMS not in lineage_of(type_):
+    of_vms = type_.readable or ResourceVerb.CREATE not in type_.states
+    if type_.states and not (of_vms and (VMS in lineage_of(type_) or not type_.readable)):
         raise _wrong(type_, "states: only what belongs to a VM depends on its power state")
     _check_verbs(type_, "states", type_.states)
     _check_seconds(type_, "timeout", type_.timeout)
@@ -216,6 +239,8 @@ def _offered(type_: AnyType) -> list[str]:
         ResourceVerb.DOWNLOAD: type_.content,
         ResourceVerb.UPLOAD: type_.content and type_.upload,
     }
+    if not type_.readable:
+        reading = []
     offered = [*reading, *(verb for verb, there in given.items() if there)]
     return [*map(str, offered), *(action.name for action in type_.actions)]
 

@@ -124,9 +124,11 @@ class _Access(CollectionAccess[Any, Any, Any]):
         self._resources = use.resources
 
     async def list(self) -> Sequence[Any]:
+        self._check_readable(ResourceVerb.LIST)
         return await self._resources.items(await self._found(ResourceVerb.LIST))
 
     async def get(self, key: str = "") -> Any:
+        self._check_readable(ResourceVerb.GET)
         return await self._resources.item(await self._found(ResourceVerb.GET), key)
 
     async def create(self, spec: Any, job: Job | None = None) -> Any:
@@ -192,7 +194,7 @@ class _Access(CollectionAccess[Any, Any, Any]):
     async def _item(
         self, verb: str, key: str, action: ResourceAction[Any] | None = None
     ) -> AsyncGenerator[tuple[Found, str]]:
-        found = await self._found(verb, to_change=True)
+        found = await self._found(verb, key, to_change=True)
         known = self._resources.key_of(found, await self._resources.item(found, key))
         async with self._alone(found, verb, known, action):
             yield found, known
@@ -205,15 +207,18 @@ class _Access(CollectionAccess[Any, Any, Any]):
         async with self._use.changing(self._asker, found, verb, key):
             yield
 
-    async def _found(self, verb: str, *, to_change: bool = False) -> Found:
+    async def _found(self, verb: str, key: str = "", *, to_change: bool = False) -> Found:
+        place = self._place
+        if key and not self._type.readable:  # its items are VMs
+            place = {**place, VMS.singular: key}
         caller, right = self._asker.caller, self._type.rights.of(verb)
-        host, on_vm = self._place.get(HOSTS.singular, ""), VMS.singular in self._place
+        host, on_vm = place.get(HOSTS.singular, ""), VMS.singular in place
         allowed = caller is None or caller.may(right, host)
         if not (allowed or on_vm):
             raise self._forbidden(verb, right)
         try:
             found = await self._resources.locate(
-                self._type, self._place, self._query, caller or Caller(self._asker.actor), to_change=to_change
+                self._type, place, self._query, caller or Caller(self._asker.actor), to_change=to_change
             )
         except VMNotFound:
             if allowed:
@@ -237,6 +242,10 @@ class _Access(CollectionAccess[Any, Any, Any]):
             raise self._not_offered(verb)
         if not isinstance(given, kind):
             raise TypeError(f"{verb} of {self._type.name} takes a {kind.__name__}, not {type(given).__name__}")
+
+    def _check_readable(self, verb: str) -> None:
+        if not self._type.readable:
+            raise self._not_offered(verb)
 
     def _not_offered(self, verb: str) -> TypeError:
         return TypeError(f"the type {self._type.name} offers no {verb}")

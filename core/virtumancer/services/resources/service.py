@@ -111,7 +111,7 @@ class ResourcesService:
             host = place["host"]
             session = await self._hosts.confirmed(host) if to_change else self._hosts.session(host)
             session.require_connection()
-            if VMS in lineage:
+            if VMS in lineage or (not type_.readable and VMS.singular in place):
                 vm = await find_vm(session, place["vm"])
         keys: tuple[str, ...] = ()
         owner = self._owners.get(id(type_), "")
@@ -146,6 +146,8 @@ class ResourcesService:
 
     async def item(self, found: Found, key: str) -> Any:
         """Return one item. Raises `ResourceNotFound`."""
+        if not found.type.readable:  # the VM, which has just been looked up
+            return found.at.vm
         what = found.described("get", key)
         returned = await self._call(found, ResourceVerb.GET, what, lambda: found.collection.get(found.at, key))
         if returned is None:
@@ -224,7 +226,9 @@ class ResourcesService:
         return "" if found.type.singleton else getattr(item, found.type.key)
 
     def tell(self, found: Found, key: str, change: ResourceChange) -> None:
-        """Tell everybody what became of an item."""
+        """Tell everybody what became of an item; of VMs their host does."""
+        if not found.type.readable:
+            return
         vm = found.at.vm
         self._bus.publish(
             ResourceChanged(
