@@ -21,7 +21,11 @@ myst_heading_anchors = 3
 add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
+# Every value, attribute and method that is public is shown, also where its name says all that there is to say.
+autodoc_default_options = {"members": True, "undoc-members": True}
 python_use_unqualified_type_names = True
+# Annotations such as `type[Struct]` are taken for references to attributes of that name, of which there are several.
+suppress_warnings = ["ref.python"]
 # Quotes in the reference are those of TOML and JSON.
 smartquotes = False
 # Our docstrings put code in single backticks, as Markdown does.

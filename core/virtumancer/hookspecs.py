@@ -49,6 +49,7 @@ __all__ = [
 ]
 
 PROJECT = "virtumancer"
+"""What pluggy knows the hooks by."""
 hookspec = HookspecMarker(PROJECT)
 hookimpl = HookimplMarker(PROJECT)
 """Marks a function of a plugin as the implementation of the hook of the same name."""

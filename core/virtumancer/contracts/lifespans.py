@@ -69,19 +69,20 @@ class PluginContext(HasCollections, ABC):
 class Lifespan(ABC):
     """Something that is opened when the server starts and closed when it stops; created once, at start-up. Since 1.3.
 
-    ```python
-    class Poller(Lifespan):
-        name = "poller"
+    One with a client, and a task that uses it::
 
-        @asynccontextmanager
-        async def open(self, context: PluginContext) -> AsyncIterator[None]:
-            async with Client() as self.client:
-                context.start_task("poll", self.poll)
-                yield
-    ```
+        class Poller(Lifespan):
+            name = "poller"
+
+            @asynccontextmanager
+            async def open(self, context: PluginContext) -> AsyncIterator[None]:
+                async with Client() as self.client:
+                    context.start_task("poll", self.poll)
+                    yield
     """
 
     name: ClassVar[str]
+    """What it is called in the log and in what is shown of the plugin."""
     start_timeout: ClassVar[float] = 30.0
     """Seconds that opening may take; when it fails, it is tried again, and the server runs meanwhile."""
     stop_timeout: ClassVar[float] = 5.0

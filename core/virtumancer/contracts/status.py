@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 __all__ = ["HookCalls", "HostDetail", "HostState", "PluginInfo", "PluginState", "Timestamp"]
 
 Timestamp = Annotated[datetime, Meta(tz=True)]
+"""A time with its zone: UTC, as RFC 3339 in JSON."""
 
 
 class HostState(StrEnum):

@@ -9,6 +9,7 @@ class VirtumancerError(Exception):
     """The root of our errors: a sentence for people, a code for programs, and facts as `extra` members."""
 
     code: ClassVar[str] = "error"
+    """What programs know it by, as `code` in the problem."""
 
     def __init__(self, message: str, **extra: Any) -> None:
         super().__init__(message)

@@ -68,17 +68,25 @@ class FakeHypervisor:
     def __init__(self, name: str) -> None:
         self.name = name
         self.vms: dict[str, VM] = {}
+        """The VMs by UUID; `define`, `change` and `undefine` change them and tell of it."""
         self.hardware: dict[str, HardwareInfo] = {}
+        """The disks and NICs of a VM by its UUID; a VM that is left out has none."""
         self.info = HostInfo(name, cpu=4, memory=8 * 1024 * 1024, cores=2, threads=2)
         self.faults = Faults()
+        """The script of what goes wrong."""
         self.connections: list[FakeConnection] = []
+        """Those that are open."""
         self.consoles: dict[str, tuple[ConsoleOffer, ...]] = {}
+        """What consoles a VM has, by its UUID."""
         self.console_ends: list[MemoryStream] = []
+        """The far ends of the consoles that were opened, first to last."""
         self.console_password: str | None = None
+        """What a console asks for, None for nothing."""
         self.echo = False
         """Whether consoles answer with what is typed; otherwise the test has their far ends in `console_ends`."""
         self.picture = b"\x89PNG\r\n\x1a\n"
         self.shown_keys: tuple[ShownHostKey, ...] = ()
+        """What a scan of its host keys shows."""
         self.credentials: dict[str, str] = {}
         """What a connection has to have; empty lets everybody in."""
         self.abilities: list[object] = []
