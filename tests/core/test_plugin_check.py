@@ -152,7 +152,7 @@ def test_without_a_body_it_says_which_sentences_were_not_tested(
         (("--body", "waiting"), "--body waiting: write NAME=JSON, or NAME=@FILE"),
         (("--body", "waiting={"), "--body waiting: Input data was truncated"),
         (("--body", "waiting=@nowhere"), "--body waiting: nowhere cannot be read: No such file or directory"),
-        (("--body", "wait={}"), "--body: the plugin has no action 'wait'; it has waiting"),
+        (("--body", "wait={}"), "--body: the plugin has no action or resource 'wait'; it has waiting"),
         (("--console", 'vnc={"viewer": [{"send": "€"}]}'), "is no byte"),
         (("--junit", "no/where.xml"), "--junit: no/where.xml cannot be written"),
     ],

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import Struct
 
@@ -21,22 +22,37 @@ from virtumancer.contracts import (
     Host,
     HostDriver,
     HostKeyPolicy,
+    ResourceType,
     abilities_of,
 )
 from virtumancer.errors import VirtumancerError
 from virtumancer.testing.console_scripts import ConsoleScript, playing
 from virtumancer.testing.pytest_plugin import sentence_of
 from virtumancer.testing.subjects import Subject
-from virtumancer.testing.suites import ConsoleTransportSuite, HostDriverSuite, StatsCollectorSuite, VMActionSuite
+from virtumancer.testing.suites import (
+    AuthenticatorSuite,
+    ConsoleTransportSuite,
+    HostActionSuite,
+    HostDriverSuite,
+    PluginSuite,
+    ResourceSuite,
+    StatsCollectorSuite,
+    VMActionSuite,
+)
 
 __all__ = ["Checked", "Failure", "Outcome", "Reach", "check"]
 
 SUITES: dict[str, tuple[type[Any], str]] = {
     "driver": (HostDriverSuite, "driver"),
     "action": (VMActionSuite, "action"),
+    "host action": (HostActionSuite, "action"),
+    "authenticator": (AuthenticatorSuite, "authenticator"),
+    "resource": (ResourceSuite, "resource"),
+    "plugin": (PluginSuite, "plugin"),
     "collector": (StatsCollectorSuite, "collector"),
     "console": (ConsoleTransportSuite, "transport"),
 }
+ACTIONS = ("action", "host action")
 MODULE = "virtumancer_plugin_check"
 # The folder that this is run in has no say, nor have the variables and other plugins of pytest.
 OPTIONS = (
@@ -50,7 +66,8 @@ RAN = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
 class Reach(Struct, frozen=True):
     """What a driver is tested on: the URI of a host, and the names of a VM that runs and of one that may be started.
 
-    `bodies` are requests to actions by name, `consoles` what is said on consoles by kind.
+    `bodies` are requests to actions by name, and what makes an item of a resource; `consoles` is what is said on
+    consoles by kind, and `table` the configuration of the plugin.
     """
 
     uri: str | None = None
@@ -58,6 +75,7 @@ class Reach(Struct, frozen=True):
     stopped: str | None = None
     bodies: Mapping[str, Any] = {}
     consoles: Mapping[str, ConsoleScript] = {}
+    table: Mapping[str, Any] = {}
 
 
 class Failure(Struct, frozen=True):
@@ -125,11 +143,34 @@ def _test_class(subject: Subject, reach: Reach) -> type[Any]:
         }
         if reach.consoles:
             members["console_dialogues"] = _fixture({kind: script.lines() for kind, script in reach.consoles.items()})
-    elif subject.kind == "action" and subject.name in reach.bodies:
+    elif subject.kind in ACTIONS and subject.name in reach.bodies:
         members["params"] = _fixture(reach.bodies[subject.name])
+    elif subject.kind == "authenticator":
+        members["known"] = _skipping("a suite of the author's has to say whom it knows")
+    elif subject.kind == "resource":
+        members |= _of_resource(subject.thing, reach.bodies.get(subject.name))
+    elif subject.kind == "plugin":
+        members |= {"name": _fixture(subject.name), "tables": _fixture(reach.table)}
     elif subject.kind == "console" and (script := reach.consoles.get(subject.thing.kind)):
         members |= playing(script, _fixture)
     return type("TestPlugin", (suite,), members)
+
+
+def _of_resource(type_: ResourceType[Any, Any, Any], body: Any) -> dict[str, Any]:
+    """Return the fixtures of a resource: what serves it, and what makes an item, if that is known."""
+    if isinstance(type_.served_by, type):
+        return {"collection": _skipping("its driver serves it: hold it there, with a suite of the author's")}
+    members = {"collection": _fixture(type_.served_by)}
+    if body is not None and type_.create is not None:
+        members["spec"] = _fixture(msgspec.convert(body, type_.create))
+    return members
+
+
+def _skipping(reason: str) -> Any:
+    def fixture(self: Any) -> Any:
+        pytest.skip(reason)
+
+    return pytest.fixture(fixture)
 
 
 def _fixture(value: Any) -> Any:

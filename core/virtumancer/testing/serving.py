@@ -1,23 +1,28 @@
 """The whole application in a test: with plugins under test, on a hypervisor in memory."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 from falcon.testing import ASGIConductor
 from falcon.testing.helpers import DEFAULT_HOST
 
 from virtumancer.app import Application, create_app, reserved_names
 from virtumancer.config import load_config
-from virtumancer.contracts import PluginState
+from virtumancer.contracts import HostState, PluginInfo, PluginState, VMState
 from virtumancer.errors import ConfigError
 from virtumancer.plugins import load_plugins
 from virtumancer.testing.fake import FakeHypervisor, fake_plugin
 
-__all__ = ["application_with", "client_of"]
+__all__ = ["ServerOfPlugin", "ServersOfPlugin", "application_with", "client_of"]
 
+API = "/api/v1"
+HOST = "kvm1"
+POLL = 0.01
 FAKE = "virtumancer-fake"
 
 
@@ -63,3 +68,56 @@ async def client_of(application: Application) -> AsyncGenerator[ASGIConductor]:
 
     async with ASGIConductor(app) as client:  # pyright: ignore[reportArgumentType] - it takes any ASGI application
         yield client
+
+
+class ServerOfPlugin:
+    """A server with one plugin under test, and what it says of it."""
+
+    def __init__(self, client: ASGIConductor, hypervisor: FakeHypervisor, name: str) -> None:
+        self.hypervisor = hypervisor
+        self.name = name
+        self._client = client
+
+    async def info(self) -> PluginInfo:
+        """Return what it shows of the plugin."""
+        answer = await self._client.simulate_get(f"{API}/plugins/{self.name}")
+        return msgspec.json.decode(answer.content, type=PluginInfo)
+
+    async def connected(self) -> None:
+        """Wait until its host is connected; only the API says so."""
+        while (await self._client.simulate_get(f"{API}/hosts/{HOST}")).json["state"] != HostState.CONNECTED:  # noqa: ASYNC110
+            await asyncio.sleep(POLL)
+
+    async def status_of(self, path: str) -> int:
+        """Return the status that a GET of this path is answered with."""
+        return (await self._client.simulate_get(path)).status_code
+
+    async def own_routes(self) -> dict[str, dict[str, Any]]:
+        """Return the plugin's routes as the OpenAPI document has them, by path."""
+        document = (await self._client.simulate_get(f"{API}/openapi.json")).json
+        below = f"{API}/plugins/{self.name}/"
+        return {path: item for path, item in document["paths"].items() if path.startswith(below)}
+
+
+class ServersOfPlugin:
+    """Servers with one plugin under test, one after the other on one database."""
+
+    def __init__(self, folder: Path, name: str, plugin: ModuleType | None, table: Mapping[str, Any]) -> None:
+        self._folder = folder
+        self._name = name
+        # One that is installed is there by itself.
+        self._plugins = {} if plugin is None else {name: plugin}
+        self._table = table
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[ServerOfPlugin]:
+        """Start one whose host `kvm1` has a VM that runs and one that is off; it stops at the end."""
+        hypervisor = FakeHypervisor(HOST)
+        hypervisor.define("web01", VMState.RUNNING)
+        hypervisor.define("db01")
+        tables = {self._name: self._table} if self._table else {}
+        async with (
+            application_with(self._folder, hypervisor, self._plugins, tables) as application,
+            client_of(application) as client,
+        ):
+            yield ServerOfPlugin(client, hypervisor, self._name)

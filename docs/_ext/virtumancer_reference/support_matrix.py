@@ -16,7 +16,9 @@ SUITES = {
     "collectors": "`StatsCollectorSuite`",
     "consoles": "`ConsoleTransportSuite`",
     "authenticators": "`AuthenticatorSuite`",
+    "host_actions": "`HostActionSuite`",
     "resources": "`ResourceSuite`",
+    **dict.fromkeys(("listeners", "lifespans", "routes", "abilities"), "`PluginSuite`"),
 }
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 EXIT_FAILED = 1
+TAKE_BODIES = ("action", "host action", "resource")
 
 app = cyclopts.App(name="plugin", help="Begin a plugin, and hold one against the contracts.")
 app.command(new)
@@ -42,7 +43,10 @@ def check(
     stopped: Annotated[str | None, Parameter(help="A VM of that host that is started, and forced off again.")] = None,
     body: Annotated[
         tuple[str, ...],
-        Parameter(help="ACTION=JSON or ACTION=@FILE: the body of a request to an action. Can be given several times."),
+        Parameter(
+            help="NAME=JSON or NAME=@FILE: the body of a request to an action, or one that makes an item of a "
+            "resource. Can be given several times."
+        ),
     ] = (),
     console: Annotated[
         tuple[str, ...],
@@ -54,7 +58,7 @@ def check(
 ) -> None:
     """Run the suites of the contract against everything that a plugin provides, and print what it supports.
 
-    Actions, collectors and consoles are tested on a hypervisor in memory, drivers on the host of --uri. The exit code
+    What needs a host is tested on a hypervisor in memory, drivers on the host of --uri. The exit code
     is 1 when a sentence of a suite is not true, and when nothing could be tested.
     """
     from virtumancer.http.routes import reserved_names  # noqa: PLC0415
@@ -71,8 +75,8 @@ def check(
         complain(f"the module {error.name} is missing; install what this needs: pip install 'virtumancer[testing]'")
     bodies = read_named("--body", body, dict[str, Any])
     consoles = read_named("--console", console, ConsoleScript)
-    _require("--body", bodies, {subject.name for subject in subjects if subject.kind == "action"})
-    reach = Reach(uri, running, stopped, bodies, consoles)
+    _require("--body", bodies, {subject.name for subject in subjects if subject.kind in TAKE_BODIES})
+    reach = Reach(uri, running, stopped, bodies, consoles, settings.plugins.tables.get(name, {}))
     results = [check(subject, reach) for subject in subjects]
     if junit is not None:
         write_file("--junit", junit, written(name, results))
@@ -91,7 +95,7 @@ def check(
 def _require(option: str, given: "dict[str, Any]", there: set[str]) -> None:
     for name in given.keys() - there:
         known = f"it has {', '.join(sorted(there))}" if there else "it has none"
-        complain(f"{option}: the plugin has no action {name!r}; {known}")
+        complain(f"{option}: the plugin has no action or resource {name!r}; {known}")
 
 
 def _subjects(name: str, plugins: "Plugins") -> "list[Subject]":

@@ -1,7 +1,6 @@
 """The suite for resources: what is made is there, what is gone is not, and nothing comes back that is not described."""
 
 from collections.abc import AsyncIterator, Sequence
-from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -22,6 +21,7 @@ from virtumancer.contracts import (
 )
 from virtumancer.errors import InvalidValue, NotFound, ResourceExists, VirtumancerError
 from virtumancer.testing.suites.extending import cancelled, standing_still
+from virtumancer.testing.suites.watched_job import WatchedJob, never_falls
 
 __all__ = ["ResourceSuite"]
 
@@ -29,18 +29,6 @@ STANDSTILL = 0.1
 PATIENCE = 5.0
 ODD_KEYS = ("a/b", "100%", "why?", "grün", "two words", "..")
 UUID = "6f1c1f8e-0000-4000-8000-000000000001"
-
-
-class WatchedJob(NullJob):
-    """Remembers what was reported."""
-
-    def __init__(self) -> None:
-        super().__init__("the suite")
-        self.reports: list[tuple[int, int, str]] = []
-
-    def progress(self, done: int, total: int = 0, unit: str = "") -> None:
-        """Remember a report."""
-        self.reports.append((done, total, unit))
 
 
 @pytest.mark.asyncio(loop_scope="function")
@@ -124,7 +112,7 @@ class ResourceSuite:
             assert _rebuilt(resource, item) == item
             assert await collection.get(at, key) == item
             assert resource.singleton or listed[key] == item
-        assert _never_falls(job.reports), f"progress fell: {job.reports}"
+        assert never_falls(job.reports), f"progress fell: {job.reports}"
 
     async def test_what_is_there_is_not_made_a_second_time(
         self, resource: Any, collection: Any, at: Any, spec: Any
@@ -240,11 +228,6 @@ def _key(resource: ResourceType[Any, Any, Any], item: Any) -> str:
 def _rebuilt(resource: ResourceType[Any, Any, Any], item: Any) -> Any:
     assert isinstance(item, resource.item), f"{type(item).__name__} is no {resource.item.__name__}"
     return msgspec.json.decode(msgspec.json.encode(item), type=resource.item)
-
-
-def _never_falls(reports: Sequence[tuple[int, int, str]]) -> bool:
-    pairs = pairwise(reports)
-    return all(after[0] >= before[0] for before, after in pairs if after[1:] == before[1:])
 
 
 async def _absent(collection: Collection[Any], at: ResourceContext, key: str) -> bool:
