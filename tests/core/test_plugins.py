@@ -102,7 +102,9 @@ def test_one_that_is_handed_over_is_no_better_than_another_of_its_name(installed
 def test_a_misspelt_hook_is_refused_with_the_name_that_was_meant() -> None:
     refused = info(load(bad=plugin(virtumancer_vm_action=lambda: [action("wave")])), "bad")
     assert (refused.state, refused.phase) == ("failed", "validate")
-    assert refused.reason == "there is no hook 'virtumancer_vm_action'; did you mean 'virtumancer_vm_actions'?"
+    assert refused.reason == (
+        "plugin 'bad' has a hook 'virtumancer_vm_action', which does not exist; did you mean 'virtumancer_vm_actions'?"
+    )
 
 
 def test_a_hook_with_an_argument_that_does_not_exist_is_refused() -> None:
@@ -142,7 +144,7 @@ class Unbuildable(StatsCollector):
         ({"virtumancer_vm_actions": async_hook}, "is async"),
         ({"virtumancer_vm_actions": raising_hook}, "raised LookupError: lost my way"),
         ({"virtumancer_vm_actions": leaving_hook}, "raised SystemExit"),
-        ({"virtumancer_vm_actions": lambda: 3}, "returned int"),
+        ({"virtumancer_vm_actions": lambda: 3}, "returned 3: a list or tuple is needed"),
         ({"virtumancer_vm_actions": lambda: [3]}, "VMAction objects are needed"),
         ({"virtumancer_host_drivers": lambda: [str]}, "a subclass of HostDriver is needed"),
         ({"virtumancer_host_drivers": lambda: [HostDriver]}, "HostDriver() raised TypeError"),

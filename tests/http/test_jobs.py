@@ -19,7 +19,7 @@ from virtumancer.contracts import ActionContext, HostAction, VMAction, VMRef, VM
 from virtumancer.errors import HypervisorError
 from virtumancer.http.api_paths import HOST_PATH
 from virtumancer.http.routes import core_endpoints
-from virtumancer.plugins.loading.validation import BELOW_HOSTS
+from virtumancer.plugins.loading.action_validation import BELOW_HOSTS
 from virtumancer.testing import FakeHypervisor
 
 ALONE = VMUse.ALONE

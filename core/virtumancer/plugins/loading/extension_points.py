@@ -23,16 +23,15 @@ from virtumancer.contracts import (
     VMAction,
     ability_name,
 )
+from virtumancer.plugins.loading.action_validation import check_action, check_host_action
 from virtumancer.plugins.loading.mount_validation import check_mounts, shown_mount
 from virtumancer.plugins.loading.resource_validation import check_resources
 from virtumancer.plugins.loading.route_validation import check_routes, shown
 from virtumancer.plugins.loading.validation import (
-    check_action,
     check_adapter,
     check_authenticator,
     check_collector,
     check_driver,
-    check_host_action,
     check_lifespan,
     check_listener,
     check_transport,

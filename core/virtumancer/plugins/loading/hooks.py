@@ -1,6 +1,5 @@
 """The hooks of one plugin, called through pluggy: with a manager of its own, so nobody's failure is shared."""
 
-import difflib
 import inspect
 from collections.abc import Sequence
 from types import ModuleType
@@ -9,9 +8,13 @@ from typing import Any, cast
 import pluggy
 
 from virtumancer import hookspecs
-from virtumancer.plugins.loading.refusal import PluginRefused, described
+from virtumancer.plugins.loading.refusal import PluginRefused, described, nearest, shown
 
 __all__ = ["PluginHooks"]
+
+KNOWN = tuple(name for name in hookspecs.__all__ if name.startswith(f"{hookspecs.PROJECT}_"))
+MARK = f"{hookspecs.PROJECT}_impl"
+LIST = "a list or tuple is needed, an empty one when there is nothing to add"
 
 
 class PluginHooks:
@@ -21,11 +24,12 @@ class PluginHooks:
         self._name = name
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
+        _refuse_unmarked(name, plugin)
         try:
             self._manager.register(plugin, name=name)
             self._manager.check_pending()
         except (pluggy.PluginValidationError, ValueError) as error:
-            raise PluginRefused("validate", _explain(plugin, error)) from error
+            raise PluginRefused("validate", _explain(name, plugin, error)) from error
 
     def has(self, hook: str) -> bool:
         """Say whether the plugin implements this hook."""
@@ -33,7 +37,10 @@ class PluginHooks:
 
     def items(self, hook: str, config: object) -> Sequence[Any]:
         """Call a hook that returns a list or tuple; empty when the plugin does not implement it."""
-        return [item for result in self._call("collect", hook, config=config) for item in self._sequence(hook, result)]
+        results = self._call("collect", hook, config=config)
+        if not results and self.has(hook):  # pluggy leaves None out
+            raise self._wrong("collect", hook, f"returned None: {LIST}. Is a `return` missing?")
+        return [item for result in results for item in self._sequence(hook, result)]
 
     def single(self, phase: str, hook: str) -> Any:
         """Call a hook that returns one thing."""
@@ -45,30 +52,46 @@ class PluginHooks:
         try:
             return self._caller(hook)(**arguments)
         except BaseException as error:  # whatever a plugin raises must stay its own trouble
-            raise PluginRefused(phase, f"{hook} raised {described(error)}") from error
+            raise self._wrong(phase, hook, f"raised {described(error)}") from error
 
     def _caller(self, hook: str) -> Any:
         return getattr(self._manager.hook, hook)
 
     def _sequence(self, hook: str, result: Any) -> Sequence[Any]:
         self._refuse_coroutine("collect", hook, result)
+        if inspect.isgenerator(result):
+            raise self._wrong("collect", hook, "is a generator: return a list of what it yields")
         if not isinstance(result, list | tuple):
-            raise PluginRefused("collect", f"{hook} returned {type(result).__name__}, a list or tuple is needed")
+            raise self._wrong("collect", hook, f"returned {shown(result)}: {LIST}. Put it in brackets")
         return cast("Sequence[Any]", result)
 
     def _refuse_coroutine(self, phase: str, hook: str, result: Any) -> None:
         if inspect.iscoroutine(result):
             result.close()
-            raise PluginRefused(phase, f"{hook} is async: a hook of plugin {self._name!r} must be a plain function")
+            reason = "is async: a hook must be a plain function; what has to be awaited is a method of what it returns"
+            raise self._wrong(phase, hook, reason)
+
+    def _wrong(self, phase: str, hook: str, reason: str) -> PluginRefused:
+        return PluginRefused(phase, f"{hook} of plugin {self._name!r} {reason}")
 
 
-def _explain(plugin: ModuleType, error: Exception) -> str:
-    """Say which hook is wrong, and which one may have been meant."""
-    known = [name for name in dir(hookspecs) if name.startswith("virtumancer_")]
-    marked = [n for n in dir(plugin) if hasattr(getattr(plugin, n, None), f"{hookspecs.PROJECT}_impl")]
-    for name in marked:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else f"; hooks are: {', '.join(known)}"
-            return f"there is no hook {name!r}{hint}"
+def _refuse_unmarked(name: str, plugin: ModuleType) -> None:
+    """Refuse a function that is named as a hook and would never be called."""
+    for hook in KNOWN:
+        function = getattr(plugin, hook, None)
+        if inspect.isfunction(function) and not hasattr(function, MARK):
+            reason = f"{hook} of plugin {name!r} is not marked as a hook: write @hookimpl above it"
+            raise PluginRefused("validate", reason)
+
+
+def _explain(name: str, plugin: ModuleType, error: Exception) -> str:
+    """Say which hook is wrong, and what may have been meant."""
+    for hook in (found for found in dir(plugin) if hasattr(getattr(plugin, found, None), MARK)):
+        if hook not in KNOWN:
+            return f"plugin {name!r} has a hook {hook!r}, which does not exist; {nearest(hook, KNOWN)}"
+        wanted = inspect.signature(getattr(hookspecs, hook)).parameters
+        for argument in inspect.signature(getattr(plugin, hook)).parameters:
+            if argument not in wanted:
+                cure = f"leave it out; {nearest(argument, wanted)}" if wanted else "leave it out"
+                return f"{hook} of plugin {name!r} has an argument {argument!r}, which is not handed to it; {cure}"
     return " ".join(str(error).split())

@@ -28,11 +28,12 @@ from virtumancer.contracts import (
 from virtumancer.plugins.loading.config import configure
 from virtumancer.plugins.loading.discovery import Candidate
 from virtumancer.plugins.loading.extension_points import POINTS
+from virtumancer.plugins.loading.hook_results import taken
 from virtumancer.plugins.loading.hooks import PluginHooks
 from virtumancer.plugins.loading.importer import import_plugin
 from virtumancer.plugins.loading.refusal import PluginRefused, described
 from virtumancer.plugins.loading.table_validation import check_tables
-from virtumancer.plugins.loading.validation import check_contract, checked, instances
+from virtumancer.plugins.loading.validation import check_contract
 
 __all__ = ["Provided", "take_in"]
 
@@ -116,7 +117,7 @@ class _Intake:
         self.phase = "configure"
         config = configure(self._candidate.name, hooks, self._table)
         self.phase = "collect"
-        provided = _collected(hooks, config)
+        provided = _collected(self._candidate.name, hooks, config)
         self.phase = "register"
         _check(provided, self._reserved)
         if provided.tables is not None:
@@ -124,12 +125,11 @@ class _Intake:
         self.provided = provided
 
 
-def _collected(hooks: PluginHooks, config: PluginConfig | None) -> Provided:
+def _collected(name: str, hooks: PluginHooks, config: PluginConfig | None) -> Provided:
     provided = Provided(config=config)
     for point in POINTS:
         items = hooks.items(point.hook, config)
-        taken = instances if point.made else checked
-        setattr(provided, point.attribute, taken(point.hook, point.kinds, items))
+        setattr(provided, point.attribute, taken(name, point, items))
     provided.tables = hooks.single("collect", "virtumancer_tables")
     return provided
 

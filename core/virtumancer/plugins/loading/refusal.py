@@ -1,8 +1,11 @@
 """Why a plugin cannot be used."""
 
+import difflib
+from collections.abc import Iterable
+
 from virtumancer.contracts import PluginState
 
-__all__ = ["PluginRefused", "described"]
+__all__ = ["PluginRefused", "described", "nearest", "shown"]
 
 
 class PluginRefused(Exception):
@@ -24,3 +27,17 @@ def described(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - its own text is a plugin's code too
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Say what may have been meant by a word, or what there is."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
+
+
+def shown(thing: object) -> str:
+    """Say what a plugin returned, in a few words."""
+    if thing is None or isinstance(thing, bool | int | float | str | bytes):
+        return f"{thing!r:.80}"
+    return f"the class {thing.__name__}" if isinstance(thing, type) else f"an object of {type(thing).__name__}"

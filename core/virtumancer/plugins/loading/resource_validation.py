@@ -1,6 +1,5 @@
 """Checks the resource types of a plugin: that routes, rights and descriptions can be made of them."""
 
-import difflib
 import inspect
 from collections.abc import Collection as Names
 from collections.abc import Iterable
@@ -21,7 +20,7 @@ from virtumancer.contracts import (
     VMRef,
     lineage_of,
 )
-from virtumancer.plugins.loading.refusal import PluginRefused
+from virtumancer.plugins.loading.refusal import PluginRefused, nearest
 from virtumancer.plugins.loading.reserved_names import ReservedNames
 from virtumancer.plugins.loading.validation import FOR_CONSOLES, NAME, SEGMENT
 
@@ -200,7 +199,7 @@ def _check_attributes(type_: AnyType) -> None:
     for attribute in ("columns", "volatile"):
         for name in getattr(type_, attribute):
             if name not in known:
-                hint = _nearest(name, known)
+                hint = nearest(name, known)
                 raise _wrong(type_, f"{attribute}: {type_.item.__name__} has no attribute {name!r}; {hint}")
     of_vms = type_.readable or ResourceVerb.CREATE not in type_.states
     if type_.states and not (of_vms and (VMS in lineage_of(type_) or not type_.readable)):
@@ -227,7 +226,7 @@ def _check_rights(type_: AnyType) -> None:
             raise _wrong(type_, f'rights: nothing says who may {verb}; write Rights(write="…")')
         if right not in known:
             hint = f"a new right is named in Rights.roles, as roles={{{right!r}: ('operator',)}}"
-            raise _wrong(type_, f"rights: there is no right {right!r}; {_nearest(right, known)}; {hint}")
+            raise _wrong(type_, f"rights: there is no right {right!r}; {nearest(right, known)}; {hint}")
 
 
 def _offered(type_: AnyType) -> list[str]:
@@ -249,7 +248,7 @@ def _check_verbs(type_: AnyType, attribute: str, named: Iterable[str]) -> None:
     offered = _offered(type_)
     for verb in named:
         if verb not in offered:
-            raise _wrong(type_, f"{attribute}: there is no verb {verb!r}; {_nearest(verb, offered)}")
+            raise _wrong(type_, f"{attribute}: there is no verb {verb!r}; {nearest(verb, offered)}")
 
 
 def _check_seconds(type_: AnyType, what: str, value: object) -> None:
@@ -267,12 +266,6 @@ def _is_text(kind: type[Struct], attribute: str) -> bool:
     while isinstance(found, msgspec.inspect.Metadata):
         found = found.type
     return isinstance(found, msgspec.inspect.StrType)
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
 
 
 def _wrong(type_: AnyType, reason: str) -> PluginRefused:

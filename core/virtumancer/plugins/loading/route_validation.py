@@ -7,6 +7,7 @@ from typing import Any, get_args
 from msgspec import Struct
 
 from virtumancer.contracts import Route, StaticFiles
+from virtumancer.plugins.loading.action_validation import check_arguments, check_right
 from virtumancer.plugins.loading.refusal import PluginRefused
 
 __all__ = ["check_content", "check_routes", "shown"]
@@ -74,6 +75,8 @@ def _check_route(route: Route, what: str) -> None:
         raise PluginRefused("register", f"{what} has another method than {', '.join(METHODS)}")
     if not callable(handle):
         raise PluginRefused("register", f"{what}: handle = {handle!r} cannot be called")
+    check_arguments(what, "handle", handle, ("request",))
+    check_right(what, route.permission)
     if body is not None and not (isinstance(body, type) and issubclass(body, Struct)):
         raise PluginRefused("register", f"{what}: body = {body!r} is no msgspec Struct")
     media: Any = route.media

@@ -2,11 +2,10 @@
 
 import inspect
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
-from msgspec import Struct
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from virtumancer.contracts import (
@@ -17,38 +16,30 @@ from virtumancer.contracts import (
     Authenticator,
     ConsoleTransport,
     EventListener,
-    HostAction,
     HostDriver,
     Lifespan,
     PluginState,
     StatsCollector,
-    VMAction,
-    VMUse,
 )
-from virtumancer.plugins.loading.refusal import PluginRefused, described
+from virtumancer.plugins.loading.refusal import PluginRefused
 
 __all__ = [
-    "check_action",
     "check_adapter",
     "check_authenticator",
     "check_collector",
     "check_contract",
-    "check_declared",
     "check_driver",
-    "check_host_action",
     "check_lifespan",
     "check_listener",
+    "check_seconds",
     "check_transport",
-    "checked",
-    "instances",
+    "refuse_sync",
     "refuse_unless_async",
 ]
 
 T = TypeVar("T")
 FOR_CONSOLES = frozenset({"console", "serial", "spice"})
 """Suffixes of consoles that clients know; no action takes them, whatever plugins are there."""
-BELOW_HOSTS = frozenset({"actions", "connect", "disconnect", "host-keys", "info", "metadata", "samples", "vms"})
-"""Names below the path of a host that stand for something of the core; a test holds them against its routes."""
 SEGMENT = re.compile(r"[a-z][a-z0-9-]{0,62}")
 SCHEME = re.compile(r"[a-z][a-z0-9.-]*")
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
@@ -74,32 +65,6 @@ def check_contract(plugin: ModuleType) -> None:
         )
 
 
-def instances(hook: str, bases: tuple[type[Any], ...], items: Iterable[Any]) -> list[Any]:
-    """Check that a hook returned objects or classes of these bases, and create one object of each class."""
-    made: list[Any] = []
-    for item in items:
-        if isinstance(item, bases):
-            made.append(item)
-        elif isinstance(item, type) and issubclass(item, bases):
-            made.append(_created(item))
-        else:
-            raise PluginRefused("collect", f"{hook} returned {item!r}, a subclass of {_names(bases)} is needed")
-    return made
-
-
-def checked(hook: str, kinds: tuple[type[Any], ...], items: Iterable[Any]) -> list[Any]:
-    """Check that a hook returned objects of one of these kinds."""
-    made = list(items)
-    for item in made:
-        if not isinstance(item, kinds):
-            raise PluginRefused("collect", f"{hook} returned {item!r}, {_names(kinds)} objects are needed")
-    return made
-
-
-def _names(kinds: Iterable[type[Any]]) -> str:
-    return " or ".join(kind.__name__ for kind in kinds)
-
-
 def check_driver(driver: HostDriver) -> None:
     """Refuse schemes that no URI can have, and credentials without a usable name."""
     schemes = _declared(driver, "schemes")
@@ -117,45 +82,6 @@ def check_driver(driver: HostDriver) -> None:
     refuse_unless_async(driver, "connect")
 
 
-def check_action(action: VMAction, reserved: Collection[str]) -> None:
-    """Refuse what could not be a segment of a route, or is reserved as one, and what could not be run."""
-    taken = FOR_CONSOLES.union(reserved)
-    if not SEGMENT.fullmatch(action.name) or action.name in taken:
-        reason = f"action name {action.name!r} is not usable: lower-case letters, digits and - are, but not one of "
-        raise PluginRefused("register", reason + ", ".join(sorted(taken)))
-    check_declared(f"action {action.name!r}", action)
-    if action.answer is not None and action.goal is not None:
-        reason = "it cannot have both a goal and an answer: there would be none when nothing is left to do"
-        raise PluginRefused("register", f"action {action.name!r}: {reason}")
-    use: Any = action.use
-    if not isinstance(use, VMUse):
-        raise PluginRefused("register", f"action {action.name!r}: use = {use!r} is no VMUse")
-
-
-def check_host_action(action: HostAction) -> None:
-    """Do the same for an action on hosts."""
-    reserved = BELOW_HOSTS
-    if not SEGMENT.fullmatch(action.name) or action.name in reserved:
-        reason = f"action name {action.name!r} is not usable: lower-case letters, digits and - are, but not one of "
-        raise PluginRefused("register", reason + ", ".join(sorted(reserved)))
-    check_declared(f"host action {action.name!r}", action)
-
-
-def check_declared(what: str, action: VMAction | HostAction) -> None:
-    """Refuse an action that cannot be run, or whose answer is none."""
-    answer: Any = action.answer
-    if answer is not None and not (isinstance(answer, type) and issubclass(answer, Struct)):
-        raise PluginRefused("register", f"{what}: answer = {answer!r} is no msgspec Struct")
-    params: Any = action.params
-    needs: Any = action.needs
-    if not (isinstance(params, type) and issubclass(params, Struct)):
-        raise PluginRefused("register", f"{what}: params = {params!r} is no msgspec Struct")
-    if needs is not None and not isinstance(needs, type):
-        raise PluginRefused("register", f"{what}: needs = {needs!r} is no class of connections")
-    _refuse_sync(what, "run", action.run)
-    _positive(what, "timeout", action.timeout)
-
-
 def check_adapter(adapter: AbilityAdapter) -> None:
     """Refuse an adapter for what is no ability, or is named as one of ours, and one that makes nothing."""
     kind: Any = adapter.kind
@@ -168,13 +94,13 @@ def check_adapter(adapter: AbilityAdapter) -> None:
     needs: Any = adapter.needs
     if needs is not None and not isinstance(needs, type):
         raise PluginRefused("register", f"the adapter for {name!r}: needs = {needs!r:.80} is no class")
-    _refuse_sync(f"the adapter for {name!r}", "make", adapter.make)
+    refuse_sync(f"the adapter for {name!r}", "make", adapter.make)
 
 
 def check_collector(collector: StatsCollector) -> None:
     """Refuse a collector without a name, or that would run without a pause."""
     name = _named(collector)
-    _positive(f"collector {name!r}", "interval", collector.interval)
+    check_seconds(f"collector {name!r}", "interval", collector.interval)
     refuse_unless_async(collector, "collect")
 
 
@@ -193,15 +119,15 @@ def check_transport(transport: ConsoleTransport, reserved: Collection[str]) -> N
 def check_listener(listener: EventListener) -> None:
     """Refuse a listener without a name, or without time."""
     name = _named(listener)
-    _positive(f"listener {name!r}", "timeout", listener.timeout)
+    check_seconds(f"listener {name!r}", "timeout", listener.timeout)
     refuse_unless_async(listener, "on_event")
 
 
 def check_lifespan(lifespan: Lifespan) -> None:
     """Refuse a lifespan without a name, or without time."""
     name = _named(lifespan)
-    _positive(f"lifespan {name!r}", "start_timeout", lifespan.start_timeout)
-    _positive(f"lifespan {name!r}", "stop_timeout", lifespan.stop_timeout)
+    check_seconds(f"lifespan {name!r}", "start_timeout", lifespan.start_timeout)
+    check_seconds(f"lifespan {name!r}", "stop_timeout", lifespan.stop_timeout)
 
 
 def check_authenticator(authenticator: Authenticator) -> None:
@@ -211,7 +137,7 @@ def check_authenticator(authenticator: Authenticator) -> None:
     if not (isinstance(headers, tuple) and headers and all(map(_is_header, cast("tuple[object, ...]", headers)))):
         reason = f'headers = {headers!r} is no tuple of names such as ("x-remote-user",), in lower case and not cookie'
         raise _wrong(authenticator, reason)
-    _positive(f"authenticator {name!r}", "timeout", authenticator.timeout)
+    check_seconds(f"authenticator {name!r}", "timeout", authenticator.timeout)
     refuse_unless_async(authenticator, "authenticate")
 
 
@@ -221,22 +147,18 @@ def _is_header(name: object) -> bool:
 
 def refuse_unless_async(thing: object, method: str) -> None:
     """Refuse an object whose method cannot be awaited."""
-    _refuse_sync(type(thing).__name__, method, getattr(thing, method))
+    refuse_sync(type(thing).__name__, method, getattr(thing, method))
 
 
-def _refuse_sync(what: str, method: str, function: Any) -> None:
-    """A plain function may return what another one's coroutine is, so only what never can is refused here."""
+def refuse_sync(what: str, method: str, function: Any) -> None:
+    """Refuse what cannot be awaited.
+
+    A plain function may return what another one's coroutine is, so only what never can is refused here.
+    """
     if not callable(function):
         raise PluginRefused("register", f"{what}: {method} = {function!r} cannot be called")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise PluginRefused("register", f"{what}: {method} is a generator, an async method is needed")
-
-
-def _created(kind: type[T]) -> T:
-    try:
-        return kind()
-    except BaseException as error:  # whatever a plugin raises must stay its own trouble
-        raise PluginRefused("collect", f"{kind.__name__}() raised {described(error)}") from error
 
 
 def _declared(thing: object, attribute: str) -> Any:
@@ -253,7 +175,8 @@ def _named(thing: object) -> str:
     return name
 
 
-def _positive(what: str, attribute: str, value: object) -> None:
+def check_seconds(what: str, attribute: str, value: object) -> None:
+    """Refuse what is no time."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise PluginRefused("register", f"{what}: {attribute} = {value!r} is no number of seconds above 0")
 
