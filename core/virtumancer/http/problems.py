@@ -54,6 +54,9 @@ STATUS: dict[type[VirtumancerError], HTTPStatus] = {
     VirtumancerError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
+MEMBERS = frozenset({"type", "title", "status", "detail", "instance", "code", "request"})
+"""What every problem document says itself, and `request`, which is what it is made for."""
+
 # What would close a console's WebSocket refuses its upgrade.
 CONSOLE_STATUS: dict[int, HTTPStatus] = {
     CloseCode.PROTOCOL_ERROR: HTTPStatus.BAD_REQUEST,
@@ -101,7 +104,8 @@ async def _ours(
     request: Request, response: Response | None, error: Any, _params: Any, ws: WebSocket | None = None
 ) -> None:
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    extra = dict(error.extra)
+    # What an error adds, a plugin's too, is beside these and never in their place.
+    extra = {name: value for name, value in error.extra.items() if name not in MEMBERS}
     headers: dict[str, str] = {}
     if isinstance(error, errors.ConsoleRefused):
         status = CONSOLE_STATUS.get(error.close_code, status)

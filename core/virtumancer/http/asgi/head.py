@@ -1,5 +1,6 @@
 """HEAD: answered as GET would be, without the body."""
 
+import asyncio
 from typing import Any
 
 from virtumancer.http.asgi.path_segments import ASGIApp
@@ -16,7 +17,8 @@ def with_head(app: ASGIApp) -> ASGIApp:
         if scope["type"] != "http":
             await app(scope, receive, send)
         elif scope["method"] == "HEAD":
-            await app(scope | {"method": "GET"}, receive, _without_body(send))
+            ended = asyncio.Event()
+            await app(scope | {"method": "GET"}, _until(ended, receive), _without_body(send, ended))
         elif scope["method"] == "GET":
             await app(scope, receive, send)  # where it is not allowed, HEAD is not either
         else:
@@ -25,13 +27,23 @@ def with_head(app: ASGIApp) -> ASGIApp:
     return wrapped
 
 
-def _without_body(send: Any) -> Any:
+def _until(ended: asyncio.Event, receive: Any) -> Any:
+    """Say behind the headers that the client has left: it takes nothing more, and what is made for it may end."""
+
+    async def receive_message() -> Any:
+        return {"type": "http.disconnect"} if ended.is_set() else await receive()
+
+    return receive_message
+
+
+def _without_body(send: Any, ended: asyncio.Event) -> Any:
     """End the answer behind its headers: one that stays open would never come to its end."""
 
     async def send_headers(message: Any) -> None:
         if message["type"] == "http.response.start":
             await send(_with_head_allowed(message))
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+            ended.set()
 
     return send_headers
 

@@ -1,12 +1,12 @@
 """Answers that stay open: what is sent has to be taken in time, and who leaves is noticed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
 from falcon.asgi import Request
 
-__all__ = ["KEY", "NotTaken", "StreamingResponse", "open_answer"]
+__all__ = ["KEY", "NotTaken", "PieceStream", "StreamingResponse", "open_answer"]
 
 KEY = "virtumancer.answer"
 Message = MutableMapping[str, Any]
@@ -51,6 +51,42 @@ class StreamingResponse:
         """Wait until the client has left."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
+
+
+class PieceStream:
+    """The pieces of an answer, until they end or its client has left; the first is there before it begins.
+
+    Falcon closes it.
+    """
+
+    def __init__(self, answer: StreamingResponse, pieces: AsyncGenerator[bytes]) -> None:
+        self._answer = answer
+        self._pieces = pieces
+        self._first: bytes | None = None
+
+    async def begin(self) -> None:
+        """Wait for the first piece. Raises what comes instead of it."""
+        self._first = await anext(self._pieces, None)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._all()
+
+    async def _all(self) -> AsyncGenerator[bytes]:
+        if self._first is None:
+            return
+        gone = asyncio.create_task(self._answer.until_gone(), name="waiting for a client to leave")
+        try:
+            yield self._first
+            async for piece in self._pieces:
+                if gone.done():  # nobody is there to take what may have no end
+                    return
+                yield piece
+        finally:
+            gone.cancel()
+
+    async def close(self) -> None:
+        """End what yields them."""
+        await self._pieces.aclose()
 
 
 def open_answer(request: Request) -> StreamingResponse:

@@ -96,9 +96,11 @@ class RespondAsync:
             resp.set_header("Preference-Applied", f"wait={wait:.0f}")
         return None
 
-    def using(self, target: OperationTarget, use: VMUse, action: str) -> AbstractAsyncContextManager[None]:
-        """Use a VM for a request that is no operation. Raises `Busy`."""
-        return self._operations.using(target, use, action)
+    def using(
+        self, target: OperationTarget, use: VMUse, action: str, *, item: VMUse = VMUse.SHARED
+    ) -> AbstractAsyncContextManager[None]:
+        """Use a VM, and what the target names of a resource, for a request that is no operation. Raises `Busy`."""
+        return self._operations.using(target, use, action, item=item)
 
     def order(
         self,

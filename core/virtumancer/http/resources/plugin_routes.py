@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import falcon
 import msgspec
@@ -11,8 +10,9 @@ from falcon.asgi import Request, Response
 from msgspec import Struct
 
 from virtumancer.contracts import Route, RouteAnswer, RouteRequest, StaticFiles
-from virtumancer.errors import CallTimeout, PluginFailed, VirtumancerError
+from virtumancer.errors import CallTimeout, PluginFailed
 from virtumancer.http.api_paths import VM_PATH, Parameter, Path
+from virtumancer.http.asgi.streaming import PieceStream, open_answer
 from virtumancer.http.endpoint import Endpoint
 from virtumancer.http.middleware.authorization import caller_of
 from virtumancer.http.requests import BodyReader, send_json, send_secret
@@ -20,6 +20,7 @@ from virtumancer.http.resources.plugins import PLUGINS
 from virtumancer.http.resources.static_files import FolderResource
 from virtumancer.plugins import Plugins
 from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
+from virtumancer.plugins.calls.pieces import PluginPieces
 from virtumancer.services.auth import PrincipalDirectory
 from virtumancer.services.figures import Figures
 from virtumancer.services.hosts.plugin_api import PluginHosts
@@ -169,7 +170,7 @@ class RouteCaller:
             resp.status = falcon.HTTP_204
         elif self._route.answer is bytes:
             resp.content_type = self._route.media
-            await self._send_bytes(resp, answer)
+            await self._send_bytes(req, resp, answer)
         else:
             send = send_secret if self._route.secret else send_json
             send(resp, self._encoded(answer))
@@ -183,40 +184,16 @@ class RouteCaller:
                 raise self._failure(f"the header {name!r:.80} cannot be set, or not to {value!r:.80}")
             resp.set_header(name, value)
 
-    async def _send_bytes(self, resp: Response, answer: Any) -> None:
+    async def _send_bytes(self, req: Request, resp: Response, answer: Any) -> None:
         if isinstance(answer, bytes):
             resp.data = answer
             return
         if not hasattr(answer, "__anext__"):
             raise self._failure(f"it returned {type(answer).__name__}, bytes or an async iterator of them are needed")
-        # What fails before the first chunk is answered with a problem document.
-        first = await self._next(answer)
-        resp.stream = self._chunks(first, answer)
-
-    async def _chunks(self, first: bytes | None, chunks: Any) -> AsyncIterator[bytes]:
-        try:
-            while first is not None:
-                yield first
-                first = await self._next(chunks)
-        finally:
-            close = getattr(chunks, "aclose", None)
-            if close is not None:
-                with suppress(VirtumancerError):  # it was logged with its plugin
-                    await self._health.counted(self._call, f"closing {self._what}", close, self._route.timeout)
-
-    async def _next(self, chunks: Any) -> bytes | None:
-        """Return the next chunk, None after the last one; each has the time of the route."""
-
-        async def chunk() -> bytes | None:
-            try:
-                made: Any = await anext(chunks)
-            except StopAsyncIteration:
-                return None
-            if not isinstance(made, bytes):
-                raise TypeError(f"a chunk is {type(made).__name__}, bytes are needed")
-            return made
-
-        return await self._health.counted(self._call, self._what, chunk, self._route.timeout)
+        pieces = PluginPieces(self._health, self._call, self._what, lambda: answer, self._route.timeout)
+        stream = PieceStream(open_answer(req), pieces.all())
+        await stream.begin()  # what fails at once is answered with a problem document
+        resp.stream = cast("AsyncIterator[bytes]", stream)
 
     def _encoded(self, answer: Any) -> bytes:
         """Encode an answer; one of another kind than the route declares is the plugin's failure."""

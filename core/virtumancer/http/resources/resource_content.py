@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 from falcon.asgi import Request, Response
@@ -12,6 +12,7 @@ from msgspec import structs
 from virtumancer.contracts import ByteSpan, NullJob, ResourceType, ResourceVerb, VMUse
 from virtumancer.contracts.responses import ContentReceived
 from virtumancer.errors import InvalidRequest, InvalidValue, RangeNotSatisfiable
+from virtumancer.http.asgi.streaming import PieceStream, open_answer
 from virtumancer.http.endpoint import Endpoint
 from virtumancer.http.middleware.audit import act_of
 from virtumancer.http.middleware.authorization import caller_of
@@ -62,7 +63,7 @@ class ContentResource:
         found, key = await self._item(req, place)
         size = await self._content.size(found, key)
         span = _span_of(req, resp, size)
-        stream = _Stream(self._content.read(found, key, span))
+        stream = PieceStream(open_answer(req), self._content.read(found, key, span))
         await stream.begin()  # what fails at once is an answer, and not one that breaks off
         resp.content_type = BINARY
         resp.set_header("Accept-Ranges", "bytes")
@@ -85,7 +86,7 @@ class ContentResource:
         again = getattr(req.context, "admit_again", None)
         upload = Upload(aiter(req.stream), length=length, sha256=digest, admit_again=again)
         try:
-            async with self._deferring.using(target, VMUse.ALONE, f"upload-{self._type.singular}"):
+            async with self._deferring.using(target, VMUse.ALONE, f"upload-{self._type.singular}", item=VMUse.ALONE):
                 await self._content.write(found, key, span, upload, NullJob(caller_of(req).actor))
         finally:
             req.context.act.target["received"] = str(upload.received)
@@ -96,28 +97,6 @@ class ContentResource:
         found = await self._resources.locate(self._type, place, None, caller, to_change=to_change)
         said = "" if self._type.singleton else place[parameter_of(self._type)]
         return found, self._resources.key_of(found, await self._resources.item(found, said))
-
-
-class _Stream:
-    """The pieces of an answer, the first of which is there before it begins; Falcon closes it."""
-
-    def __init__(self, pieces: AsyncGenerator[bytes]) -> None:
-        self._pieces = pieces
-        self._first = b""
-
-    async def begin(self) -> None:
-        self._first = await anext(self._pieces, b"")
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._all()
-
-    async def _all(self) -> AsyncGenerator[bytes]:
-        yield self._first
-        async for piece in self._pieces:
-            yield piece
-
-    async def close(self) -> None:
-        await self._pieces.aclose()
 
 
 def _span_of(req: Request, resp: Response, size: int) -> ByteSpan:

@@ -194,5 +194,5 @@ def _called(thing: object) -> str:
 def _short(thing: object) -> str:
     try:
         return str(thing).encode("ascii", "replace").decode() if isinstance(thing, Exception) else ascii(thing)[:80]
-    except Exception:  # noqa: BLE001 - its own text is a plugin's code too
+    except BaseException:  # noqa: BLE001 - its own text is a plugin's code too, and must not end this program
         return type(thing).__name__

@@ -8,7 +8,7 @@ import structlog
 from msgspec import Struct
 
 from virtumancer.errors import CallTimeout, PluginFailed, VirtumancerError
-from virtumancer.masking import mask_data, mask_text
+from virtumancer.plugins.calls.own_errors import NotOurs, made_fit, plain_text
 
 __all__ = ["ReturnCheck", "Unfit", "blamed", "check_result", "is_fault_of", "not_awaitable"]
 
@@ -33,13 +33,17 @@ class Unfit(ValueError):
 def blamed(plugin: str, what: str, error: BaseException) -> VirtumancerError:
     """Make an error that names the plugin of whatever it raised, also of what would end a task or this program.
 
-    Our own errors stay what they are.
+    Our own errors stay what they are, as far as they can be told to anybody.
     """
+    reason = ""
     if isinstance(error, VirtumancerError):
-        _mask(error)
-        return error
+        try:
+            return made_fit(error)
+        except BaseException as unfit:  # noqa: BLE001 - its attributes may be a plugin's code too
+            why = unfit if isinstance(unfit, NotOurs) else "and says nothing that could be told"
+            reason = f"{type(error).__name__} was raised, {why}"
     log.error("a plugin failed", plugin=plugin, call=what, exc_info=error)
-    failure = _failure(plugin, what, str(error) if isinstance(error, Unfit) else _describe(error))
+    failure = _failure(plugin, what, reason or _describe(error))
     failure.__cause__ = error
     return failure
 
@@ -77,18 +81,10 @@ def _failure(plugin: str, what: str, reason: str) -> PluginFailed:
     return PluginFailed(f"{what} failed inside plugin {plugin!r}: {reason}", plugin=plugin)
 
 
-def _mask(error: VirtumancerError) -> None:
-    """Take credentials out of what a plugin says: it goes into answers, events and logs."""
-    masked = mask_text(error.message)
-    if masked != error.message:
-        error.message, error.args = masked, (masked,)
-    error.extra = {name: mask_data(value) for name, value in error.extra.items()}
-
-
 def _describe(error: BaseException) -> str:
     try:
-        return mask_text(f"{type(error).__name__}: {error}")
-    except Exception:  # noqa: BLE001 - its own text is a plugin's code too
+        return plain_text(str(error) if isinstance(error, Unfit) else f"{type(error).__name__}: {error}")
+    except BaseException:  # noqa: BLE001 - its own text is a plugin's code too, and must not end this program
         return type(error).__name__
 
 

@@ -24,7 +24,7 @@ def described(error: BaseException) -> str:
         return f"SystemExit: it called sys.exit({error.code!r})"
     try:
         text = " ".join(str(error).split())
-    except Exception:  # noqa: BLE001 - its own text is a plugin's code too
+    except BaseException:  # noqa: BLE001 - its own text is a plugin's code too, and must not end this program
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

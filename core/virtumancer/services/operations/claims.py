@@ -19,40 +19,51 @@ class _Claim(Struct, frozen=True, eq=False):
     operation: str
 
 
+_Place = tuple[str, ...]
+
+
 class Claims:
-    """Knows what this process does with which VM, by host and UUID."""
+    """Knows what this process does with which VM, by host and UUID, and with which item of a resource."""
 
     def __init__(self) -> None:
-        self._claims: dict[tuple[str, str], list[_Claim]] = {}
+        self._claims: dict[_Place, list[_Claim]] = {}
 
-    def take(self, target: OperationTarget, use: VMUse, action: str, operation: str = "") -> Callable[[], None]:
-        """Claim the VM of a target; returns what gives it up. Raises `Busy`.
+    def take(
+        self, target: OperationTarget, use: VMUse, action: str, operation: str = "", item: VMUse = VMUse.SHARED
+    ) -> Callable[[], None]:
+        """Claim the VM of a target and, for `item`, what of a resource it names; returns what gives them up.
 
-        Work that breaks in claims nothing and asks nobody; what goes on meanwhile sees that the VM has changed.
+        Work that breaks in claims nothing and asks nobody; what goes on meanwhile sees that the VM has changed. Those
+        who share an item wait for one another elsewhere. Raises `Busy`.
         """
-        if not target.vm or use is VMUse.ANYTIME:
-            return lambda: None
-        place = (target.host, target.vm)
-        there = self._claims.get(place, [])
-        for other in there:
-            if VMUse.ALONE in {use, other.use}:
-                raise busy(target, other.action, other.operation)
-        claim = _Claim(use, action, operation)
-        self._claims[place] = [*there, claim]
+        wanted: dict[_Place, _Claim] = {}
+        if target.vm and use is not VMUse.ANYTIME:
+            wanted[target.host, target.vm] = _Claim(use, action, operation)
+        if target.key:
+            wanted[target.host, target.vm, target.resource, target.key] = _Claim(item, action, operation)
+        for place, claim in wanted.items():
+            for other in self._claims.get(place, ()):
+                if VMUse.ALONE in {claim.use, other.use}:
+                    raise busy(target, other.action, other.operation)
+        for place, claim in wanted.items():
+            self._claims.setdefault(place, []).append(claim)
 
         def give_up() -> None:
-            left = [other for other in self._claims.get(place, []) if other is not claim]
-            if left:
-                self._claims[place] = left
-            else:
-                self._claims.pop(place, None)
+            for place, claim in wanted.items():
+                left = [other for other in self._claims.get(place, ()) if other is not claim]
+                if left:
+                    self._claims[place] = left
+                else:
+                    self._claims.pop(place, None)
 
         return give_up
 
     @contextmanager
-    def held(self, target: OperationTarget, use: VMUse, action: str, operation: str = "") -> Generator[None]:
-        """Claim the VM of a target as long as the context is open. Raises `Busy`."""
-        give_up = self.take(target, use, action, operation)
+    def held(
+        self, target: OperationTarget, use: VMUse, action: str, operation: str = "", item: VMUse = VMUse.SHARED
+    ) -> Generator[None]:
+        """Claim what `take` does as long as the context is open. Raises `Busy`."""
+        give_up = self.take(target, use, action, operation, item)
         try:
             yield
         finally:
@@ -60,13 +71,13 @@ class Claims:
 
 
 def busy(target: OperationTarget, action: str, operation: str) -> Busy:
-    """Say who has a VM."""
+    """Say who has a VM, or the item of a resource that belongs to none."""
     facts = {"operation": operation} if operation else {}
     which = f" (operation {operation})" if operation else ""
-    name = target.name or target.vm
+    what = f"VM {(target.name or target.vm)!r}" if target.vm else f"{target.key[:80]!r} of the {target.resource}"
+    host = f" of host {target.host!r}" if target.host else ""
     return Busy(
-        f"{action}{which} is at work on VM {name!r} of host {target.host!r}; nothing was done, try again when it has "
-        "ended",
+        f"{action}{which} is at work on {what}{host}; nothing was done, try again when it has ended",
         action=action,
         **facts,
     )

@@ -133,15 +133,15 @@ class Operations:
 
     @asynccontextmanager
     async def using(
-        self, target: OperationTarget, use: VMUse, action: str, operation: str = ""
+        self, target: OperationTarget, use: VMUse, action: str, operation: str = "", *, item: VMUse = VMUse.SHARED
     ) -> AsyncGenerator[None]:
         """Use a VM for a part of an operation, or for what is none, as long as the context is open. Raises `Busy`.
 
-        A target with a key is a resource, which is had alone, too: it is not waited for, because whoever asks may have
+        A target with a key is a resource: `item` is how it is used. It is not waited for, because whoever asks may have
         others meanwhile.
         """
         async with AsyncExitStack() as held:
-            held.enter_context(self._claims.held(target, use, action, operation))
+            held.enter_context(self._claims.held(target, use, action, operation, item))
             if target.key:
                 lock = self._lock_of(target)
                 if lock.locked():

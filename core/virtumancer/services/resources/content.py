@@ -10,14 +10,13 @@ import structlog
 
 from virtumancer.contracts import ByteSpan, ContentCollection, Job, ResourceVerb
 from virtumancer.errors import CallTimeout, InvalidRequest, InvalidValue, PluginFailed, VirtumancerError
-from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
+from virtumancer.plugins.calls.caller import PluginCaller
+from virtumancer.plugins.calls.pieces import PluginPieces
 from virtumancer.services.resources.service import Found, ResourcesService
 
 __all__ = ["ContentService", "Upload"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
-END = object()
-CLOSE_TIMEOUT = 5.0
 
 
 class Upload:
@@ -56,11 +55,12 @@ class Upload:
                 yield chunk
                 patience.wait_for_client()
             await self._check_end()
+            self.complete = True
         except VirtumancerError as error:
             self.failure = error
             raise
-        self.complete = True
-        patience.wait_for_plugin()
+        finally:  # from here on it is the plugin's time, also when it takes no notice of what was raised
+            patience.go_on()
 
     async def _check_end(self) -> None:
         if self._length is not None and self.received < self._length:
@@ -97,10 +97,16 @@ class _Patience:
         """Let the plugin have its time, from now on."""
         self._until(asyncio.get_running_loop().time() + self._seconds)
 
+    def go_on(self) -> None:
+        """Let the plugin have its time, unless that is over."""
+        if not self.ended:
+            self.wait_for_plugin()
+
     def _until(self, when: float | None) -> None:
         if self.ended:
             raise asyncio.CancelledError  # it has swallowed the first one
-        self.deadline.reschedule(when)
+        with suppress(RuntimeError):  # the call is over, and something of the plugin goes on
+            self.deadline.reschedule(when)
 
 
 class ContentService:
@@ -115,8 +121,9 @@ class ContentService:
         what, call = found.described("size", key), self._resources.call_of(found, ResourceVerb.DOWNLOAD)
         collection = _content(found)
         size: Any = await self._health.call(call, what, lambda: collection.size(found.at, key), found.type.timeout)
-        if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-            raise self._failure(found, ResourceVerb.DOWNLOAD, what, f"size() returned {size!r}, a number is needed")
+        if type(size) is not int or size < 0:
+            said = str(size) if type(size) is int else type(size).__name__
+            raise self._failure(found, ResourceVerb.DOWNLOAD, what, f"size() returned {said}, a number is needed")
         return size
 
     async def read(self, found: Found, key: str, span: ByteSpan) -> AsyncGenerator[bytes]:
@@ -124,26 +131,21 @@ class ContentService:
         what, verb = found.described("download", key), ResourceVerb.DOWNLOAD
         call, seconds = self._resources.call_of(found, verb), found.type.timeout
         left = (span.stop or 0) - span.start
-        pieces = self._health.counted_at_once(call, what, lambda: aiter(_content(found).read(found.at, key, span)))
-        iterator = cast("AsyncIterator[object]", pieces)
+        self._health.counted_at_once(call, what, lambda: None)
+        pieces = PluginPieces(self._health, call, what, lambda: _content(found).read(found.at, key, span), seconds)
         try:
-            while True:
-                piece = await self._health.part(call, what, lambda: anext(iterator, END), timeout=seconds)
-                if piece is END:
-                    break
-                if not isinstance(piece, bytes | bytearray):
-                    raise self._failure(found, verb, what, f"read() yielded {type(piece).__name__}, bytes are needed")
+            while (piece := await pieces.next()) is not None:
                 left -= len(piece)
                 if left < 0:
                     raise self._failure(found, verb, what, "read() yielded more than the span that was asked for")
-                yield bytes(piece)
+                yield piece
             if left:
                 raise self._failure(found, verb, what, f"read() ended {left} bytes before its span did")
         except (PluginFailed, CallTimeout) as error:
             log.warning("content breaks off", plugin=found.plugin, call=what, reason=error.message)
             raise
         finally:
-            await self._close(call, what, iterator)
+            await pieces.aclose()
 
     async def write(self, found: Found, key: str, span: ByteSpan, upload: Upload, job: Job) -> None:
         """Hand an upload to the plugin; returns when all of it was taken."""
@@ -178,15 +180,6 @@ class ContentService:
             raise upload.failure
         if not upload.complete:
             raise self._failure(found, verb, what, "write() returned before it had taken everything")
-
-    async def _close(self, call: PluginCall, what: str, iterator: AsyncIterator[object]) -> None:
-        close = getattr(iterator, "aclose", None)
-        if close is None:
-            return
-        try:
-            await self._health.part(call, what, close, timeout=CLOSE_TIMEOUT)
-        except VirtumancerError as error:
-            log.warning("closing content failed", plugin=call.plugin, reason=error.message)
 
     def _failure(self, found: Found, verb: str, what: str, reason: str) -> PluginFailed:
         return self._resources.failure(found, verb, what, reason)

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from virtumancer.contracts import ResourceType
+from virtumancer.plugins.calls.blame import Unfit
 
 __all__ = ["BadResult", "checked_item", "checked_items", "checked_struct"]
 
@@ -16,16 +17,22 @@ AnyType = ResourceType[Any, Any, Any]
 PLACE = re.compile(r" - at `\$(?:\[(?P<index>\d+)\])?(?P<field>[^`]*)`$")
 
 
-class BadResult(Exception):
+LARGEST = 4 * 2**20
+LARGEST_LIST = 64 * 2**20
+"""Bytes of one item or answer, which is stored with its operation, and of a whole list."""
+
+
+class BadResult(Unfit):
     """What was returned is not what the descriptor says; the text says where."""
 
 
-def checked_items(type_: AnyType, returned: object) -> list[Any]:
+def checked_items(type_: AnyType, returned: object, most: int = LARGEST_LIST) -> list[Any]:
     """Return a list of items, taken apart and put together again. Raises `BadResult` naming the item and the field."""
     if not isinstance(returned, Sequence) or isinstance(returned, str | bytes):
         raise BadResult(f"a list of {type_.item.__name__} is needed, it returned {type(returned).__name__}")
     items = cast("Sequence[object]", returned)
-    found: list[Any] = _rebuilt(list[type_.item], items, items)  # type: ignore[name-defined]
+    kind: Any = list[type_.item]  # type: ignore[name-defined]
+    found: list[Any] = _rebuilt(kind, items, items, most)
     if not type_.singleton:
         keys = {getattr(item, type_.key) for item in found}
         if len(keys) < len(found) or not all(keys):
@@ -35,21 +42,26 @@ def checked_items(type_: AnyType, returned: object) -> list[Any]:
 
 def checked_item(type_: AnyType, returned: object) -> Any:
     """Do the same with one item."""
-    return checked_items(type_, (returned,))[0]
+    return checked_items(type_, (returned,), LARGEST)[0]
 
 
 def checked_struct(kind: type[Struct], returned: object) -> Any:
     """Do the same with another answer."""
-    return _rebuilt(kind, returned, ())
+    return _rebuilt(kind, returned, (), LARGEST)
 
 
-def _rebuilt(kind: Any, returned: object, items: Sequence[object]) -> Any:
+def _rebuilt(kind: Any, returned: object, items: Sequence[object], most: int) -> Any:
     try:
-        return msgspec.json.decode(msgspec.json.encode(returned), type=kind)
+        encoded = msgspec.json.encode(returned)
+        too_much = len(encoded) > most
+        found = None if too_much else msgspec.json.decode(encoded, type=kind)
     except msgspec.ValidationError as error:
         raise BadResult(_placed(str(error), items)) from error
     except Exception as error:
         raise BadResult(_unsendable(error, items)) from error
+    if too_much:
+        raise BadResult(f"it has {len(encoded)} bytes as JSON, {most} are the most")
+    return found
 
 
 def _placed(message: str, items: Sequence[object]) -> str:
@@ -91,5 +103,5 @@ def _about_keys(type_: AnyType, items: Sequence[Any]) -> str:
 def _short(thing: object) -> str:
     try:
         return ascii(thing)[:80] if not isinstance(thing, Exception) else str(thing).encode("ascii", "replace").decode()
-    except Exception:  # noqa: BLE001 - its own text is a plugin's code too
+    except BaseException:  # noqa: BLE001 - its own text is a plugin's code too, and must not end this program
         return type(thing).__name__
