@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
+from msgspec import Struct
 
 from tests.bench.figures import Figure, percentile
 from virtumancer.app import create_app
@@ -15,29 +16,32 @@ from virtumancer.plugins import load_plugins
 from virtumancer.server.runner import Server, listen, server_settings, url_of
 from virtumancer.testing import FakeHypervisor, fake_plugin
 
-VMS = 1000
-READERS = 100
-CHANGES = 300
-# So many changes a second: each has reached everybody before the next one comes.
-RATE = 5.0
-BURST = 2000
 LIMIT_MS = 50.0
 
 
-def measure(folder: Path) -> Iterator[Figure]:
+class Sizes(Struct, frozen=True):
+    """How much is measured; so many changes a second that each has reached everybody before the next one comes."""
+
+    vms: int = 1000
+    readers: int = 100
+    changes: int = 300
+    rate: float = 5.0
+    burst: int = 2000
+
+
+def measure(folder: Path, sizes: Sizes = Sizes()) -> Iterator[Figure]:  # noqa: B008 - it is frozen
     """Measure changes one after the other, and a burst."""
-    latencies, burst = asyncio.run(_measure(folder))
-    note = f"{VMS} VMs, {READERS} readers, {CHANGES} changes, {len(latencies)} arrivals"
+    latencies, burst = asyncio.run(_measure(folder, sizes))
+    note = f"{sizes.vms} VMs, {sizes.readers} readers, {sizes.changes} changes, {len(latencies)} arrivals"
     yield Figure("change to event at the client, p50", percentile(latencies, 0.5) * 1000, "ms", note=note)
     yield Figure("change to event at the client, p99", percentile(latencies, 0.99) * 1000, "ms", LIMIT_MS)
-    yield Figure(
-        f"events told a second to {READERS} readers in a burst of {BURST}", BURST * READERS / burst, "events/s"
-    )  # fmt: skip
+    what = f"events told a second to {sizes.readers} readers in a burst of {sizes.burst}"
+    yield Figure(what, sizes.burst * sizes.readers / burst, "events/s")
 
 
-async def _measure(folder: Path) -> tuple[list[float], float]:
+async def _measure(folder: Path, sizes: Sizes) -> tuple[list[float], float]:
     hypervisor = FakeHypervisor("kvm1")
-    vms = [hypervisor.define(f"vm{number:04}").uuid for number in range(VMS)]
+    vms = [hypervisor.define(f"vm{number:04}").uuid for number in range(sizes.vms)]
     settings = {"database.url": f"sqlite://{folder}/v.db", "server.auth": "off"}
     plugins = load_plugins(disabled=["libvirt"], extra={"fake": fake_plugin(hypervisor)})
     async with create_app(load_config(None, {"HOME": str(folder)}, settings), plugins) as application:
@@ -49,44 +53,44 @@ async def _measure(folder: Path) -> tuple[list[float], float]:
         url = url_of(application.config, listener)
         async with httpx2.AsyncClient(base_url=f"{url}/api/v1", timeout=60, trust_env=False) as client:
             assert (await client.post("/hosts", json={"id": "a", "uri": hypervisor.uri})).status_code == 201
-            assert len((await client.get("/hosts/a/vms")).json()) == VMS
+            assert len((await client.get("/hosts/a/vms")).json()) == sizes.vms
         port = listener.getsockname()[1]
         try:
-            return await _latencies(port, hypervisor, vms), await _burst(port, hypervisor, vms)
+            return await _latencies(port, hypervisor, vms, sizes), await _burst(port, hypervisor, vms, sizes)
         finally:
             server.should_exit = True
             await serving
             listener.close()
 
 
-async def _latencies(port: int, hypervisor: FakeHypervisor, vms: list[str]) -> list[float]:
-    readers = await _readers(port, CHANGES - 1)
+async def _latencies(port: int, hypervisor: FakeHypervisor, vms: list[str], sizes: Sizes) -> list[float]:
+    readers = await _readers(port, sizes.readers, sizes.changes - 1)
     begun: list[float] = []
-    for number in range(CHANGES):
-        await asyncio.sleep(1 / RATE)
+    for number in range(sizes.changes):
+        await asyncio.sleep(1 / sizes.rate)
         begun.append(time.monotonic())
-        hypervisor.change(vms[number % VMS], name=f"change-{number}")
+        hypervisor.change(vms[number % sizes.vms], name=f"change-{number}")
     arrivals = await _arrivals(readers)
-    assert len(arrivals) == CHANGES * READERS
+    assert len(arrivals) == sizes.changes * sizes.readers
     return [came - begun[number] for number, came in arrivals]
 
 
-async def _burst(port: int, hypervisor: FakeHypervisor, vms: list[str]) -> float:
+async def _burst(port: int, hypervisor: FakeHypervisor, vms: list[str], sizes: Sizes) -> float:
     """Return how long it takes until everybody was told of many changes; the driver takes some hundred at once."""
-    readers = await _readers(port, BURST - 1)
+    readers = await _readers(port, sizes.readers, sizes.burst - 1)
     began = time.monotonic()
-    for number in range(BURST):
-        hypervisor.change(vms[number % VMS], name=f"change-{number}")
+    for number in range(sizes.burst):
+        hypervisor.change(vms[number % sizes.vms], name=f"change-{number}")
         if number % 200 == 199:
             await asyncio.sleep(0)
     arrivals = await _arrivals(readers)
-    assert len(arrivals) == BURST * READERS
+    assert len(arrivals) == sizes.burst * sizes.readers
     return max(came for _, came in arrivals) - began
 
 
-async def _readers(port: int, last: int) -> asyncio.subprocess.Process:
+async def _readers(port: int, readers: int, last: int) -> asyncio.subprocess.Process:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.bench.event_readers", str(port), str(READERS), str(last),
+        sys.executable, "-m", "tests.bench.event_readers", str(port), str(readers), str(last),
         stdout=asyncio.subprocess.PIPE, limit=2**24,
     )  # fmt: skip
     assert process.stdout is not None
