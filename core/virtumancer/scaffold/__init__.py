@@ -1,19 +1,46 @@
 """Writes the package of a new plugin that works, with tests that pass: what `virtumancer plugin new` does."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
 from string import Template
-from typing import Literal, get_args
+from typing import Literal
 
 from virtumancer.errors import UsageError
 
 __all__ = ["KINDS", "Kind", "write_package"]
 
-Kind = Literal["action", "collector", "console", "driver", "resource"]
-KINDS: tuple[str, ...] = get_args(Kind)
+Kind = Literal[
+    "ability",
+    "action",
+    "authenticator",
+    "collector",
+    "console",
+    "driver",
+    "host-action",
+    "lifespan",
+    "listener",
+    "resource",
+    "route",
+    "tables",
+]
+KINDS: Mapping[Kind, str] = {
+    "ability": "Something that hosts of any driver can do from then on, for other plugins to use.",
+    "action": "Something that can be done with a VM: a route, checked parameters, an audit record.",
+    "authenticator": "Says who calls, by headers of a request: another way to sign in.",
+    "collector": "Numbers about a host and its VMs, collected now and then.",
+    "console": "Carries another kind of console to viewers.",
+    "driver": "Reaches another kind of hypervisor.",
+    "host-action": "Something that can be done with a host: an operation with steps, progress and an answer.",
+    "lifespan": "Opened when the server starts and closed when it stops, with tasks that are watched.",
+    "listener": "Is told everything that happens, one event after the other; with a configuration of its own.",
+    "resource": "A type of object with routes, rights, events and commands, described once.",
+    "route": "Answers requests below /api/v1/plugins/NAME/.",
+    "tables": "Keeps rows in tables of its own in the server's database, with migrations.",
+}
+"""What a new plugin can begin with, a sentence for each."""
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 SUFFIX = ".tmpl"
 
@@ -24,7 +51,7 @@ def write_package(
     """Write the package `virtumancer-<name>` into `folder` and return where it is; nothing is overwritten.
 
     Raises `UsageError` for a name that cannot be used, is `taken` by a built-in plugin, or `reserved` for something
-    else below a VM, and when there is such a folder.
+    else where it would be, and when there is such a folder.
     """
     if not NAME.fullmatch(name) or len(name) > 40:
         raise UsageError(
@@ -33,7 +60,7 @@ def write_package(
     if name in taken:
         raise UsageError(f"{name!r} is the name of a built-in plugin; two of one name are both refused, choose another")
     if name in reserved:
-        raise UsageError(f"{name!r} stands for something else below a VM, so no {kind} is named so; choose another")
+        raise UsageError(f"{name!r} stands for something else there, so no {kind} is named so; choose another")
     package = folder / f"virtumancer-{name}"
     if package.exists():
         raise UsageError(f"{package} exists already; choose another name, or another folder with --folder")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import cyclopts
 from cyclopts import Parameter
 
-from virtumancer.cli.commands.plugin_new import new
+from virtumancer.cli.commands.plugin_new import HELP, new
 from virtumancer.cli.commands.plugin_tables import drop_tables
 from virtumancer.cli.named_json import read_named, write_file
 from virtumancer.cli.options import ConfigFile, JSONOutput
@@ -29,7 +29,7 @@ EXIT_FAILED = 1
 TAKE_BODIES = ("action", "host action", "resource")
 
 app = cyclopts.App(name="plugin", help="Begin a plugin, and hold one against the contracts.")
-app.command(new)
+app.command(new, help=HELP)
 app.command(drop_tables)
 
 

@@ -61,6 +61,7 @@ def _provides(info: PluginInfo) -> str:
         "consoles": info.consoles,
         "listeners": info.listeners,
         "authenticators": info.authenticators,
+        "abilities": info.abilities,
         "lifespans": info.lifespans,
         "routes": info.routes,
         "mounts": info.mounts,
