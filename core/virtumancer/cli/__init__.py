@@ -23,6 +23,7 @@ COMMANDS = {
     "audit": "audit:app",
     "check-config": "check_config:check_config",
     "console": "console:console",
+    "dev": "dev:dev",
     "events": "events:events",
     "me": "access:me",
     "openapi": "api:openapi",

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from virtumancer.errors import CallTimeout, PluginFailed, VirtumancerError
 from virtumancer.plugins.calls.own_errors import NotOurs, made_fit, plain_text
+from virtumancer.plugins.error_places import place_of
 
 __all__ = ["ReturnCheck", "Unfit", "blamed", "check_result", "is_fault_of", "not_awaitable"]
 
@@ -83,9 +84,10 @@ def _failure(plugin: str, what: str, reason: str) -> PluginFailed:
 
 def _describe(error: BaseException) -> str:
     try:
-        return plain_text(str(error) if isinstance(error, Unfit) else f"{type(error).__name__}: {error}")
+        text = plain_text(str(error) if isinstance(error, Unfit) else f"{type(error).__name__}: {error}")
     except BaseException:  # noqa: BLE001 - its own text is a plugin's code too, and must not end this program
-        return type(error).__name__
+        text = type(error).__name__
+    return f"{text}{place_of(error)}"
 
 
 def _kind(returned: object) -> str:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pluggy
 
 from virtumancer import hookspecs
+from virtumancer.plugins.error_places import place_of_code
 from virtumancer.plugins.loading.refusal import PluginRefused, described, nearest, shown
 
 __all__ = ["PluginHooks"]
@@ -52,7 +53,8 @@ class PluginHooks:
         try:
             return self._caller(hook)(**arguments)
         except BaseException as error:  # whatever a plugin raises must stay its own trouble
-            raise self._wrong(phase, hook, f"raised {described(error)}") from error
+            reason = f"{hook} of plugin {self._name!r} raised {described(error)}"
+            raise PluginRefused(phase, reason) from error
 
     def _caller(self, hook: str) -> Any:
         return getattr(self._manager.hook, hook)
@@ -72,7 +74,10 @@ class PluginHooks:
             raise self._wrong(phase, hook, reason)
 
     def _wrong(self, phase: str, hook: str, reason: str) -> PluginRefused:
-        return PluginRefused(phase, f"{hook} of plugin {self._name!r} {reason}")
+        return PluginRefused(phase, f"{hook} of plugin {self._name!r} {reason}{self._place_of(hook)}")
+
+    def _place_of(self, hook: str) -> str:
+        return "".join(place_of_code(found.function.__code__) for found in self._caller(hook).get_hookimpls())
 
 
 def _refuse_unmarked(name: str, plugin: ModuleType) -> None:

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable
 
 from virtumancer.contracts import PluginState
+from virtumancer.plugins.error_places import place_of
 
 __all__ = ["PluginRefused", "described", "nearest", "shown"]
 
@@ -26,7 +27,8 @@ def described(error: BaseException) -> str:
         text = " ".join(str(error).split())
     except BaseException:  # noqa: BLE001 - its own text is a plugin's code too, and must not end this program
         text = ""
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    said = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"{said}{place_of(error)}"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
