@@ -45,6 +45,7 @@ from virtumancer.services.consoles.sessions import ConsoleLimits, LiveSession
 from virtumancer.services.consoles.tickets import ConsoleTickets
 from virtumancer.services.events.dispatcher import ListenerDispatcher
 from virtumancer.services.events.log import EventLog
+from virtumancer.services.events.publisher import EventPublisher
 from virtumancer.services.events.retention import EventsRetention
 from virtumancer.services.figures import (
     Figures,
@@ -165,6 +166,7 @@ class Application:
             self._health,
             self.figures,
             services.others,
+            EventPublisher(plugins.event_types, services.hosts.ids, bus, self._health),
         )
         self._callers.on_change(services.consoles.withdraw)
         self._starting = Starting()

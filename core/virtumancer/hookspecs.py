@@ -21,6 +21,7 @@ from virtumancer.contracts import (
     Lifespan,
     Mount,
     PluginConfig,
+    PluginEventType,
     PluginTables,
     ResourceType,
     Route,
@@ -37,6 +38,7 @@ __all__ = [
     "virtumancer_config",
     "virtumancer_console_transports",
     "virtumancer_event_listeners",
+    "virtumancer_event_types",
     "virtumancer_host_actions",
     "virtumancer_host_drivers",
     "virtumancer_lifespans",
@@ -186,6 +188,8 @@ def virtumancer_resources(config: Any) -> Sequence[ResourceType[Any, Any, Any]]:
 
     ```python
     from collections.abc import Sequence
+    from typing import Any
+
     from msgspec import Struct
     from virtumancer.errors import ResourceExists
 
@@ -357,6 +361,33 @@ def virtumancer_mounts(config: Any) -> Sequence[Mount]:
     def virtumancer_mounts() -> list[Mount]:
         route = Route(method="GET", path="", summary="Metrics", handle=metrics, answer=bytes, media="text/plain")
         return [Mount(name="metrics", path="/metrics", content=route)]
+    ```
+
+    Since 1.3.
+    """
+    return ()
+
+
+@hookspec
+def virtumancer_event_types(config: Any) -> Sequence[PluginEventType[Any]]:
+    """Return the types of events that this plugin tells of, beside those of its resources.
+
+    They are told with all others, under the plugin's name: `backup.done` for the type `done` of the plugin `backup`. A
+    lifespan publishes them through its context.
+
+    ```python
+    from typing import Any
+
+    from msgspec import Struct
+
+    class Done(Struct):
+        bytes: int
+
+    DONE = PluginEventType(name="done", data=Done, description="A backup of a VM is complete.")
+
+    @hookimpl
+    def virtumancer_event_types() -> list[PluginEventType[Any]]:
+        return [DONE]
     ```
 
     Since 1.3.

@@ -99,6 +99,7 @@ from virtumancer.contracts.operations import (
     OperationTarget,
 )
 from virtumancer.contracts.plugin_config import PluginConfig, Secret
+from virtumancer.contracts.plugin_events import PluginEvent, PluginEventType
 from virtumancer.contracts.resources import (
     HOSTS,
     VMS,
@@ -209,6 +210,8 @@ __all__ = [
     "PluginConfig",
     "PluginContext",
     "PluginDatabase",
+    "PluginEvent",
+    "PluginEventType",
     "PluginInfo",
     "PluginState",
     "PluginStateChanged",

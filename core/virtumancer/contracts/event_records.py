@@ -43,7 +43,8 @@ class EventRecord(Struct, frozen=True, kw_only=True):
     at: Timestamp
     """When it was noticed."""
     type: str
-    """One of `EventType`, or of a resource: its singular with `.created`, `.changed` or `.deleted`."""
+    """One of `EventType`, or of a resource: its singular with `.created`, `.changed` or `.deleted`, or of a plugin: its
+    name, a dot, and what the plugin calls it."""
     host: str = ""
     """The id of the host concerned, empty when there is none."""
     vm: str = ""

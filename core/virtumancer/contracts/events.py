@@ -8,6 +8,7 @@ from typing import ClassVar
 from msgspec import Struct
 
 from virtumancer.contracts.operations import OperationState
+from virtumancer.contracts.plugin_events import PluginEvent
 from virtumancer.contracts.status import HostState, PluginState
 
 __all__ = [
@@ -215,6 +216,7 @@ Occurrence = (
     | ConsoleChanged
     | PluginStateChanged
     | ResourceChanged
+    | PluginEvent
 )
 Event = Occurrence | EventsMissed
 """What a listener is told; `EventsMissed` when it was too slow for some. There may be more kinds in later versions."""

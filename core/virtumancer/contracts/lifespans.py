@@ -5,13 +5,17 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, TypeVar
 
+from msgspec import Struct
+
 from virtumancer.contracts.collections import Collections, HasCollections, NoCollections
 from virtumancer.contracts.figures import ServerFigures
+from virtumancer.contracts.plugin_events import PluginEventType
 from virtumancer.contracts.routes import Hosts
 
 __all__ = ["Lifespan", "PluginContext", "PluginDatabase"]
 
 T = TypeVar("T")
+D = TypeVar("D", bound=Struct)
 
 
 class PluginDatabase(ABC):
@@ -56,6 +60,14 @@ class PluginContext(HasCollections, ABC):
     @abstractmethod
     def figures(self) -> ServerFigures:
         """Return the server's own figures and spans."""
+
+    @abstractmethod
+    def publish(self, event_type: PluginEventType[D], data: D, *, host: str = "", vm: str = "", name: str = "") -> None:
+        """Tell everybody who may see it of an event of a type that `virtumancer_event_types` returned.
+
+        It is about a `host` by its id, and a `vm` on it by its UUID, or about neither; `name` is the VM's. Raises
+        `PluginFailed` for what does not fit its type, and for more than 50 in a second, after 500 at once.
+        """
 
     @abstractmethod
     def start_task(self, name: str, work: Callable[[], Awaitable[None]]) -> None:

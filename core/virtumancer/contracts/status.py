@@ -111,6 +111,8 @@ class PluginInfo(Struct, frozen=True, kw_only=True):
     """The abilities that it gives to hosts of other drivers. Since 1.3."""
     resources: tuple[str, ...] = ()
     """The types of resources it adds, as `GET /resources` describes them."""
+    event_types: tuple[str, ...] = ()
+    """The types of events that it tells of, without its name before them. Since 1.3."""
     warnings: tuple[str, ...] = ()
     """What the plugin uses that a later version of the contracts will not have."""
     calls: tuple[HookCalls, ...] = ()

@@ -234,7 +234,8 @@ def add_routes(app: falcon.asgi.App[Any, Any], services: Services) -> None:
 
 def _event_types(plugins: Plugins) -> frozenset[str]:
     types = (type_ for _, type_ in plugins.resources.values() if type_.readable)
-    return frozenset(f"{type_.singular}.{change}" for type_ in types for change in ResourceChange)
+    of_resources = frozenset(f"{type_.singular}.{change}" for type_ in types for change in ResourceChange)
+    return of_resources | plugins.event_types.keys()
 
 
 def mount(app: falcon.asgi.App[Any, Any], resources: Iterable[object]) -> None:

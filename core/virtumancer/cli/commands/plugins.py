@@ -66,5 +66,6 @@ def _provides(info: PluginInfo) -> str:
         "routes": info.routes,
         "mounts": info.mounts,
         "resources": info.resources,
+        "events": info.event_types,
     }
     return "; ".join(f"{kind} {', '.join(names)}" for kind, names in parts.items() if names) or "nothing"

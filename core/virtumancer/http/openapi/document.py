@@ -5,10 +5,11 @@ from typing import Any
 
 import virtumancer
 from virtumancer.contracts import NoParams
+from virtumancer.http.api_paths import API
 from virtumancer.http.openapi.core_operations import documented, table_paths
 from virtumancer.http.openapi.headers import REQUEST_HEADERS
 from virtumancer.http.openapi.operation import OperationWriter
-from virtumancer.http.openapi.plugin_operations import PluginPaths, add_plugin_types
+from virtumancer.http.openapi.plugin_operations import PluginPaths, add_plugin_types, plugin_event_types
 from virtumancer.http.openapi.responses import HEADERS, Problem, ProblemAnswers
 from virtumancer.http.openapi.schemas import Components
 from virtumancer.own_build import own_build
@@ -52,6 +53,9 @@ def build_document(resources: Iterable[object], plugins: Plugins) -> dict[str, A
     paths = table_paths(found, writer)
     for path, methods in PluginPaths(writer).write(plugins).items():
         paths.setdefault(path, {}).update(methods)
+    types = plugin_event_types(components, plugins)
+    if types and (events := paths.get(str(API / "events"))):
+        events["get"]["x-event-types"] = types
     if "HostDetail" in components.schemas:
         abilities = components.schemas["HostDetail"]["properties"]["abilities"]["items"]
         abilities["examples"] = list(plugins.known_abilities())

@@ -31,7 +31,7 @@ from virtumancer.plugins import Plugins
 from virtumancer.schema.attribute_docs import notes_of
 from virtumancer.services.auth import Right
 
-__all__ = ["PluginPaths", "add_plugin_types"]
+__all__ = ["PluginPaths", "add_plugin_types", "plugin_event_types"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -51,8 +51,22 @@ def add_plugin_types(components: Components, plugins: Plugins) -> None:
             if plugin == info.name:
                 more = types_of_endpoints(endpoints_of_type(plugin, type_))
                 answers, bodies = [*answers, *more[0]], [*bodies, *more[1]]
+        answers += [event_type.data for plugin, event_type in plugins.event_types.values() if plugin == info.name]
         if answers or bodies:
             components.add_plugin(info.name, answers, bodies)
+
+
+def plugin_event_types(components: Components, plugins: Plugins) -> dict[str, Any]:
+    """Describe the types of events that plugins tell of, by their names on the wire."""
+    return {
+        type_: {
+            "description": event_type.description,
+            "x-plugin": plugin,
+            "x-permission": event_type.right,
+            "data": components.schema(event_type.data),
+        }
+        for type_, (plugin, event_type) in sorted(plugins.event_types.items())
+    }
 
 
 class PluginPaths:

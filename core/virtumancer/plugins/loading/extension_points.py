@@ -16,6 +16,7 @@ from virtumancer.contracts import (
     HostDriver,
     Lifespan,
     Mount,
+    PluginEventType,
     ResourceType,
     Route,
     StaticFiles,
@@ -24,6 +25,7 @@ from virtumancer.contracts import (
     ability_name,
 )
 from virtumancer.plugins.loading.action_validation import check_action, check_host_action
+from virtumancer.plugins.loading.event_validation import check_event_types
 from virtumancer.plugins.loading.mount_validation import check_mounts, shown_mount
 from virtumancer.plugins.loading.resource_validation import check_resources
 from virtumancer.plugins.loading.route_validation import check_routes, shown
@@ -206,6 +208,16 @@ POINTS = (
         kinds=(Route, StaticFiles),
         check=lambda routes, _reserved: check_routes(routes),
         key=lambda route: (shown(route),),
+        names={},
+        made=False,
+        own=True,
+    ),
+    ExtensionPoint(
+        hook="virtumancer_event_types",
+        attribute="event_types",
+        kinds=(PluginEventType,),
+        check=check_event_types,
+        key=_name,
         names={},
         made=False,
         own=True,

@@ -17,6 +17,7 @@ from virtumancer.contracts import (
     Lifespan,
     Mount,
     PluginConfig,
+    PluginEventType,
     PluginTables,
     ResourceType,
     RetirementWarning,
@@ -59,6 +60,7 @@ class Provided(Struct):
     authenticators: list[Authenticator] = field(default_factory=list[Authenticator])
     routes: list[Route | StaticFiles] = field(default_factory=list[Route | StaticFiles])
     mounts: list[Mount] = field(default_factory=list[Mount])
+    event_types: list[PluginEventType[Any]] = field(default_factory=list[PluginEventType[Any]])
     lifespans: list[Lifespan] = field(default_factory=list[Lifespan])
     tables: PluginTables | None = None
     abilities: list[AbilityAdapter] = field(default_factory=list[AbilityAdapter])

@@ -20,6 +20,7 @@ from virtumancer.contracts import (
     Lifespan,
     Mount,
     PluginConfig,
+    PluginEventType,
     PluginInfo,
     PluginState,
     PluginTables,
@@ -32,6 +33,7 @@ from virtumancer.contracts import (
 )
 from virtumancer.plugins.loading.discovery import Candidate, doubts, find_candidates
 from virtumancer.plugins.loading.distributions import Distributions
+from virtumancer.plugins.loading.event_validation import event_types_of, refuse_told
 from virtumancer.plugins.loading.extension_points import POINTS
 from virtumancer.plugins.loading.loading import Provided, take_in
 from virtumancer.plugins.loading.lockfile import PluginLock, read_lock
@@ -73,6 +75,10 @@ class Plugins(Struct, frozen=True):
     """By plugin."""
     mounts: Mapping[str, tuple[str, Mount]] = field(default_factory=dict[str, tuple[str, Mount]])
     """By path, as the operator wants them."""
+    event_types: Mapping[str, tuple[str, PluginEventType[Any]]] = field(
+        default_factory=dict[str, tuple[str, PluginEventType[Any]]]
+    )
+    """By what they are called on the wire, beginning with their plugin's name."""
     lifespans: Mapping[str, tuple[str, Lifespan]] = field(default_factory=dict[str, tuple[str, Lifespan]])
     tables: Mapping[str, PluginTables] = field(default_factory=dict[str, PluginTables])
     """By plugin."""
@@ -103,6 +109,7 @@ class Plugins(Struct, frozen=True):
         on_vms = (action.permission for _, action in self.actions.values())
         on_hosts = (action.permission for _, action in self.host_actions.values())
         named = frozenset((*on_vms, *on_hosts)).union(route.permission for route in routes)
+        named |= {event_type.right for _, event_type in self.event_types.values()}
         return named.union(*(_rights_of(type_) for _, type_ in self.resources.values()))
 
     def roles(self) -> Mapping[str, frozenset[str]]:
@@ -182,6 +189,7 @@ class _Loader:
         self._doubts = found
         self._mounts = mounts
         self._asked: dict[str, list[str]] = {}
+        self._told_by: dict[str, str] = {}
         self._infos: dict[str, PluginInfo] = {}
         self._found: dict[str, dict[str, tuple[str, Any]]] = {point.attribute: {} for point in POINTS}
         self._owners: dict[str, dict[str, str]] = {}
@@ -260,7 +268,10 @@ class _Loader:
         self._asked[name] = [mount.name for mount in provided.mounts]
         provided.mounts = placed(name, provided.mounts, self._mounts)
         refuse_taken(name, provided.mounts, self._found["mounts"], self._reserved)
+        told = event_types_of(name, provided.event_types, provided.resources)
+        refuse_told(name, told, self._told_by)
         self._claim(name, provided)
+        self._told_by |= dict.fromkeys(told, name)
         for point in POINTS:
             for item in getattr(provided, point.attribute):
                 for key in point.key(item):

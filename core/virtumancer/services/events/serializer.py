@@ -20,6 +20,7 @@ from virtumancer.contracts import (
     HostVMEvent,
     MetadataChanged,
     OperationChanged,
+    PluginEvent,
     PluginStateChanged,
     ResourceChanged,
     VMsChanged,
@@ -119,9 +120,8 @@ def _event_of(change: Change) -> NewEvent:
         case MetadataChanged():
             right = Right.READ if change.vm_uuid else ""
             return new_event(EventType.METADATA_CHANGED, {}, host=change.host_id, vm=change.vm_uuid, right=right)
-        case PluginStateChanged():
-            data = {"state": change.state, "reason": change.reason}
-            return new_event(EventType.PLUGIN_STATE, data, name=change.plugin, right=Right.READ)
+        case PluginStateChanged() | PluginEvent():
+            return _of_plugin(change)
         case AuditCompleted() | ResourceChanged():
             return _act(change) if isinstance(change, AuditCompleted) else _resource(change)
         case _:
@@ -175,6 +175,14 @@ def _console(change: ConsoleChanged) -> NewEvent:
         EventType.CONSOLE_OPENED if change.is_open else EventType.CONSOLE_CLOSED, data,
         host=change.host_id, vm=change.vm_uuid, name=change.vm_name, right=Right.READ, caller=change.caller,
     )  # fmt: skip
+
+
+def _of_plugin(change: PluginStateChanged | PluginEvent) -> NewEvent:
+    if isinstance(change, PluginStateChanged):
+        data = {"state": change.state, "reason": change.reason}
+        return new_event(EventType.PLUGIN_STATE, data, name=change.plugin, right=Right.READ)
+    host, vm = change.host_id, change.vm_uuid
+    return new_event(change.type, dict(change.data), host=host, vm=vm, name=change.name, right=change.right)
 
 
 def _resource(change: ResourceChanged) -> NewEvent:

@@ -3,9 +3,21 @@
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
-from virtumancer.contracts import Collections, Figure, Hosts, PluginContext, PluginDatabase, ServerFigures, SpanWatcher
+from msgspec import Struct
+
+from virtumancer.contracts import (
+    Collections,
+    Figure,
+    Hosts,
+    PluginContext,
+    PluginDatabase,
+    PluginEventType,
+    ServerFigures,
+    SpanWatcher,
+)
 from virtumancer.errors import InvalidValue, PluginFailed
 from virtumancer.plugins.calls.spans import Spans
+from virtumancer.services.events.publisher import EventPublisher
 from virtumancer.services.figures import Figures
 from virtumancer.services.plugins.tasks import PluginTasks
 from virtumancer.store import Database
@@ -13,6 +25,7 @@ from virtumancer.store import Database
 __all__ = ["LifespanContext", "OwnFigures", "Tables"]
 
 T = TypeVar("T")
+D = TypeVar("D", bound=Struct)
 
 
 class Tables(Protocol):
@@ -87,7 +100,9 @@ class LifespanContext(PluginContext):
         tasks: PluginTasks,
         figures: OwnFigures,
         collections: Collections,
+        publisher: EventPublisher,
     ) -> None:
+        self._publisher = publisher
         self.figures_of_server = figures
         self.collections = collections
         self._plugin = plugin
@@ -118,6 +133,10 @@ class LifespanContext(PluginContext):
     def figures(self) -> ServerFigures:
         """Return the server's own figures and spans."""
         return self.figures_of_server
+
+    def publish(self, event_type: PluginEventType[D], data: D, *, host: str = "", vm: str = "", name: str = "") -> None:
+        """Tell everybody who may see it of an event of this plugin."""
+        self._publisher.publish(self._plugin, event_type, data, host, vm, name)
 
     def start_task(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Run `work` until it returns, or until the lifespan is closed."""

@@ -11,6 +11,7 @@ import structlog
 from virtumancer.contracts import Hosts, Lifespan
 from virtumancer.errors import PluginDegraded, VirtumancerError
 from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
+from virtumancer.services.events.publisher import EventPublisher
 from virtumancer.services.figures import Figures
 from virtumancer.services.plugins.context import LifespanContext, OwnFigures, Tables
 from virtumancer.services.plugins.tasks import HOOK, PluginTasks, Retry
@@ -39,6 +40,7 @@ class Lifespans:
         caller: PluginCaller,
         figures: Figures,
         others: ResourceUse,
+        publisher: EventPublisher,
         *,
         retry: Callable[[], Retry] = Retry,
         patience: float = START_PATIENCE,
@@ -48,7 +50,7 @@ class Lifespans:
         for plugin, lifespan in lifespans.values():
             tasks = PluginTasks(plugin, lifespan.name, caller, retry)
             own = OwnFigures(plugin, figures, caller.spans)
-            context = LifespanContext(plugin, hosts, database, tables, tasks, own, others.of(Asker(plugin)))
+            context = LifespanContext(plugin, hosts, database, tables, tasks, own, others.of(Asker(plugin)), publisher)
             self._lives.append(_Life(plugin, lifespan, context, tasks, caller, retry()))
 
     async def __aenter__(self) -> Self:
