@@ -74,6 +74,7 @@ from virtumancer.services.operations.recovery import OperationsRecovery
 from virtumancer.services.plugins.lifespans import Lifespans
 from virtumancer.services.readiness import Readiness
 from virtumancer.services.resources.content import ContentService
+from virtumancer.services.resources.driver_events import DriverEvents
 from virtumancer.services.resources.plugin_access import ResourceUse
 from virtumancer.services.resources.service import ResourcesService
 from virtumancer.services.runtime.bus import LocalEventBus
@@ -304,6 +305,7 @@ class Application:
             self._operations_store, self.processes, self._audit, bus, config.operations, self._clock.stamp
         )
         resources = ResourcesService(hosts, plugins.resources, health, bus)
+        DriverEvents(hosts, plugins.resources, health, bus)
         others = ResourceUse(resources, ContentService(resources, health), operations, self._audit)
         actions = ActionsService(hosts, plugins.actions, health, bus, others)
         live_stats = StatsStream(hosts, sessions.stats_interval)

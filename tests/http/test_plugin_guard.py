@@ -232,7 +232,7 @@ class Events(EventStream):
 @pytest.mark.parametrize(
     ("event", "said"),
     [
-        ("started", "__anext__() returned an object of str, a VMEvent or EventsMissed is needed"),
+        ("started", "__anext__() returned an object of str, a VMEvent, ResourceEvent or EventsMissed is needed"),
         (KeyError("domain"), "KeyError: 'domain'"),
         (SystemExit(1), "SystemExit: 1"),
     ],

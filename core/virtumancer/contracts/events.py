@@ -28,6 +28,7 @@ __all__ = [
     "PluginStateChanged",
     "ResourceChange",
     "ResourceChanged",
+    "ResourceEvent",
     "VMChange",
     "VMEvent",
     "VMsChanged",
@@ -55,6 +56,8 @@ class ResourceChange(StrEnum):
     CREATED = "created"
     CHANGED = "changed"
     DELETED = "deleted"
+    REFRESH = "refresh"
+    """Some of the items changed: list them again."""
 
 
 class VMEvent(Struct, frozen=True):
@@ -63,6 +66,19 @@ class VMEvent(Struct, frozen=True):
     uuid: str
     name: str
     change: VMChange
+
+
+class ResourceEvent(Struct, frozen=True, kw_only=True):
+    """Something happened to an item of a resource of the host, whoever caused it. Since 1.3.
+
+    `resource` is the name of its type, `vm` the UUID of the VM it belongs to, if it does. `keys` are those of its
+    parents that are neither host nor VM, and its own, which `ResourceChange.REFRESH` leaves out, as does a singleton.
+    """
+
+    resource: str
+    change: ResourceChange
+    keys: tuple[str, ...] = ()
+    vm: str = ""
 
 
 class EventsMissed(Struct, frozen=True):
@@ -75,8 +91,8 @@ class EventStream(ABC):
     """The events of one host, registered with the hypervisor from creation until `aclose`."""
 
     @abstractmethod
-    def __aiter__(self) -> AsyncIterator[VMEvent | EventsMissed]:
-        """Yield events in the order they happened; ends when the connection is lost."""
+    def __aiter__(self) -> AsyncIterator[VMEvent | ResourceEvent | EventsMissed]:
+        """Yield events in the order they happened; ends when the connection is lost. `ResourceEvent` since 1.3."""
 
     @abstractmethod
     async def aclose(self) -> None:
@@ -180,9 +196,10 @@ class ConsoleChanged(Struct, frozen=True, kw_only=True):
 
 
 class ResourceChanged(Struct, frozen=True, kw_only=True):
-    """An item of a resource was created, changed or deleted through this server. Since 1.3.
+    """An item of a resource was created, changed or deleted, through this server or as its driver tells. Since 1.3.
 
-    `keys` are those of its parents that are neither host nor VM, and its own. May see it who has `right` on its place.
+    What is done through this server may be told by the driver, too, and comes twice then. `keys` are those of its
+    parents that are neither host nor VM, and its own. May see it who has `right` on its place.
     """
 
     host_id: str

@@ -23,6 +23,7 @@ from virtumancer.contracts import (
     HostInfo,
     PartialListing,
     PowerVerb,
+    ResourceEvent,
     Screenshot,
     ShownHostKey,
     SupportsConsoles,
@@ -127,7 +128,7 @@ class FakeHypervisor:
         vm = self.vms.pop(vm_uuid)
         self.emit(VMEvent(vm.uuid, vm.name, VMChange.UNDEFINED))
 
-    def emit(self, event: VMEvent | EventsMissed) -> None:
+    def emit(self, event: VMEvent | ResourceEvent | EventsMissed) -> None:
         """Send an event to everybody connected."""
         for connection in self.connections:
             connection.deliver(event)
@@ -243,7 +244,7 @@ class FakeConnection(HostConnection, SupportsEvents, SupportsConsoles, SupportsS
     async def aclose(self) -> None:
         self.lose("closed")
 
-    def deliver(self, event: VMEvent | EventsMissed) -> None:
+    def deliver(self, event: VMEvent | ResourceEvent | EventsMissed) -> None:
         """Hand an event to every open stream."""
         for stream in self._streams:
             stream.put(event)

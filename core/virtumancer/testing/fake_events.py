@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from virtumancer.contracts import EventsMissed, EventStream, VMEvent
+from virtumancer.contracts import EventsMissed, EventStream, ResourceEvent, VMEvent
 
 __all__ = ["FakeEventStream"]
 
@@ -15,10 +15,10 @@ class FakeEventStream(EventStream):
     """The events of a fake connection."""
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[VMEvent | EventsMissed | None] = asyncio.Queue()
+        self._queue: asyncio.Queue[VMEvent | ResourceEvent | EventsMissed | None] = asyncio.Queue()
         self._missed = False
 
-    def put(self, event: VMEvent | EventsMissed | None) -> None:
+    def put(self, event: VMEvent | ResourceEvent | EventsMissed | None) -> None:
         """Append an event; None ends the stream. What is too much is missed, which the last event says."""
         if event is not None and self._queue.qsize() >= EVENT_LIMIT:
             if self._missed:
@@ -27,7 +27,7 @@ class FakeEventStream(EventStream):
             event = EventsMissed("the listener is too slow")
         self._queue.put_nowait(event)
 
-    async def __aiter__(self) -> AsyncIterator[VMEvent | EventsMissed]:
+    async def __aiter__(self) -> AsyncIterator[VMEvent | ResourceEvent | EventsMissed]:
         while event := await self._queue.get():
             self._missed = False
             yield event

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable
 from typing import cast
 
-from virtumancer.contracts import EventsMissed, EventStream, VMEvent
+from virtumancer.contracts import EventsMissed, EventStream, ResourceEvent, VMEvent
 from virtumancer.plugins.calls.blame import ReturnCheck
 from virtumancer.plugins.calls.host_calls import HostCalls
 from virtumancer.plugins.calls.return_types import EVENT
@@ -19,16 +19,16 @@ class GuardedEvents(EventStream):
     def __init__(self, stream: EventStream, calls: HostCalls) -> None:
         self._stream = stream
         self._calls = calls
-        self._iterator: AsyncIterator[VMEvent | EventsMissed] | None = None
+        self._iterator: AsyncIterator[VMEvent | ResourceEvent | EventsMissed] | None = None
 
-    def __aiter__(self) -> AsyncIterator[VMEvent | EventsMissed]:
+    def __aiter__(self) -> AsyncIterator[VMEvent | ResourceEvent | EventsMissed]:
         return self
 
-    async def __anext__(self) -> VMEvent | EventsMissed:
+    async def __anext__(self) -> VMEvent | ResourceEvent | EventsMissed:
         event = await self._calls.make("events", "waiting for events", self._begin, None, EVENT_OR_END)
         if event is END:
             raise StopAsyncIteration
-        return cast("VMEvent | EventsMissed", event)
+        return cast("VMEvent | ResourceEvent | EventsMissed", event)
 
     async def aclose(self) -> None:
         """End it, within a few seconds."""

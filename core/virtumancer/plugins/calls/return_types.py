@@ -10,6 +10,7 @@ from virtumancer.contracts import (
     EventsMissed,
     HostConnection,
     HostDriver,
+    ResourceEvent,
     Sample,
     StatsCollector,
     SupportsConsoles,
@@ -101,4 +102,8 @@ METHODS: Mapping[str, DriverMethod] = {
 CONNECTION = _required(HostDriver.connect)
 SHOWN_KEYS = _required(SupportsHostKeyScan.scan_host_keys)
 SAMPLES = _required(StatsCollector.collect, _bounded)
-EVENT = ReturnCheck("__anext__", "a VMEvent or EventsMissed", lambda value: isinstance(value, VMEvent | EventsMissed))
+EVENT = ReturnCheck(
+    "__anext__",
+    "a VMEvent, ResourceEvent or EventsMissed",
+    lambda value: isinstance(value, VMEvent | ResourceEvent | EventsMissed),
+)

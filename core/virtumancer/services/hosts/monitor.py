@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from virtumancer.contracts import EventsMissed, EventStream, HostConnection, SupportsEvents, VMChange, VMEvent
+from virtumancer.contracts import (
+    EventsMissed,
+    EventStream,
+    HostConnection,
+    ResourceEvent,
+    SupportsEvents,
+    VMChange,
+    VMEvent,
+)
 from virtumancer.errors import HostLost, HostUnavailable, VirtumancerError
 
 if TYPE_CHECKING:
@@ -166,7 +174,8 @@ class HostMonitor:
                 if isinstance(event, EventsMissed):
                     log.warning("events were missed", host=self._session.host.id, reason=event.reason)
                 self._session.tell(event)
-                self._note(event)
+                if not isinstance(event, ResourceEvent):
+                    self._note(event)
         except VirtumancerError as error:
             reason = f"the event stream broke: {error.message}"
         with suppress(VirtumancerError):

@@ -2,14 +2,14 @@
 
 import asyncio
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from operator import attrgetter
 
 import structlog
 from msgspec import Struct, structs
 
-from virtumancer.contracts import Host, HostAdded, HostDetail, HostInfo, HostRemoved, HostState, Metadata
+from virtumancer.contracts import Host, HostAdded, HostDetail, HostInfo, HostRemoved, HostState, Metadata, ResourceEvent
 from virtumancer.errors import (
     HostExists,
     HostNotFound,
@@ -88,6 +88,8 @@ class HostsService:
         self._removing: set[str] = set()
         self._own = OwnChanges()
         self._ending: dict[str, asyncio.Task[None]] = {}
+        self.on_resource_event: Callable[[HostSession, ResourceEvent], None] = _nobody_listens
+        """Is told what drivers tell of resources; set before there are hosts, and must only take note."""
         self._closed = False
 
     async def start(self, declared: Mapping[Host, frozenset[str]]) -> None:
@@ -333,12 +335,25 @@ class HostsService:
 
     def _new_session(self, host: Host, number: int, sealed: Mapping[str, str]) -> HostSession:
         approved = self._approvals.get(host.id, frozenset())
-        session = HostSession(host, self._dialler, self._vms, self._bus, self._timing, self._watchers, approved)
+        session = HostSession(
+            host,
+            self._dialler,
+            self._vms,
+            self._bus,
+            self._timing,
+            self._watchers,
+            approved,
+            self.on_resource_event,
+        )
         self._sessions[host.id] = session
         self._numbers[host.id] = number
         self._credentials.take(host.id, sealed)
         self._own.count += 1
         return session
+
+
+def _nobody_listens(_session: HostSession, _event: ResourceEvent) -> None:
+    return
 
 
 def _check(host: Host) -> None:

@@ -18,6 +18,7 @@ from virtumancer.contracts import (
     HostEventsMissed,
     HostState,
     HostVMEvent,
+    ResourceEvent,
     SupportsEvents,
     VMEvent,
     VMsChanged,
@@ -78,6 +79,7 @@ class HostSession:
         timing: RetryTiming,
         watchers: Collection[ConnectionTask] = (),
         approved: frozenset[str] = frozenset(),
+        tell_of_resource: Callable[["HostSession", ResourceEvent], None] | None = None,
     ) -> None:
         self.host = host
         self._dialler = dialler
@@ -93,6 +95,7 @@ class HostSession:
         self._wake = asyncio.Event()
         self._outcome = SessionOutcome()
         self._always_approved = approved
+        self._tell_of_resource = tell_of_resource
         self._approved: frozenset[str] = frozenset()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -355,10 +358,13 @@ class HostSession:
         else:
             self._status.set(HostState.CONNECTED, "connected")
 
-    def tell(self, event: VMEvent | EventsMissed) -> None:
-        """Pass on what the driver told of a VM, or that it could not."""
+    def tell(self, event: VMEvent | ResourceEvent | EventsMissed) -> None:
+        """Pass on what the driver told of a VM or a resource, or that it could not."""
         if isinstance(event, EventsMissed):
             self._bus.publish(HostEventsMissed(self.host.id, mask_text(event.reason)))
+        elif isinstance(event, ResourceEvent):
+            if self._tell_of_resource is not None:
+                self._tell_of_resource(self, event)
         else:
             self._bus.publish(HostVMEvent(self.host.id, event.uuid, event.name, event.change))
 
