@@ -247,7 +247,7 @@ async def test_an_item_that_somebody_changes_is_busy(world: World) -> None:
     await asyncio.wait_for(begun.wait(), 10)
     answer = await world.admin.post("/plugins/user/copied")
     assert (answer.status_code, answer.json()["code"]) == (409, "busy"), answer.text
-    assert "somebody changes 'copy' of notes just now" in answer.json()["detail"]
+    assert "upload-note is at work on 'copy' of the notes" in answer.json()["detail"]
     go_on.set()
     assert (await upload).json()["received"] == 6
     assert (await world.admin.post("/plugins/user/copied")).json()["code"] == "resource-exists"
