@@ -102,11 +102,12 @@ LEASES: ResourceType[DHCPLease] = ResourceType(
 
 def _networks(node: Any) -> list[VirtualNetwork]:
     active, persistent, autostart = (_uuids(node, flag) for flag in (ACTIVE, PERSISTENT, AUTOSTART))
-    return [
+    found = [
         VirtualNetwork(network.name(), uuid, uuid in active, uuid in persistent, uuid in autostart)
         for network in node.listAllNetworks(0)
         for uuid in (network.UUIDString(),)
     ]
+    return sorted(found, key=lambda network: network.name)  # libvirt's order is another one after each restart
 
 
 def _uuids(node: Any, flag: int) -> frozenset[str]:
