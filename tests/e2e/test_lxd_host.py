@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 import pytest
 from websockets.sync.client import connect
 
-from tests.e2e.manager import Manager
+from tests.e2e.manager import PROGRAM, Manager
 from tests.lab import wait_until
 from tests.lab.requirements import skip
+from virtumancer.client import Client
+from virtumancer.errors import ResourceExists, ResourceNotFound
 
 EXAMPLE = Path(__file__).parents[2] / "examples/virtumancer-lxd"
 
@@ -106,6 +109,65 @@ def test_a_host_over_https_is_managed_with_its_certificate_which_nobody_sees(
     assert "virtumancer.db" in {path.name for path in manager.folder.iterdir()}
     assert len(secret) > 4
     assert [name for name, place in places.items() if any(line in place for line in secret)] == []
+
+
+@pytest.fixture
+def snapped(lxd: Any) -> Iterator[str]:
+    name = lxd.make("snapped")
+    yield name
+    lxd.remove(name)
+
+
+def test_snapshots_of_a_real_second_hypervisor_are_a_resource_as_any_other(
+    kit: ModuleType, lxd: Any, snapped: str, installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(installed))
+    package = importlib.import_module("virtumancer_lxd")
+    ours = kit.client_certificate()
+    address, name = lxd.listen(ours[0]), snapped
+    with Manager(tmp_path / "manager", env={"PYTHONPATH": str(installed)}) as manager, Client(manager.url) as client:
+        far = {"id": "far", "uri": f"lxd://{address}", "credentials": {"client-cert": ours[0], "client-key": ours[1]}}
+        shown = manager.post("/hosts", far).json()
+        assert manager.post("/hosts", far | {"host_key": shown["host_key"]["fingerprint"]}).status_code == 201
+        assert manager.post("/hosts", {"id": "here", "uri": f"lxd://{lxd.socket}"}).status_code == 201
+        assert "snapshots" in manager.get("/hosts/far").json()["abilities"]
+
+        for host in ("here", "far"):
+            items = client.of(package.SNAPSHOTS, host, name)
+            made = items.create(package.NewSnapshot("grün"))
+            assert made == items.get("grün")
+            assert items.list() == (made,)
+            with pytest.raises(ResourceExists):
+                items.create(package.NewSnapshot("grün"))
+            (lxd.root_of(name) / "root/later").touch()
+            items.act("grün", "revert", package.Revert())
+            assert not (lxd.root_of(name) / "root/later").exists()
+            items.delete("grün")
+            with pytest.raises(ResourceNotFound):
+                items.delete("grün")
+
+        # The way of a person, and what is left of it.
+        ran = [program(manager, *line) for line in lines(name)]
+        assert [status for status, _ in ran] == [0, 0, 0], ran
+        [done] = manager.get("/operations?action=revert-snapshot&limit=1").json()
+        assert (done["state"], done["target"]["key"]) == ("succeeded", "by-hand")
+        told = {event["type"] for event in manager.get("/events?limit=500").json()["items"]}
+        assert {"snapshot.created", "snapshot.changed", "snapshot.deleted"} <= told
+
+
+def lines(name: str) -> Iterator[tuple[str, ...]]:
+    """Name the commands that a person types."""
+    place = ("--host", "here", "--vm", name)
+    yield ("snapshots", "create", "by-hand", *place)
+    yield ("snapshots", "revert", "by-hand", *place)
+    yield ("snapshots", "delete", "by-hand", *place)
+
+
+def program(manager: Manager, *words: str) -> tuple[int, str]:
+    """Run the program as its user; returns its status and what it printed."""
+    environment = manager.environment() | {"VIRTUMANCER_URL": manager.url}
+    done = subprocess.run([PROGRAM, *words], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout + done.stderr
 
 
 def typed(console: Any) -> None:

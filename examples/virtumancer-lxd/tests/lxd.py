@@ -34,6 +34,7 @@ done
 METADATA = "architecture: {machine}\ncreation_date: 1700000000\nproperties:\n  os: busybox\n  description: busybox\n"
 # LXD looks for images and instance types on the Internet as it starts, and everything works without.
 START_TIMEOUT = 30.0
+REMOVE_TIMEOUT = 20.0
 
 
 def missing() -> str:
@@ -163,9 +164,24 @@ class PrivateLXD:
 
     def remove(self, name: str) -> None:
         """Remove an instance, whether or not it runs."""
-        with suppress(LXDError):
-            self.state(name, "stop")
-        self.api("DELETE", f"/1.0/instances/{name}")
+        deadline = time.monotonic() + REMOVE_TIMEOUT
+        while True:
+            with suppress(LXDError):
+                self.state(name, "stop")
+            try:
+                self.api("DELETE", f"/1.0/instances/{name}")
+            except LXDError:
+                # LXD may still be busy with what the test has begun.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+            else:
+                return
+
+    def root_of(self, name: str) -> Path:
+        """The root folder of a container, as it is seen in the namespaces of the daemon."""
+        pid = self._pids()[0]
+        return Path(f"/proc/{pid}/root{self.socket.parent}/storage-pools/default/containers/{name}/rootfs")
 
     def listen(self, *trusted: str) -> str:
         """Listen on HTTPS, and trust these certificates; returns host and port."""

@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 from lxd import PrivateLXD
+from virtumancer_lxd.answers import Instance, State, Usage, stats
 from virtumancer_lxd.connection import LXDConnection
 from virtumancer_lxd.driver import LXDDriver
 
@@ -18,6 +19,7 @@ from virtumancer.contracts import (
     EventsMissed,
     EventStream,
     Host,
+    HostInfo,
     HostKeyPolicy,
     PowerVerb,
     SupportsConsoles,
@@ -25,7 +27,16 @@ from virtumancer.contracts import (
     VMChange,
     VMState,
 )
-from virtumancer.errors import CallTimeout, ConsoleBusy, HostLost, HypervisorError, VirtumancerError, VMNotFound
+from virtumancer.errors import (
+    CallTimeout,
+    ConsoleBusy,
+    HostLost,
+    HypervisorError,
+    InvalidValue,
+    VirtumancerError,
+    VMNotFound,
+    WrongPowerState,
+)
 
 Make = Callable[..., str]
 
@@ -206,6 +217,53 @@ async def test_a_name_leads_nowhere_else(connection: LXDConnection, name: str) -
     with pytest.raises(VirtumancerError) as raised:
         await connection.find_by_name(name)
     assert raised.value.code in {"vm-not-found", "hypervisor-error"}
+
+
+async def test_an_escape_is_not_taken_for_the_letter(make: Make, connection: LXDConnection) -> None:
+    """LXD 5.0 decodes names twice."""
+    name = await asyncio.to_thread(make, "letter")
+    assert (await connection.find_by_name(name)).name == name
+    with pytest.raises(VMNotFound):
+        await connection.find_by_name(name.replace("l", "%6c"))
+
+
+async def test_a_project_that_is_not_there_is_no_empty_host(lxd: PrivateLXD) -> None:
+    host = Host("here", f"lxd://{lxd.socket}?project=nope")
+    with pytest.raises(InvalidValue, match="has no project 'nope'"):
+        await LXDDriver().connect(host, ConnectContext(ConnectSettings(), HostKeyPolicy()))
+
+
+async def test_an_instance_that_is_paused_can_be_forced_off(
+    lxd: PrivateLXD, make: Make, connection: LXDConnection
+) -> None:
+    vm = await connection.find_by_name(await asyncio.to_thread(make, "frozen", running=True))
+    await asyncio.to_thread(lxd.state, vm.name, "freeze")
+    with pytest.raises(WrongPowerState):
+        await connection.power(vm.uuid, PowerVerb.START)
+    await connection.power(vm.uuid, PowerVerb.FORCE_OFF)
+    assert (await connection.find_by_uuid(vm.uuid)).state is VMState.SHUTOFF
+
+
+async def test_looking_one_up_asks_for_one(lxd: PrivateLXD, make: Make, connection: LXDConnection) -> None:
+    name = await asyncio.to_thread(make, "first")
+    first = await connection.find_by_name(name)
+    await asyncio.to_thread(lxd.api, "DELETE", f"/1.0/instances/{name}")
+    second = await connection.find_by_name(await asyncio.to_thread(make, "first"))
+    assert (await connection.find_by_uuid(second.uuid)).uuid == second.uuid
+    with pytest.raises(VMNotFound):
+        await connection.find_by_uuid(first.uuid)
+
+
+def test_a_vm_without_limits_has_what_lxd_gives_it() -> None:
+    host = HostInfo("lxd1", cpu=64, memory=2**28, cores=32, threads=2)
+    config = {"volatile.uuid": "6f1c1f8e-0000-4000-8000-000000000001"}
+    vm = Instance("vm", 103, "", "virtual-machine", expanded_config=config, state=State(7, Usage(-1), Usage(-1)))
+    container = Instance("container", 103, "", expanded_config=config, state=State(7, Usage(2048), Usage(5)))
+    seen = [stats(instance, host) for instance in (vm, container)]
+    assert [(one.max_mem, one.vcpu, one.memory, one.cpu_time) for one in seen] == [
+        (2**20, 1, 0, 0),
+        (2**28, 64, 2, 5),
+    ]
 
 
 def test_the_connection_has_its_abilities() -> None:

@@ -41,6 +41,9 @@ STATES = {
 }
 SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGTPE]i?)?B?")
 POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5, "e": 6}
+# What LXD gives a VM without limits; a container without them may take everything.
+VM_MEMORY = 1024 * 1024
+VM_CPUS = 1
 OFF = frozenset({VMState.SHUTOFF, VMState.CRASHED})
 
 
@@ -79,6 +82,7 @@ class Instance(Struct, frozen=True):
     name: str
     status_code: int
     created_at: str
+    type: str = "container"
     description: str = ""
     ephemeral: bool = False
     last_used_at: str = ""
@@ -95,6 +99,11 @@ class Instance(Struct, frozen=True):
     def uuid(self) -> str:
         """Its identity: LXD gives one that a new name does not change, and to the oldest instances none."""
         return self.config.get("volatile.uuid") or str(uuid.uuid5(uuid.NAMESPACE_URL, f"lxd:{self.created_at}"))
+
+    @property
+    def is_vm(self) -> bool:
+        """Whether it has a kernel of its own."""
+        return self.type == "virtual-machine"
 
     @property
     def power(self) -> VMState:
@@ -182,7 +191,7 @@ def vm(instance: Instance, host: HostInfo, now: datetime) -> VM:
         name=instance.name,
         state=instance.power,
         max_mem=memory,
-        memory=0 if is_off else state.memory.usage // 1024,
+        memory=0 if is_off else _used(state),
         vcpu=cpus,
         cpu_time=0 if is_off else max(0, state.cpu.usage),
         uptime=-1 if is_off else _uptime(instance, now),
@@ -206,7 +215,7 @@ def stats(instance: Instance, host: HostInfo) -> VMStats:
         for name, nic in sorted((state.network or {}).items())
         if nic.type != "loopback"
     )
-    return VMStats(instance.power, state.memory.usage // 1024, memory, cpus, max(0, state.cpu.usage), (), nics)
+    return VMStats(instance.power, _used(state), memory, cpus, max(0, state.cpu.usage), (), nics)
 
 
 def hardware(instance: Instance) -> HardwareInfo:
@@ -236,22 +245,29 @@ def _networks(instance: Instance, devices: Mapping[str, Mapping[str, str]]) -> I
         yield Network(kind, NetworkMAC(address), source, NetworkModel(), NetworkTarget(name))
 
 
+def _used(state: State) -> int:
+    """Return the memory in use in KiB; of a VM without an agent LXD knows nothing, and says -1 or 0."""
+    return max(0, state.memory.usage) // 1024
+
+
 def _memory(instance: Instance, host: HostInfo) -> int:
-    """Return the limit in KiB: a size, a part of the machine, or all of it."""
+    """Return the limit in KiB: a size, a part of the machine, or for a container all of it."""
     limit = instance.config.get("limits.memory", "")
     if limit.endswith("%") and limit[:-1].isdigit():
         return host.memory * int(limit[:-1]) // 100
     size = SIZE.fullmatch(limit)
     if size is None:
-        return host.memory
+        return VM_MEMORY if instance.is_vm else host.memory
     unit = size[2] or ""
     base = 1024 if unit.endswith("i") else 1000
     return int(float(size[1]) * base ** POWERS[unit[:1].lower()]) // 1024
 
 
 def _cpus(instance: Instance, host: HostInfo) -> int:
-    """Return how many CPUs it may use: a number, a set as `0-3,5`, or all."""
+    """Return how many CPUs it may use: a number, a set as `0-3,5`, or for a container all."""
     limit = instance.config.get("limits.cpu", "")
+    if instance.is_vm and not limit:
+        return VM_CPUS
     if limit.isdigit():
         return max(1, int(limit))
     count = 0

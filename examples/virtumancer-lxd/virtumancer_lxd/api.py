@@ -14,15 +14,22 @@ from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from websockets.exceptions import WebSocketException
 
 from virtumancer.contracts import ConnectSettings
-from virtumancer.errors import AuthenticationFailed, CallTimeout, HostLost, HypervisorError, VMNotFound
+from virtumancer.errors import AuthenticationFailed, CallTimeout, HostLost, HypervisorError
 from virtumancer_lxd.address import Address
 
-__all__ = ["LXD", "Operation"]
+__all__ = ["INSTANCES", "LXD", "Missing", "Operation"]
 
 T = TypeVar("T")
+INSTANCES = "/1.0/instances"
 SUCCESS = 200
 FAILURES = {400, 401}
 """Status codes of operations: failed, and cancelled."""
+# For how long one request waits for an operation.
+WINDOW = 10.0
+
+
+class Missing(HypervisorError):
+    """LXD does not have what was asked for, whatever that was."""
 
 
 class _Answer(Struct, frozen=True):
@@ -44,6 +51,11 @@ class Operation(Struct, frozen=True):
     metadata: dict[str, Any] | None = None
     resources: dict[str, list[str]] | None = None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it is done, well or not."""
+        return self.status_code == SUCCESS or self.status_code in FAILURES
+
 
 class LXD:
     """A client of one LXD. Every call has a deadline, and raises errors of `virtumancer.errors`."""
@@ -52,17 +64,18 @@ class LXD:
         self._address = address
         self._verified = verified
         self._settings = settings
-        self._closed = False
+        self._gone = ""
         self._ahead = timedelta()
         base = "http://lxd" if verified is None else f"https://{_bracketed(address.host)}:{address.port}"
-        self._client = httpx2.AsyncClient(
-            transport=httpx2.AsyncHTTPTransport(
-                uds=address.socket or None, verify=verified or False, limits=httpx2.Limits(max_connections=16)
-            ),
-            base_url=base,
-            timeout=None,
-            trust_env=False,
-        )
+
+        def client(connections: int) -> httpx2.AsyncClient:
+            limits = httpx2.Limits(max_connections=connections)
+            transport = httpx2.AsyncHTTPTransport(uds=address.socket or None, verify=verified or False, limits=limits)
+            return httpx2.AsyncClient(transport=transport, base_url=base, timeout=None, trust_env=False)
+
+        self._client = client(16)
+        # Those who wait for an operation keep nobody else waiting.
+        self._patient = client(64)
 
     def now(self) -> datetime:
         """Return the time by the clock of the server, to a second."""
@@ -72,6 +85,11 @@ class LXD:
     def name(self) -> str:
         """How people call it."""
         return self._address.socket or f"{self._address.host}:{self._address.port}"
+
+    @property
+    def project(self) -> str:
+        """Whose instances are meant."""
+        return self._address.project
 
     async def get(self, path: str, kind: type[T], **query: str) -> T:
         """Read something."""
@@ -83,12 +101,20 @@ class LXD:
 
     async def wait(self, operation: Operation, seconds: float) -> Operation:
         """Wait for the end of an operation, at most so long. Raises `HypervisorError` when it failed."""
-        path, timeout = f"/1.0/operations/{operation.id}/wait", max(1, round(seconds))
-        answer = await self._request("GET", path, {"timeout": str(timeout)}, patience=timeout)
-        found = self._decoded(answer.metadata, Operation)
-        if found.status_code in FAILURES:
-            raise HypervisorError(f"LXD at {self.name} refused: {found.err or 'the operation was cancelled'}")
-        return found
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while True:
+            window = max(1, round(min(WINDOW, deadline - loop.time())))
+            path, query = f"/1.0/operations/{operation.id}/wait", {"timeout": str(window)}
+            try:
+                answer = await self._request("GET", path, query, patience=window)
+            except Missing as error:
+                raise HypervisorError(f"LXD at {self.name} does not know what became of {operation.id}") from error
+            found = self._decoded(answer.metadata, Operation)
+            if found.status_code in FAILURES:
+                raise HypervisorError(f"LXD at {self.name} refused: {found.err or 'the operation was cancelled'}")
+            if found.is_over or loop.time() >= deadline:
+                return found
 
     async def websocket(self, path: str, **query: str) -> ClientConnection:
         """Open a WebSocket."""
@@ -115,10 +141,14 @@ class LXD:
         except (OSError, WebSocketException) as error:
             raise HostLost(f"LXD at {self.name} opened no WebSocket: {type(error).__name__}") from None
 
+    def end(self, reason: str) -> None:
+        """Ask nothing more: whoever goes on would do so without the events."""
+        self._gone = self._gone or reason
+
     async def aclose(self) -> None:
         """Close all connections."""
-        self._closed = True
-        await self._client.aclose()
+        self.end("closed")
+        await asyncio.gather(self._client.aclose(), self._patient.aclose())
 
     async def _request(
         self, method: str, path: str, query: dict[str, str], body: object = None, patience: float = 0.0
@@ -127,9 +157,10 @@ class LXD:
         content = None if body is None else msgspec.json.encode(body)
         parameters = {"project": self._address.project, **query}
         timeout = self._settings.call_timeout + patience
+        client = self._patient if patience else self._client
         try:
             async with asyncio.timeout(timeout):
-                response = await self._client.request(method, path, params=parameters, content=content)
+                response = await client.request(method, path, params=parameters, content=content)
         except TimeoutError as error:
             raise CallTimeout(f"LXD at {self.name} did not answer within {timeout:g} s") from error
         except httpx2.HTTPError as error:
@@ -138,7 +169,7 @@ class LXD:
             self._ahead = parsedate_to_datetime(response.headers["date"]) - datetime.now(UTC)
         answer = self._decoded(msgspec.Raw(response.content), _Answer)
         if response.status_code == httpx2.codes.NOT_FOUND:
-            raise VMNotFound(f"LXD at {self.name}: {answer.error}")
+            raise Missing(f"LXD at {self.name}: {answer.error}")
         if response.status_code in {httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN}:
             raise AuthenticationFailed(f"LXD at {self.name} does not let us do that: {answer.error}")
         if response.is_error:
@@ -152,8 +183,8 @@ class LXD:
             raise HypervisorError(f"LXD at {self.name} answered what is not its API: {error}") from error
 
     def _require_open(self) -> None:
-        if self._closed:
-            raise HostLost(f"the connection to LXD at {self.name} is closed")
+        if self._gone:
+            raise HostLost(f"the connection to LXD at {self.name} is over: {self._gone}")
 
 
 def _bracketed(host: str) -> str:

@@ -1,8 +1,10 @@
 """A connection to LXD: what the core asks, in requests; the WebSocket of the events says when it is lost."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
 import msgspec
@@ -30,29 +32,29 @@ from virtumancer.contracts import (
 )
 from virtumancer.errors import (
     AuthenticationFailed,
-    ConsoleBusy,
     ConsoleNotFound,
     HypervisorError,
+    InvalidValue,
     VirtumancerError,
     VMNotFound,
     WrongPowerState,
 )
 from virtumancer_lxd import answers
 from virtumancer_lxd.answers import OFF, Instance, Resources, Server
-from virtumancer_lxd.api import LXD, Operation
-from virtumancer_lxd.console import LXDConsole
+from virtumancer_lxd.api import INSTANCES, LXD, Missing, Operation
+from virtumancer_lxd.console import attached, require_free
 from virtumancer_lxd.events import CHANGES, LXDEvents
+from virtumancer_lxd.snapshots import LXDSnapshots
 from virtumancer_lxd.tls import LET_IN
 
 __all__ = ["LXDConnection"]
 
+A = TypeVar("A")
 SERIAL = "serial"
-INSTANCES = "/1.0/instances"
-RUNNING = 103
+# What an instance can be called; LXD would take an escape for what it stands for.
+NAME = re.compile(r"[A-Za-z0-9-]{1,63}")
 # A guest that shuts down has been asked by then, or LXD has refused.
 ACCEPTED = 1.0
-# How long a console that was left may take to be free.
-DETACHING = 1.0
 ACTIONS: Mapping[PowerVerb, Mapping[str, object]] = {
     PowerVerb.START: {"action": "start"},
     PowerVerb.SHUTDOWN: {"action": "stop"},
@@ -85,6 +87,7 @@ class LXDConnection(HostConnection, SupportsEvents, SupportsConsoles):
         self._settings = settings
         self._host = HostInfo("", 1, 0, 1, 1)
         self._uuids: dict[str, str] = {}
+        self._snapshots = LXDSnapshots(lxd, self._one)
         self._streams: list[LXDEvents] = []
         self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._events: ClientConnection | None = None
@@ -95,6 +98,7 @@ class LXDConnection(HostConnection, SupportsEvents, SupportsConsoles):
         server = await self._lxd.get("/1.0", Server)
         if server.auth != "trusted":
             raise AuthenticationFailed(f"LXD at {self._lxd.name} does not trust our certificate; {LET_IN}")
+        await self._require_project()
         self._host = answers.host_info(server, await self._lxd.get("/1.0/resources", Resources))
         self._events = await self._lxd.websocket("/1.0/events", type="lifecycle")
         await self._instances(1)  # from now on a name leads to its UUID, also when it is deleted
@@ -107,6 +111,14 @@ class LXDConnection(HostConnection, SupportsEvents, SupportsConsoles):
         )
         self._host = answers.host_info(server, resources)
         return self._host
+
+    def ability(self, kind: type[A]) -> A | None:
+        """Serve snapshots with an object of their own."""
+        return cast("A", self._snapshots) if kind is LXDSnapshots else super().ability(kind)
+
+    def abilities(self) -> Iterable[type[Any]]:
+        """Name them beside the others."""
+        return (*super().abilities(), LXDSnapshots)
 
     async def list_vms(self) -> Sequence[VM]:
         """List all containers and VMs of the project, in one request."""
@@ -144,7 +156,7 @@ class LXDConnection(HostConnection, SupportsEvents, SupportsConsoles):
         _require(instance, verb)
         timeout = self._settings.slow_call_timeout
         body: dict[str, object] = {"force": False, "timeout": round(timeout), **ACTIONS[verb]}
-        begun = await self._lxd.begin("PUT", f"{INSTANCES}/{quote(instance.name, safe='')}/state", body)
+        begun = await self._begin("PUT", instance, "state", body)
         try:
             await self._lxd.wait(begun, ACCEPTED if verb in POLITE else timeout)
         except HypervisorError:
@@ -163,21 +175,9 @@ class LXDConnection(HostConnection, SupportsEvents, SupportsConsoles):
             raise ConsoleNotFound(f"instance {instance.name!r} has no {kind} console; it has: {SERIAL}")
         if instance.power in OFF:
             raise WrongPowerState(f"instance {instance.name!r} does not run")
-        await self._require_free(instance)
+        await require_free(self._lxd, instance)
         body = {"width": 80, "height": 24, "type": "console"}
-        begun = await self._lxd.begin("POST", f"{INSTANCES}/{quote(instance.name, safe='')}/console", body)
-        secrets = msgspec.convert((begun.metadata or {}).get("fds") or {}, dict[str, str])
-        if not {"0", "control"} <= secrets.keys():
-            raise HypervisorError(f"LXD at {self._lxd.name} offered no console of {instance.name!r}")
-        path = f"/1.0/operations/{begun.id}/websocket"
-        # This one first: LXD 5.0 does not survive a console that ends before it is there.
-        control = await self._lxd.websocket(path, secret=secrets["control"])
-        try:
-            data = await self._lxd.websocket(path, secret=secrets["0"])
-        except BaseException:
-            await control.close()
-            raise
-        return ConsoleConnection(LXDConsole(data, control))
+        return ConsoleConnection(await attached(self._lxd, await self._begin("POST", instance, "console", body)))
 
     async def open_events(self) -> EventStream:
         """Begin to tell what happens."""
@@ -209,29 +209,38 @@ class LXDConnection(HostConnection, SupportsEvents, SupportsConsoles):
         return found
 
     async def _named(self, name: str) -> Instance:
-        if not name.isprintable() or not name or "/" in name:
-            raise VMNotFound(f"LXD at {self._lxd.name} has no instance named {name[:80]!r}")
-        found = await self._lxd.get(f"{INSTANCES}/{quote(name, safe='')}", Instance)
-        self._uuids[found.name] = found.uuid
-        return found
+        if NAME.fullmatch(name):
+            with suppress(Missing):
+                found = await self._lxd.get(f"{INSTANCES}/{name}", Instance)
+                self._uuids[found.name] = found.uuid
+                return found
+        raise VMNotFound(f"LXD at {self._lxd.name} has no instance named {name[:80]!r}")
 
     async def _one(self, uuid: str) -> Instance:
+        wanted = uuid.lower()
+        name = next((known for known, other in self._uuids.items() if other == wanted), "")
+        with suppress(VMNotFound):
+            # The name may be another's by now.
+            if name and (instance := await self._named(name)).uuid == wanted:
+                return instance
         for instance in await self._instances(1):
-            if instance.uuid == uuid.lower():
+            if instance.uuid == wanted:
                 return instance
         raise VMNotFound(f"LXD at {self._lxd.name} has no instance of the UUID {uuid[:80]!r}")
 
-    async def _require_free(self, instance: Instance) -> None:
-        """Wait for a viewer who has just left. Raises `ConsoleBusy`."""
-        place = f"{INSTANCES}/{instance.name}"
-        deadline = asyncio.get_running_loop().time() + DETACHING
-        while True:
-            listed = await self._lxd.get("/1.0/operations", dict[str, list[Operation]], recursion="1")
-            if not any(_is_console_of(place, one) for one in listed.get("running", [])):
-                return
-            if asyncio.get_running_loop().time() > deadline:
-                raise ConsoleBusy(f"somebody else has the console of instance {instance.name!r}")
-            await asyncio.sleep(0.1)
+    async def _begin(self, method: str, instance: Instance, what: str, body: Mapping[str, object]) -> Operation:
+        try:
+            return await self._lxd.begin(method, f"{INSTANCES}/{quote(instance.name, safe='')}/{what}", body)
+        except Missing as error:
+            raise VMNotFound(error.message) from error
+
+    async def _require_project(self) -> None:
+        """Raise `InvalidValue` when there is no such project: LXD would show an empty one."""
+        project = self._lxd.project
+        try:
+            await self._lxd.get(f"/1.0/projects/{quote(project, safe='')}", dict[str, Any])
+        except Missing as error:
+            raise InvalidValue(f"LXD at {self._lxd.name} has no project {project!r}", field="uri") from error
 
     async def _read(self, events: ClientConnection) -> None:
         """Tell what happens, until the connection is lost."""
@@ -243,9 +252,8 @@ class LXDConnection(HostConnection, SupportsEvents, SupportsConsoles):
             reason = (
                 f"the connection to LXD at {self._lxd.name} broke: {closed.rcvd.reason if closed.rcvd else 'no answer'}"
             )
-        except VirtumancerError as error:
-            reason = error.message
-        self._lose(reason)
+        finally:
+            self._lose(reason)
 
     async def _tell(self, message: str | bytes) -> None:
         try:
@@ -260,7 +268,11 @@ class LXDConnection(HostConnection, SupportsEvents, SupportsConsoles):
             return
         if about.action == "instance-renamed":
             self._uuids.pop(str((about.context or {}).get("old_name")), None)
-        uuid = self._uuids.pop(name, "") if change is VMChange.UNDEFINED else await self._uuid_of(name, change)
+        try:
+            uuid = self._uuids.pop(name, "") if change is VMChange.UNDEFINED else await self._uuid_of(name, change)
+        except VirtumancerError as error:  # it goes on, and whoever listens looks at everything
+            self._put(EventsMissed(f"LXD told of {name!r}, and then: {error.message}"))
+            return
         self._put(VMEvent(uuid, name, change) if uuid else EventsMissed(f"LXD told of {name!r}, which is gone"))
 
     async def _uuid_of(self, name: str, change: VMChange) -> str:
@@ -280,6 +292,7 @@ class LXDConnection(HostConnection, SupportsEvents, SupportsConsoles):
 
     def _lose(self, reason: str) -> None:
         if not self._lost.done():
+            self._lxd.end(reason)
             self._lost.set_result(reason)
             self._put(None)
 
@@ -288,8 +301,3 @@ def _require(instance: Instance, verb: PowerVerb) -> None:
     """Raise `WrongPowerState` for what an instance cannot do in its state."""
     if (instance.power in OFF) is not (verb is PowerVerb.START):
         raise WrongPowerState(f"instance {instance.name!r} is {'off' if instance.power in OFF else 'running'}")
-
-
-def _is_console_of(place: str, operation: Operation) -> bool:
-    resources = operation.resources or {}
-    return operation.description == "Showing console" and place in resources.get("instances", [])
