@@ -71,10 +71,21 @@ async def test_what_is_there_already_is_409_and_what_is_not_404(api: httpx2.Asyn
     assert (await api.post(f"{WEB}/none/revert")).status_code == 404
 
 
-async def test_an_empty_key_is_refused_before_anything_is_made(api: httpx2.AsyncClient, snapshots: Snapshots) -> None:
-    refused = await make(api, "")
+@pytest.mark.parametrize("key", ["", ".", ".."])
+async def test_what_no_path_can_name_is_refused_before_anything_is_made(
+    api: httpx2.AsyncClient, snapshots: Snapshots, key: str
+) -> None:
+    refused = await make(api, key)
     assert (refused.status_code, refused.json()["fields"][0]["field"]) == (422, "name")
     assert not snapshots.kept
+
+
+async def test_who_looks_up_what_is_called_like_the_way_up_gets_just_that(
+    api: httpx2.AsyncClient, snapshots: Snapshots, kvm1: FakeHypervisor
+) -> None:
+    web = next(vm for vm in kvm1.vms.values() if vm.name == "web")
+    snapshots.kept[web.uuid] = {"..": Snapshot("..")}
+    assert (await api.get(f"{WEB}/%2E%2E")).json()["name"] == ".."
 
 
 async def test_a_change_leaves_what_it_does_not_name(api: httpx2.AsyncClient) -> None:

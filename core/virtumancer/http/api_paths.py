@@ -74,13 +74,18 @@ class Path(Struct, frozen=True):
 
     def of(self, **values: str) -> str:
         """Return the path to one object, each value being a segment whatever it holds."""
-        found = (quote(values[part.name], safe="") if isinstance(part, Parameter) else part for part in self.segments)
+        found = (_segment(values[part.name]) if isinstance(part, Parameter) else part for part in self.segments)
         return "".join(f"/{segment}" for segment in found)
 
     def below(self, parent: "Path") -> str | Parameter | None:
         """Return the segment that follows a parent; None when it is not below it."""
         depth = len(parent.segments)
         return self.segments[depth] if len(self.segments) > depth and self.segments[:depth] == parent.segments else None
+
+
+def _segment(value: str) -> str:
+    # A client takes `..` for the way up, and would ask for, change or delete another thing.
+    return value.replace(".", "%2E") if value in {".", ".."} else quote(value, safe="")
 
 
 def plain_path(template: str) -> str:

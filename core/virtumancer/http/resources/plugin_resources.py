@@ -44,6 +44,9 @@ Place = Mapping[str, str]
 Work = Callable[[Found, str, OperationJob], Awaitable[Any]]
 # What may take longer has turns of its own.
 QUICK = 60.0
+# In a path these are nothing, and the way up, to many clients also when they are encoded: who deletes what is called so
+# deletes something else.
+UNNAMEABLE = frozenset({"", ".", ".."})
 
 
 class PluginTypes(Struct, frozen=True, kw_only=True):
@@ -121,8 +124,8 @@ class TypeResource:
         type_ = self._type
         spec = await self._tools.bodies.decode(req, type_.create or Struct)
         said = getattr(spec, type_.key, UNSET)
-        if said == "" and not type_.singleton:
-            raise InvalidValue("it is empty, and could not be named in a path", field=type_.key)
+        if said in UNNAMEABLE and not type_.singleton:
+            raise InvalidValue("it is empty, '.' or '..', and could not be named in a path", field=type_.key)
         if type_.plan is not None and flag_of(req, "dry_run"):
             found = await self._found(req, place, type_.options, to_change=True)
             self._service.check_state(found, ResourceVerb.CREATE)
