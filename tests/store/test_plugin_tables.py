@@ -21,6 +21,7 @@ from virtumancer.plugins import load_plugins
 from virtumancer.plugins.loading.refusal import PluginRefused
 from virtumancer.plugins.loading.table_validation import check_tables
 from virtumancer.store import App, Database, HostsRepository, PluginApps, drop_tables
+from virtumancer.store.engine import plugin_apps
 
 pytest_plugins = ["tests.lab.fixtures"]
 
@@ -66,6 +67,18 @@ from tortoise.migrations import operations as ops
 class Migration(migrations.Migration):
     dependencies = [("jots", "0001_first")]
     operations = [ops.RunSQL("CREATE TABLE jots__more (id INT)"), ops.RunSQL("THIS IS NO SQL")]
+"""
+ODD = """
+import asyncio
+from tortoise import migrations
+from tortoise.migrations import operations as ops
+
+async def odd(apps, editor):
+    CODE
+
+class Migration(migrations.Migration):
+    dependencies = [("jots", "0001_first")]
+    operations = [ops.RunSQL("CREATE TABLE jots__more (id INT)"), ops.RunPython(odd)]
 """
 HOST = Host("kvm1", "qemu:///system")
 Package = Callable[..., PluginTables]
@@ -149,6 +162,31 @@ async def test_a_migration_that_raises_anything_stops_nobody(new_url: str, packa
     async with Database(new_url, plugin_apps=apps) as database:
         await HostsRepository(database).add(HOST, [])
     assert "LookupError: which migration?" in apps.failure("jots")
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("raise asyncio.CancelledError", "CancelledError"),
+        ("raise ConnectionRefusedError('elsewhere')", "elsewhere"),
+        ("raise TimeoutError", "TimeoutError"),
+        ("await asyncio.sleep(3600)", "not there after 2 s"),
+    ],
+)
+async def test_a_migration_that_would_end_or_hold_the_server_does_neither(
+    new_url: str, package: Package, monkeypatch: pytest.MonkeyPatch, code: str, said: str
+) -> None:
+    apps = apps_of(package(MODELS, m0001_first=FIRST, m0002_odd=ODD.replace("CODE", code)))
+    with monkeypatch.context() as impatient:
+        if "sleep" in code:
+            impatient.setattr(plugin_apps, "PATIENCE", 2.0)
+        async with Database(new_url, plugin_apps=apps) as database:
+            await HostsRepository(database).add(HOST, [])
+    assert said in apps.failure("jots")
+    cured = apps_of(package(MODELS, m0001_first=FIRST, m0002_odd=ODD.replace("CODE", "pass")))
+    async with Database(new_url, plugin_apps=cured):
+        assert cured.failures() == {}  # nothing of the first attempt was left
 
 
 async def test_a_migration_that_the_rows_forbid_stops_nobody(new_url: str, package: Package) -> None:

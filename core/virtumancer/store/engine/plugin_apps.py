@@ -1,6 +1,7 @@
 """The tables of plugins: one that cannot be made is the trouble of its plugin alone."""
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import structlog
@@ -11,6 +12,7 @@ from virtumancer.errors import VirtumancerError
 from virtumancer.store.engine.engines import App
 from virtumancer.store.engine.failures import may_pass
 from virtumancer.store.engine.migrate import migrate
+from virtumancer.store.engine.sql import query
 
 __all__ = ["PluginApps"]
 
@@ -19,6 +21,20 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 # Classes of SQLSTATE: connection, resources, operator intervention, system. The others are of what was asked.
 AWAY = frozenset({"08", "53", "57", "58"})
+
+
+# So long the server waits for the tables of one plugin, before it serves without them …
+PATIENCE = 300.0
+# … and after so long it says whom it waits for.
+LONG = 10.0
+
+
+class TooLate(Exception):
+    """The tables of a plugin were not there in time."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
 
 
 class PluginApps:
@@ -45,14 +61,11 @@ class PluginApps:
         found: list[App] = []
         for plugin, app in self._apps.items():
             self._failures.pop(plugin, None)
-            trial = TortoiseContext()
-            try:
-                with trial:
-                    await trial.init(config=configure((app,)))
-            except Exception as error:  # noqa: BLE001 - whatever the models of a plugin raise is its own trouble
-                self._note(plugin, error)
-            else:
+            error = await _failure_of(_tried(configure((app,))))
+            if error is None:
                 found.append(app)
+            else:
+                self._note(plugin, error)
         return tuple(found)
 
     async def migrate(
@@ -71,18 +84,70 @@ class PluginApps:
             if app.label not in apps:
                 continue
             some = {label: found for label, found in apps.items() if label in core or label == app.label}
+            slow = asyncio.get_running_loop().call_later(LONG, _tell_of_slow, plugin)
             try:
-                await migrate(connection, some, name)
-            except Exception as error:  # whatever the migrations of a plugin raise is its own trouble
-                if isinstance(error, failures) and _is_away(error):  # the database is away
-                    raise
-                self._note(plugin, error)
+                error = await _failure_of(migrate(connection, some, name))
+            finally:
+                slow.cancel()
+            if error is None:
+                continue
+            if isinstance(error, failures) and _is_away(error) and not await _is_own(error, connection):
+                raise error
+            self._note(plugin, error)
 
-    def _note(self, plugin: str, error: Exception) -> None:
-        text = error.message if isinstance(error, VirtumancerError) else f"{type(error).__name__}: {error}"
+    def _note(self, plugin: str, error: BaseException) -> None:
+        text = _described(error)
         reason = f"the tables of plugin {plugin!r} could not be made: {' '.join(text.split())}"
         log.warning("the tables of a plugin cannot be used", plugin=plugin, reason=reason)
         self._failures[plugin] = reason
+
+
+async def _tried(config: dict[str, Any]) -> None:
+    trial = TortoiseContext()
+    with trial:
+        await trial.init(config=config)
+
+
+async def _failure_of(work: Coroutine[Any, Any, None]) -> BaseException | None:
+    """Do what runs code of a plugin; returns what it raised, also what would end this program, or that it was late."""
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("plugins are awaited in tasks")
+    cancelling = task.cancelling()
+    deadline = asyncio.timeout(PATIENCE)
+    try:
+        async with deadline:
+            await work
+    except BaseException as error:
+        if isinstance(error, asyncio.CancelledError) and task.cancelling() > cancelling:
+            raise  # it is us who shall end
+        if deadline.expired() and isinstance(error, TimeoutError):
+            return TooLate(f"they were not there after {PATIENCE:g} s")
+        return error
+    return None
+
+
+async def _is_own(error: BaseException, connection: BaseDBAsyncClient) -> bool:
+    """Say whether a failure that a database has too came from the plugin's own code: then the database answers."""
+    if type(error) is not TimeoutError and not isinstance(error, OSError):
+        return False
+    try:
+        await query(connection, "SELECT 1")
+    except Exception:  # noqa: BLE001 - whatever it is, it does not answer
+        return False
+    return True
+
+
+def _tell_of_slow(plugin: str) -> None:
+    log.warning("the server waits for the tables of a plugin", plugin=plugin, seconds=LONG, at_most=PATIENCE)
+
+
+def _described(error: BaseException) -> str:
+    try:
+        text = error.message if isinstance(error, VirtumancerError | TooLate) else f"{type(error).__name__}: {error}"
+        return text.encode("utf-8", "replace").decode()
+    except BaseException:  # noqa: BLE001 - its own text is a plugin's code too
+        return type(error).__name__
 
 
 def _is_away(error: BaseException) -> bool:
