@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["LibvirtDriver"]
 
 LOGIN_GRACE = 1.0
+_MANY = 10
+_FEW = 4
+"""Slow calls to one host at a time: where each connection is a session, sshd by default lets one have ten of them."""
 
 
 class LibvirtDriver(HostDriver, SupportsHostKeyScan):
@@ -101,10 +104,12 @@ class LibvirtDriver(HostDriver, SupportsHostKeyScan):
             full_name = f"Host {host.id} ({name})" if name else f"Host {host.id}"
             return CallThread(full_name, connect, on_stuck=on_stuck, strays=self._strays)
 
-        pool = Pool(make, shared=is_test)
+        few = tunnel is not None and tunnel.remark
+        pool = Pool(make, shared=is_test, limit=_FEW if few else _MANY)
         ages = local_ages(uri, pool) if tunnel is None else remote_ages(uri, tunnel)
         reach = self._reach(uri, tunnel, settings.call_timeout)
         connection = LibvirtConnection(host.id, uri, pool, hub, lifeline, settings, ages, reach)
+        connection.remark = tunnel.remark if tunnel else ""
         try:
             await pool.quick.open(settings.connect_timeout)
             await connection.start()

@@ -10,6 +10,7 @@ from virtumancer.contracts import HostKey
 from virtumancer.errors import HostKeyUnknown, HostNotFound, HostUnreachable
 from virtumancer.store import HostsRepository
 from virtumancer.testing import FakeHypervisor
+from virtumancer.testing.fake import FakeConnection
 
 
 async def test_no_hosts_are_an_empty_array(client: httpx2.AsyncClient) -> None:
@@ -23,6 +24,15 @@ async def test_a_host_that_answers_is_added_and_listed(client: httpx2.AsyncClien
     assert (answer.status_code, answer.json()) == (201, {"id": "a", "uri": kvm1.uri})
     assert answer.headers["location"] == "/api/v1/hosts/a"
     assert (await client.get("/hosts")).json() == [{"id": "a", "uri": kvm1.uri}]
+
+
+async def test_what_a_driver_remarks_about_the_way_to_a_host_is_in_its_reason(
+    client: httpx2.AsyncClient, kvm1: FakeHypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeConnection, "remark", "it is reached by pigeon")
+    await client.post("/hosts", json={"id": "a", "uri": kvm1.uri})
+    host = (await client.get("/hosts/a")).json()
+    assert (host["state"], host["reason"]) == ("connected", "connected: it is reached by pigeon")
 
 
 async def test_a_host_that_does_not_answer_is_not_stored(client: httpx2.AsyncClient, kvm1: FakeHypervisor) -> None:

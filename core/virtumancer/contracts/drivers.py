@@ -71,6 +71,12 @@ class HostConnection(ABC):
     `VMNotFound` for a VM that is not there. No method blocks the event loop.
     """
 
+    remark: str = ""
+    """What an operator should know of the way to this host, as one sentence without a full stop. Since 1.3.
+
+    Set before the connection is handed out, it is shown in the reason of a connected host.
+    """
+
     @abstractmethod
     async def info(self) -> HostInfo:
         """Describe the host."""

@@ -1,7 +1,7 @@
 """The one SSH connection of a host, which carries libvirt's calls, consoles and short commands."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Self
 
 import asyncssh
@@ -11,10 +11,11 @@ from virtumancer.errors import HostLost, HostUnreachable, HypervisorError
 from virtumancer_libvirt.ssh.channels import Channels, ChannelStream, open_stream
 from virtumancer_libvirt.ssh.config import Hop, resolve
 from virtumancer_libvirt.ssh.connector import HopConnector
-from virtumancer_libvirt.ssh.exec import run_command
+from virtumancer_libvirt.ssh.exec import run_command, run_script
 from virtumancer_libvirt.ssh.forward_dir import SocketFolder
+from virtumancer_libvirt.ssh.helper import FIND_HELPERS, HelperCommands, Relay, open_program
 from virtumancer_libvirt.ssh.session_daemon import find_session_dirs, start_session_daemon
-from virtumancer_libvirt.ssh.socket_diagnosis import NoSocketAnswers, explain_silence
+from virtumancer_libvirt.ssh.socket_diagnosis import FORWARDING, NoSocketAnswers, explain_silence
 from virtumancer_libvirt.uri.uri import LibvirtURI
 
 __all__ = ["ChannelRefused", "NoSocketAnswers", "SSHTransport"]
@@ -35,6 +36,10 @@ class ChannelRefused(HypervisorError):
         self.reason = reason
 
 
+class ForwardingForbidden(HypervisorError):
+    """sshd does not connect this account to anything, or not to this."""
+
+
 class SSHTransport:
     """An open SSH connection, through jump hosts where the SSH configuration says so."""
 
@@ -46,6 +51,8 @@ class SSHTransport:
         self._listeners: list[asyncssh.SSHListener] = []
         self._folders: list[SocketFolder] = []
         self._channels = Channels()
+        self.helper: HelperCommands | None = None
+        self._relay: Relay | None = None
         self._next = uri.host
         self._daemon = ""
         self._reason = ""
@@ -102,6 +109,8 @@ class SSHTransport:
         self._set_lost("closed by us")
         for listener in self._listeners:
             listener.close()
+        if self._relay is not None:
+            self._relay.close()
         for folder in self._folders:
             folder.remove()
         for connection in reversed(self._connections):
@@ -110,6 +119,8 @@ class SSHTransport:
         await self._channels.aclose(_CLOSE_SECONDS)
 
     async def _wait_closed(self) -> None:
+        if self._relay is not None:
+            await self._relay.wait_closed()
         for connection in reversed(self._connections):
             await connection.wait_closed()
 
@@ -133,7 +144,10 @@ class SSHTransport:
 
         Raises `NoSocketAnswers` when there is none, `HypervisorError` when sshd does not allow it.
         """
-        self._daemon = path = await self._first_that_answers(candidates)
+        try:
+            self._daemon = path = await self._first_that_answers(candidates)
+        except NoSocketAnswers as silence:
+            return await self._go_round(silence)
         folder = SocketFolder()
         self._folders.append(folder)
         try:
@@ -146,15 +160,48 @@ class SSHTransport:
         for path in candidates:
             try:
                 stream = await self.open_stream(path)
-            except ChannelRefused:
+            except (ChannelRefused, ForwardingForbidden):
                 continue
             await stream.close()
             return path
         raise await explain_silence(self, self._uri.host, candidates, self._settings.call_timeout)
 
+    async def _go_round(self, silence: NoSocketAnswers) -> str:
+        """Let a helper on the host connect where sshd forwards nothing; raises the silence when that cannot be."""
+        if not silence.forbidden:
+            raise silence
+        self._daemon = silence.forbidden
+        programs = await self.run_script(FIND_HELPERS, "to look for a helper", timeout=self._settings.call_timeout)
+        helper = HelperCommands(programs, self._uri, self._daemon)
+        if not helper.program:
+            message = f"{silence.message}; or install {helper.wanted} there, by which virsh goes round"
+            raise NoSocketAnswers(message) from silence
+        try:
+            await self.run_script(helper.trial(), f"to try {helper.program}", timeout=self._settings.call_timeout)
+        except HypervisorError as error:
+            message = (
+                f"no libvirt daemon answers on {self._uri.host}; tried {self._daemon}: {error.message}. To cure it, "
+                "start its daemon there"
+            )
+            raise NoSocketAnswers(message) from error
+        self.helper, self._relay = helper, Relay(self.open_daemon)
+        return await self._relay.listen()
+
+    @property
+    def remark(self) -> str:
+        """What is unusual about the way to the daemon, empty when nothing is."""
+        if self.helper is None:
+            return ""
+        return (
+            f"sshd forwards nothing to this account, so libvirt is reached by {self.helper.program} on the host, as "
+            "by virsh; each connection is a session for MaxSessions"
+        )
+
     async def open_daemon(self) -> ByteStream:
         """Connect to the libvirt daemon that was forwarded; raises what `open_stream` does."""
-        return await self.open_stream(self._daemon, window=_NARROW)
+        if self.helper is None:
+            return await self.open_stream(self._daemon, window=_NARROW)
+        return await self._run_helper(self.helper.to_daemon(), self._daemon, _NARROW)
 
     async def open_stream(self, target: str | tuple[str, int], *, window: int = _WIDE) -> ByteStream:
         """Connect from the host to one of its unix sockets or to a TCP port that it can reach.
@@ -164,11 +211,19 @@ class SSHTransport:
         """
         name = target if isinstance(target, str) else f"{target[0]}:{target[1]}"
         try:
+            return await self._open(open_stream(self._connection, target, name, window), name)
+        except (ChannelRefused, ForwardingForbidden):
+            if self.helper is None:
+                raise
+            return await self._run_helper(self.helper.to(target), name, window)
+
+    async def _run_helper(self, command: str, name: str, window: int) -> ByteStream:
+        return await self._open(open_program(self._connection, command, name, window), name)
+
+    async def _open(self, opening: Awaitable[ChannelStream], name: str) -> ByteStream:
+        try:
             return await self._channels.open(
-                f"a channel to {name}",
-                open_stream(self._connection, target, name, window),
-                ChannelStream.abort,
-                self._settings.call_timeout,
+                f"a channel to {name}", opening, ChannelStream.abort, self._settings.call_timeout
             )
         except asyncssh.ChannelOpenError as error:
             raise self._refused(name, error) from error
@@ -180,10 +235,8 @@ class SSHTransport:
             return HostLost(f"the SSH connection to {self._uri.host} is lost: {self._reason}")
         if error.code not in _FORBIDDEN:
             return ChannelRefused(f"{self._uri.host} cannot connect to {name}: {error.reason}", reason=error.reason)
-        option = "AllowStreamLocalForwarding" if name.startswith("/") else "AllowTcpForwarding"
-        return HypervisorError(
-            f"sshd on {self._uri.host} forbids forwarding to {name}: {error.reason}. Allow it with {option} and "
-            "without DisableForwarding in sshd_config, and without restrict or no-port-forwarding in authorized_keys"
+        return ForwardingForbidden(
+            f"sshd on {self._uri.host} forbids forwarding to {name}: {error.reason}. Allow it with {FORWARDING}"
         )
 
     async def run(self, command: str, *, timeout: float) -> str:
@@ -192,6 +245,13 @@ class SSHTransport:
         Raises `HypervisorError` when the host refuses it, when it fails or prints too much, `CallTimeout` when late.
         """
         return await run_command(self._connection, self._channels, command, timeout)
+
+    async def run_script(self, script: str, what: str, *, timeout: float) -> str:
+        """Run a script of sh on the host, whatever the user's shell is, and return what it prints.
+
+        `what` says in messages what it does. Raises what `run` does.
+        """
+        return await run_script(self._connection, self._channels, script, what, timeout)
 
     @property
     def _connection(self) -> asyncssh.SSHClientConnection:

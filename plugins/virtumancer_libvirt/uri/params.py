@@ -27,7 +27,7 @@ _VALUES: Mapping[str, tuple[frozenset[str], str]] = {
     ),
     "proxy": (
         frozenset({"auto", "native"}),
-        "no helper program runs on the host, its socket is forwarded by sshd; leave it out",
+        "the socket is forwarded by sshd, and a helper on the host is used only where that is forbidden; leave it out",
     ),
 }
 

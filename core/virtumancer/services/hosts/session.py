@@ -356,7 +356,8 @@ class HostSession:
         if reason:
             self._status.set(HostState.DEGRADED, reason, "degraded")
         else:
-            self._status.set(HostState.CONNECTED, "connected")
+            remark = self._connection.remark
+            self._status.set(HostState.CONNECTED, f"connected: {remark}" if remark else "connected")
 
     def tell(self, event: VMEvent | ResourceEvent | EventsMissed) -> None:
         """Pass on what the driver told of a VM or a resource, or that it could not."""

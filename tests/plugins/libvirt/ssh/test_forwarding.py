@@ -73,15 +73,6 @@ async def test_a_socket_without_a_daemon_is_told_from_one_that_is_not_there(
             await transport.forward_socket(["/no/such/socket", str(dead)])
 
 
-async def test_an_sshd_that_forbids_forwarding_is_told_from_a_missing_socket(
-    lab: None, tmp_path: Path, short_folder: Path
-) -> None:
-    with PrivateSshd(tmp_path / "closed", allow_stream_local_forwarding=False) as server:
-        async with EchoServer(short_folder / "s") as echo, opened(server) as transport:
-            with pytest.raises(NoSocketAnswers, match=r"is there: let sshd forward .*AllowStreamLocalForwarding"):
-                await transport.forward_socket([str(echo.path)])
-
-
 async def test_an_account_that_may_run_nothing_gets_every_cause(server: PrivateSshd, short_folder: Path) -> None:
     server.authorized_keys.write_text('restrict,command="false" ' + server.authorized_keys.read_text())
     async with EchoServer(short_folder / "s") as echo, opened(server) as transport:

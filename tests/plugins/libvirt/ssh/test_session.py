@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ pytestmark = pytest.mark.lab
 
 DAEMON = """#!/usr/bin/env python3
 import json, os, pathlib, socket, sys
-folder = pathlib.Path(os.environ["XDG_RUNTIME_DIR"], "libvirt")
-folder.mkdir(exist_ok=True)
+runtime = os.environ.get("XDG_RUNTIME_DIR") or os.path.join(os.environ["HOME"], ".cache")
+folder = pathlib.Path(runtime, "libvirt")
+folder.mkdir(parents=True, exist_ok=True)
 listener = socket.socket(socket.AF_UNIX)
 listener.bind(str(folder / "virtqemud-sock"))
 listener.listen()
@@ -77,6 +79,63 @@ async def test_a_session_daemon_that_does_not_run_is_started(lab: None, tmp_path
         async with opened(server, uri=uri_of(server, "/session")) as transport:
             assert await echoed(await transport.forward_daemon(), b"x") == b"x"
     assert json.loads((programs / "arguments").read_text()) == ["--timeout=120", "-d"]
+
+
+async def test_an_account_without_a_cache_has_its_session_at_the_first_request(
+    lab: None, tmp_path: Path, short_folder: Path
+) -> None:
+    programs = programs_of_a_user(tmp_path)
+    (programs / "virtqemud").write_text(DAEMON)
+    (programs / "virtqemud").chmod(0o755)
+    (home := short_folder / "home").mkdir()
+    environment = f"HOME={home} PATH={programs}:/usr/bin:/bin"
+    with PrivateSshd(tmp_path / "sshd", options={"SetEnv": environment}) as server:
+        async with opened(server, uri=uri_of(server, "/session")) as transport:
+            assert await echoed(await transport.forward_daemon(), b"x") == b"x"
+    assert (home / ".cache" / "libvirt" / "virtqemud-sock").exists()
+
+
+async def test_a_host_without_session_daemons_is_told_so(lab: None, tmp_path: Path, runtime: Path) -> None:
+    with session_server(tmp_path, runtime, programs_of_a_user(tmp_path)) as server:
+        async with opened(server, uri=uri_of(server, "/session", mode="direct")) as transport:
+            with pytest.raises(HypervisorError, match="none of these programs is there: virtqemud"):
+                await transport.forward_daemon()
+
+
+class TestLoginShells:
+    """The login shell of the account may be any."""
+
+    @staticmethod
+    def with_shell(tmp_path: Path, runtime: Path, shell: str) -> PrivateSshd:
+        environment = f"XDG_RUNTIME_DIR={runtime.parent} PATH=/usr/bin:/bin"
+        return PrivateSshd(tmp_path / "sshd", options={"SetEnv": environment, "ForceCommand": shell})
+
+    async def test_it_gets_to_see_plain_words_and_may_greet(self, lab: None, tmp_path: Path, runtime: Path) -> None:
+        shell = tmp_path / "shell"
+        shell.write_text(f"""#!{sys.executable}
+import os, sys
+command = os.environ["SSH_ORIGINAL_COMMAND"]
+if not command.replace("-", "").replace(" ", "").isalnum():
+    sys.exit("shell: I cannot read " + command)
+print("/welcome/to/the/rack", flush=True)
+os.execvp(command.split()[0], command.split())
+""")
+        shell.chmod(0o755)
+        with self.with_shell(tmp_path, runtime, str(shell)) as server:
+            async with (
+                EchoServer(runtime / "virtqemud-sock"),
+                opened(server, uri=uri_of(server, "/session")) as transport,
+            ):
+                assert await echoed(await transport.forward_daemon(), b"x") == b"x"
+
+    async def test_one_that_runs_nothing_is_told_in_a_sentence(self, lab: None, tmp_path: Path, runtime: Path) -> None:
+        with self.with_shell(tmp_path, runtime, "/usr/sbin/nologin") as server:
+            async with opened(server, uri=uri_of(server, "/session")) as transport:
+                with pytest.raises(HypervisorError, match="runs no command for this account") as refusal:
+                    await transport.forward_daemon()
+        assert "'This account is currently not available.'" in refusal.value.message
+        assert "login shell" in refusal.value.message
+        assert "printf" not in refusal.value.message
 
 
 async def test_a_host_without_session_daemons_says_what_failed(lab: None, tmp_path: Path, runtime: Path) -> None:
