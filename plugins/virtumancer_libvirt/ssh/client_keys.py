@@ -20,6 +20,11 @@ class Identities:
         self.locked = locked
         self._public = public
 
+    @property
+    def summary(self) -> str:
+        """What was tried, for a message."""
+        return ", ".join(self.tried) or "nothing, because no key file and no agent was found"
+
     async def add_agent(self, hop: Hop, stack: AsyncExitStack) -> None:
         """Add the agent's keys; `stack` closes the agent, which has to stay open while they are used."""
         if hop.agent_path is None or (hop.only_these_keys and not self._public):

@@ -8,7 +8,7 @@ from typing import Any
 import asyncssh
 
 from virtumancer.contracts import ConnectContext, ConnectSettings
-from virtumancer.errors import AuthenticationFailed, HostUnreachable, HypervisorError, VirtumancerError
+from virtumancer.errors import HostUnreachable, VirtumancerError
 from virtumancer_libvirt.ssh.algorithms import (
     chosen_ciphers,
     chosen_host_key_algorithms,
@@ -19,6 +19,7 @@ from virtumancer_libvirt.ssh.client_keys import Identities, load_files
 from virtumancer_libvirt.ssh.config import Hop
 from virtumancer_libvirt.ssh.host_keys import HostKeyJudge, KnownKeys, load_known_keys
 from virtumancer_libvirt.ssh.quick_ack import PromptTunnel
+from virtumancer_libvirt.ssh.refusals import LoginTrail, explain_failure
 from virtumancer_libvirt.ssh.tcp import dial
 
 __all__ = ["HopConnector", "hop_options"]
@@ -35,6 +36,7 @@ class _Client(asyncssh.SSHClient):
         self._on_lost: Callable[[Exception | None], None] | None = None
         self._connection: asyncssh.SSHClientConnection | None = None
         self._saw_key = False
+        self.trail = LoginTrail()
 
     @property
     def before_key(self) -> bool:
@@ -59,7 +61,14 @@ class _Client(asyncssh.SSHClient):
 
     def public_key_auth_requested(self) -> list[asyncssh.SSHKeyPair] | None:
         keys, self._keys = self._keys, []
+        self.trail.keys_asked_for(any_left=bool(keys))
         return keys or None
+
+    def password_auth_requested(self) -> None:
+        self.trail.other_asked_for("a password")
+
+    def kbdint_auth_requested(self) -> None:
+        self.trail.other_asked_for("a keyboard-interactive answer")
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._on_lost is not None:
@@ -106,7 +115,7 @@ class HopConnector:
         except (asyncssh.HostKeyNotVerifiable, VirtumancerError):
             raise
         except Exception as error:  # what a peer that is no SSH server sends can make asyncssh raise anything
-            raise _error(hop, identities, error, before_key=client.before_key) from error
+            raise explain_failure(hop, identities, client.trail, error, before_key=client.before_key) from error
         self._connections.append(connection)
         client.watch(lambda error: self._on_lost(hop, error))
         if connection.is_closed():
@@ -137,9 +146,9 @@ def hop_options(hop: Hop, settings: ConnectSettings, known: KnownKeys) -> dict[s
         # The judge decides about keys; only inside a certificate asyncssh has to look for revoked ones by itself.
         "known_hosts": ((), (), known.revoked if known.authorities else ()),
         "username": hop.user,
-        "preferred_auth": "publickey",
-        "password_auth": False,  # nosec B105 - a switch, not a password
-        "kbdint_auth": False,
+        # The others are listened for and never answered: that a server asks for them tells why it lets nobody in.
+        "preferred_auth": "publickey,keyboard-interactive,password",
+        "password": None,
         "host_based_auth": False,
         # GSS key exchange would go round the host key.
         "gss_host": None,
@@ -153,27 +162,3 @@ def hop_options(hop: Hop, settings: ConnectSettings, known: KnownKeys) -> dict[s
         "keepalive_count_max": settings.keepalive_count,
         "agent_forwarding": False,
     }
-
-
-def _error(hop: Hop, identities: Identities, error: Exception, *, before_key: bool) -> HypervisorError:
-    if isinstance(error, asyncssh.PermissionDenied):
-        return _not_let_in(hop, identities)
-    if isinstance(error, asyncssh.ChannelOpenError):
-        return HostUnreachable(f"the jump host cannot reach {hop}: {error.reason}")
-    if isinstance(error, asyncssh.KeyExchangeFailed):
-        return HostUnreachable(f"{hop} and we have no SSH algorithm in common: {error.reason}")
-    reason = error.reason if isinstance(error, asyncssh.DisconnectError) else str(error)
-    # Such a server may be gone before asyncssh has come to compare what it offered.
-    hung_up = before_key and isinstance(error, (asyncssh.ConnectionLost, OSError))
-    guess = "; probably it and we have no SSH algorithm in common" if hung_up else ""
-    return HostUnreachable(f"no SSH connection to {hop}: {reason or type(error).__name__}{guess}")
-
-
-def _not_let_in(hop: Hop, identities: Identities) -> AuthenticationFailed:
-    tried = ", ".join(identities.tried) or "nothing, because no key file and no agent was found"
-    cure = f"add the public key to ~/.ssh/authorized_keys of {hop.user} on the host, or name a key with keyfile="
-    if identities.locked:
-        cure = (
-            "a key with a passphrase works only through an SSH agent: ssh-add it, or use a key without; or else " + cure
-        )
-    return AuthenticationFailed(f"{hop} does not let {hop.user} in by SSH; tried {tried}. To cure it, {cure}")

@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -118,3 +119,72 @@ async def test_passwords_are_never_asked_for(lab: None, tmp_path: Path) -> None:
             async with opened(server, uri=uri_of(server, keyfile=key)):
                 pass
         assert "Failed password" not in server.log.read_text()
+
+
+class TestCures:
+    """A refusal by SSH is `authentication-failed`, and its message has the cure that fits."""
+
+    @staticmethod
+    async def refusal(server: PrivateSshd, uri: LibvirtURI | None = None, **changes: Any) -> str:
+        with pytest.raises(AuthenticationFailed) as refused:
+            async with opened(server, uri=uri, **changes):
+                pass
+        assert refused.value.code == "authentication-failed"
+        return refused.value.message
+
+    async def test_too_many_keys_are_cured_by_naming_the_right_one(
+        self, server: PrivateSshd, agent: Path, tmp_path: Path
+    ) -> None:
+        for number in range(8):
+            add(make_key(tmp_path / f"key{number}"))
+        add(server.user_key)
+        config = tmp_path / "config"
+        config.write_text("IdentityFile none\n")
+        message = await self.refusal(server, without_key(server), ssh_agent=True, ssh_config=str(config))
+        for word in ("too many of our 9 keys", "MaxAuthTries", "keyfile=", "IdentitiesOnly"):
+            assert word in message
+
+    async def test_one_key_too_many_is_a_key_that_is_not_known(self, lab: None, tmp_path: Path) -> None:
+        with PrivateSshd(tmp_path / "strict", options={"MaxAuthTries": "1"}) as server:
+            message = await self.refusal(server, uri_of(server, keyfile=make_key(tmp_path / "wrong")))
+        assert "authorized_keys" in message
+
+    @pytest.mark.parametrize("second", ["password", "keyboard-interactive"])
+    async def test_a_key_that_is_not_enough_is_cured_in_sshd(self, lab: None, tmp_path: Path, second: str) -> None:
+        options = {
+            "AuthenticationMethods": f"publickey,{second}",
+            "PasswordAuthentication": "yes",
+            "KbdInteractiveAuthentication": "yes",
+        }
+        with PrivateSshd(tmp_path / "both", options=options) as server:
+            message = await self.refusal(server)
+            assert "Failed" not in server.log.read_text()
+        for word in ("the key was accepted", second, "AuthenticationMethods publickey", "Match User"):
+            assert word in message
+        assert "authorized_keys" not in message
+
+    async def test_a_login_by_key_that_is_off_is_cured_in_sshd(self, lab: None, tmp_path: Path) -> None:
+        options = {"PubkeyAuthentication": "no", "PasswordAuthentication": "yes", "PermitRootLogin": "yes"}
+        with PrivateSshd(tmp_path / "keyless", options=options) as server:
+            message = await self.refusal(server)
+        for word in ("takes no key, only a password", "PubkeyAuthentication yes"):
+            assert word in message
+
+    async def test_a_key_for_other_addresses_has_from_among_its_cures(self, server: PrivateSshd) -> None:
+        server.authorized_keys.write_text('from="192.0.2.7" ' + server.authorized_keys.read_text())
+        assert "from= of the key" in await self.refusal(server)
+
+    async def test_an_account_that_sshd_knows_nothing_of_has_that_among_its_cures(
+        self, lab: None, tmp_path: Path
+    ) -> None:
+        with PrivateSshd(tmp_path / "others", options={"AllowUsers": "somebody"}) as server:
+            message = await self.refusal(server)
+        assert "PermitRootLogin, AllowUsers" in message
+
+    async def test_a_wrong_key_where_passwords_are_taken_too_is_a_wrong_key(self, lab: None, tmp_path: Path) -> None:
+        options = {"PasswordAuthentication": "yes", "KbdInteractiveAuthentication": "yes", "PermitRootLogin": "yes"}
+        with PrivateSshd(tmp_path / "asking", options=options) as server:
+            message = await self.refusal(server, uri_of(server, keyfile=make_key(tmp_path / "wrong")))
+            assert "Failed password" not in server.log.read_text()
+        assert "the key was accepted" not in message
+        assert "authorized_keys" in message

@@ -98,6 +98,13 @@ class TestOfUsers:
     async def test_an_expired_certificate_is_not_let_in(self, server: PrivateSshd, tmp_path: Path) -> None:
         with server:
             self.sign(server, tmp_path / "users-authority", "-V", "20000101:20000102")
-            with pytest.raises(AuthenticationFailed):
+            with pytest.raises(AuthenticationFailed, match=r"Certificate expired\. .*certificate issued anew"):
+                async with opened(server):
+                    pass
+
+    async def test_a_certificate_for_other_accounts_says_so(self, server: PrivateSshd, tmp_path: Path) -> None:
+        with server:
+            self.sign(server, tmp_path / "users-authority", "-n", "somebody")
+            with pytest.raises(AuthenticationFailed, match=r"principal mismatch\. .*for this account"):
                 async with opened(server):
                     pass
