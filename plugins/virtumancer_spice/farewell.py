@@ -17,8 +17,9 @@ LONGEST = 600.0
 class Farewells:
     """Owns them; there are no more of them than channels that hypervisors have just linked."""
 
-    def __init__(self, longest: float = LONGEST) -> None:
+    def __init__(self, longest: float = LONGEST, at_once: float = AT_ONCE) -> None:
         self._longest = longest
+        self._at_once = at_once
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def close(self, stream: ByteStream, ripe: Awaitable[None]) -> None:
@@ -26,7 +27,7 @@ class Farewells:
         task = asyncio.create_task(self._see_off(stream, ripe), name="SPICE farewell")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        await asyncio.wait({task}, timeout=AT_ONCE)
+        await asyncio.wait({task}, timeout=self._at_once)
 
     async def _see_off(self, stream: ByteStream, ripe: Awaitable[None]) -> None:
         try:

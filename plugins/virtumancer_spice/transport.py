@@ -31,8 +31,8 @@ class SpiceTransport(MultiChannelTransport):
     # A hypervisor disconnects the viewer it has when another one comes.
     shareable = False
 
-    def __init__(self) -> None:
-        self._farewells = Farewells()
+    def __init__(self, farewells: Farewells | None = None) -> None:
+        self._farewells = farewells or Farewells()
 
     def read_head(self, data: bytes) -> ChannelHead | None:
         """Read the connection id and the channel's type from the viewer's link message."""

@@ -6,6 +6,7 @@ import pytest
 
 from virtumancer.contracts import ByteStream, ChannelHead, CloseCode
 from virtumancer.errors import ConsoleRefused
+from virtumancer_spice.farewell import Farewells
 from virtumancer_spice.transport import SpiceTransport
 
 from .kit import VM, Consoles, Scripted, Session
@@ -42,10 +43,11 @@ class Waiting(Scripted):
         self.gone.set()
 
 
-async def display(hypervisor: Scripted) -> ByteStream:
+async def display(hypervisor: Scripted, farewells: Farewells | None = None) -> ByteStream:
     """A display whose viewer was told that its ticket is good."""
     head = ChannelHead("5", "display")
-    stream = await SpiceTransport().open(Consoles(hypervisor, "secret"), VM, Session(view_only=True), head)
+    transport = SpiceTransport(farewells)
+    stream = await transport.open(Consoles(hypervisor, "secret"), VM, Session(view_only=True), head)
     await stream.write(link(5, DISPLAY))
     await stream.read()
     await stream.write(viewers_ticket())
@@ -100,10 +102,9 @@ async def test_a_channel_that_is_left_after_it_is_closed_when_the_hypervisor_has
     assert hypervisor.closed
 
 
-async def test_who_closes_is_not_held_up_by_a_hypervisor_that_hangs(keys: Keys, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("virtumancer_spice.farewell.AT_ONCE", 0.01)
+async def test_who_closes_is_not_held_up_by_a_hypervisor_that_hangs(keys: Keys):
     hypervisor = Waiting(reply(keys.public))
-    stream = await display(hypervisor)
+    stream = await display(hypervisor, Farewells(at_once=0.01))
     await stream.write(INIT)
     await stream.close()
     assert not hypervisor.closed

@@ -37,17 +37,18 @@ class AuditWanted(Struct, frozen=True, kw_only=True):
 
 
 class AuditReader:
-    """Reads what was written."""
+    """Reads what was written; for a page it looks at so many records at `most`."""
 
-    def __init__(self, store: AuditRepository) -> None:
+    def __init__(self, store: AuditRepository, *, most: int = MAX_LOOKED_AT) -> None:
         self._store = store
+        self._most = most
 
     async def page(self, wanted: AuditWanted, after: int, limit: int) -> AuditPage:
         """Return the wanted records behind a number; fewer than there are when many others lie between."""
         found: list[AuditRecord] = []
         looked_at = 0
         async for stored in self._store.records(after, wanted.since):
-            if len(found) == limit or looked_at == MAX_LOOKED_AT:
+            if len(found) == limit or looked_at == self._most:
                 return AuditPage(records=tuple(found), next=after)
             after, looked_at = stored.number, looked_at + 1
             record = _RECORD.decode(stored.document)

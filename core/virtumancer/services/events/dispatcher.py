@@ -26,10 +26,20 @@ LAST_WORDS = 1.0
 
 
 class ListenerDispatcher:
-    """Runs one task for each listener, for as long as the application is open."""
+    """Runs one task for each listener, for as long as the application is open.
 
-    def __init__(self, listeners: Mapping[str, tuple[str, EventListener]], bus: EventBus, health: PluginCaller) -> None:
-        self._ears = [_ListenerQueue(plugin, listener, health) for plugin, listener in listeners.values()]
+    One that is behind by more than `limit` events misses the oldest.
+    """
+
+    def __init__(
+        self,
+        listeners: Mapping[str, tuple[str, EventListener]],
+        bus: EventBus,
+        health: PluginCaller,
+        *,
+        limit: int = LIMIT,
+    ) -> None:
+        self._ears = [_ListenerQueue(plugin, listener, health, limit) for plugin, listener in listeners.values()]
         self._bus = bus
         self._tasks: list[asyncio.Task[None]] = []
         self._ends: list[Callable[[], None]] = []
@@ -63,13 +73,14 @@ class ListenerDispatcher:
 class _ListenerQueue:
     """What one listener still has to be told."""
 
-    def __init__(self, plugin: str, listener: EventListener, health: PluginCaller) -> None:
+    def __init__(self, plugin: str, listener: EventListener, health: PluginCaller, limit: int) -> None:
         self.name = listener.name
         self.drained = asyncio.Event()
         self.drained.set()
         self._plugin = plugin
         self._listener = listener
         self._health = health
+        self._limit = limit
         self._queue: deque[Event] = deque()
         self._missed = 0
         self._arrived = asyncio.Event()
@@ -87,7 +98,7 @@ class _ListenerQueue:
         """Put a change at the end of the queue; when that is full, the oldest is missed. Acts are not for plugins."""
         if isinstance(change, AuditCompleted):
             return
-        if len(self._queue) >= LIMIT:
+        if len(self._queue) >= self._limit:
             self._queue.popleft()
             self._missed += 1
         self._queue.append(change)
