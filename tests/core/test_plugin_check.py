@@ -277,3 +277,40 @@ def test_a_plugin_that_is_not_in_use_says_why(check: Check, installed: Callable[
 
     assert done.returncode == 2
     assert "plugin broken is failed: ZeroDivisionError" in done.stderr
+
+
+LOCKED = """
+from types import ModuleType
+from virtumancer import hookimpl
+from virtumancer.contracts import VMState
+from virtumancer.testing import FakeHypervisor, fake_plugin
+
+hypervisor = FakeHypervisor("locked")
+hypervisor.credentials = {"password": "correct horse"}
+hypervisor.define("web01", VMState.RUNNING)
+[driver] = fake_plugin(hypervisor).virtumancer_host_drivers()
+
+@hookimpl
+def virtumancer_host_drivers():
+    return [driver]
+"""
+
+
+def test_a_host_is_reached_with_credentials_from_a_file(
+    check: Check, installed: Callable[..., None], tmp_path: Path
+) -> None:
+    installed("locked", LOCKED)
+    (tmp_path / "password").write_text("correct horse\n")
+    (tmp_path / "wrong").write_text("battery staple\n")
+    reach = ("locked", "--uri", "fake://locked", "--running", "web01")
+
+    done = check(tmp_path, *reach, "--credential", "password=@password")
+    refused = check(tmp_path, *reach, "--credential", "password=@wrong", "--junit", "report.xml")
+    told = check(tmp_path, *reach, "--credential", "password=correct horse")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert refused.returncode == 1
+    assert "the hypervisor does not take password '***'" in refused.stdout
+    assert "battery staple" not in refused.stdout + refused.stderr + (tmp_path / "report.xml").read_text()
+    assert (told.returncode, "everybody on this machine can read a command line" in told.stderr) == (2, True)
+    assert "correct horse" not in told.stderr

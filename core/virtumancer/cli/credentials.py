@@ -16,6 +16,7 @@ __all__ = ["Credentials", "read_credentials"]
 Credentials = Annotated[
     tuple[str, ...],
     Parameter(
+        show_default=False,
         name="--credential",
         help="A credential of the host: NAME=@FILE reads it from a file, NAME=@- from standard input, NAME asks for "
         "it; several times for several.",

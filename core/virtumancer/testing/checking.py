@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -23,6 +23,7 @@ from virtumancer.contracts import (
     HostDriver,
     HostKeyPolicy,
     ResourceType,
+    Secret,
     abilities_of,
 )
 from virtumancer.errors import VirtumancerError
@@ -54,6 +55,7 @@ SUITES: dict[str, tuple[type[Any], str]] = {
 }
 ACTIONS = ("action", "host action")
 MODULE = "virtumancer_plugin_check"
+HIDDEN = "***"
 # The folder that this is run in has no say, nor have the variables and other plugins of pytest.
 OPTIONS = (
     *("-q", "-p", "no:cacheprovider", "-c", "/dev/null", "-o", "asyncio_default_fixture_loop_scope=function"),
@@ -67,7 +69,7 @@ class Reach(Struct, frozen=True):
     """What a driver is tested on: the URI of a host, and the names of a VM that runs and of one that may be started.
 
     `bodies` are requests to actions by name, and what makes an item of a resource; `consoles` is what is said on
-    consoles by kind, and `table` the configuration of the plugin.
+    consoles by kind, `table` the configuration of the plugin, and `credentials` are those of the host.
     """
 
     uri: str | None = None
@@ -76,6 +78,7 @@ class Reach(Struct, frozen=True):
     bodies: Mapping[str, Any] = {}
     consoles: Mapping[str, ConsoleScript] = {}
     table: Mapping[str, Any] = {}
+    credentials: Mapping[str, Secret] = {}
 
 
 class Failure(Struct, frozen=True):
@@ -117,8 +120,8 @@ def check(subject: Subject, reach: Reach) -> Checked:
     if subject.kind == "driver" and reach.uri is None:
         note = "not tested: give the URI of a host with --uri"
         return Checked(kind=subject.kind, name=subject.name, passed=0, skipped=0, failures=(), note=note)
-    results = _run(_test_class(subject, reach))
-    abilities = _abilities(subject.thing, reach.uri) if subject.kind == "driver" and reach.uri else None
+    results = _run(_test_class(subject, reach), tuple(secret.reveal() for secret in reach.credentials.values()))
+    abilities = _abilities(subject.thing, reach) if subject.kind == "driver" else None
     return Checked(
         kind=subject.kind,
         name=subject.name,
@@ -140,6 +143,7 @@ def _test_class(subject: Subject, reach: Reach) -> type[Any]:
             "uri": _fixture(reach.uri),
             "running_vm": _fixture(reach.running),
             "stopped_vm": _fixture(reach.stopped),
+            "credentials": _fixture(reach.credentials),
         }
         if reach.consoles:
             members["console_dialogues"] = _fixture({kind: script.lines() for kind, script in reach.consoles.items()})
@@ -183,7 +187,8 @@ def _fixture(value: Any) -> Any:
 class _Results:
     """Counts what pytest reports."""
 
-    def __init__(self) -> None:
+    def __init__(self, secrets: Sequence[str]) -> None:
+        self._secrets = secrets
         self.passed = 0
         self.untested: Counter[str] = Counter()
         self.failures: list[Failure] = []
@@ -191,19 +196,26 @@ class _Results:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
-            self.failures.append(Failure(sentence_of(report.nodeid), _reason(report)))
+            self.failures.append(Failure(sentence_of(report.nodeid), self._reason(report)))
         elif report.skipped:
-            self.untested[_reason(report).removeprefix("Skipped: ")] += 1
+            self.untested[self._reason(report)] += 1
         elif report.when == "call":
             self.passed += 1
         else:
             return
-        reason = "" if report.passed else _reason(report).removeprefix("Skipped: ")
+        reason = "" if report.passed else self._reason(report)
         self.sentences.append(Outcome(sentence_of(report.nodeid), report.outcome, reason, report.duration))
 
+    def _reason(self, report: pytest.TestReport) -> str:
+        """Say why, without what only the driver may know."""
+        text = _said(report).removeprefix("Skipped: ")
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN) if secret else text
+        return text
 
-def _run(test_class: type[Any]) -> _Results:
-    results = _Results()
+
+def _run(test_class: type[Any], secrets: Sequence[str]) -> _Results:
+    results = _Results(secrets)
     module = ModuleType(MODULE)
     module.__dict__["TestPlugin"] = test_class
     said = StringIO()
@@ -232,7 +244,7 @@ def _run(test_class: type[Any]) -> _Results:
     return results
 
 
-def _reason(report: pytest.TestReport) -> str:
+def _said(report: pytest.TestReport) -> str:
     crash = getattr(report.longrepr, "reprcrash", None)
     text = str(crash.message if crash else report.longrepr)
     if isinstance(report.longrepr, tuple):  # of one that was skipped: file, line and reason
@@ -244,9 +256,10 @@ def _lines(text: str) -> Iterator[str]:
     yield from (line.strip() for line in text.splitlines() if line.strip())
 
 
-def _abilities(driver: HostDriver, uri: str) -> dict[str, bool] | None:
+def _abilities(driver: HostDriver, reach: Reach) -> dict[str, bool] | None:
     async def ask() -> dict[str, bool]:
-        connection = await driver.connect(Host("check", uri), ConnectContext(ConnectSettings(), HostKeyPolicy()))
+        context = ConnectContext(ConnectSettings(), HostKeyPolicy(), reach.credentials)
+        connection = await driver.connect(Host("check", reach.uri or ""), context)
         try:
             had = abilities_of(connection)
         finally:

@@ -1,5 +1,6 @@
 """`virtumancer plugin`: for authors of plugins, a package to begin with and the suites to pass."""
 
+import asyncio
 import difflib
 import os
 import sys
@@ -11,12 +12,13 @@ from cyclopts import Parameter
 
 from virtumancer.cli.commands.plugin_new import HELP, new
 from virtumancer.cli.commands.plugin_tables import drop_tables
+from virtumancer.cli.credentials import Credentials, read_credentials
 from virtumancer.cli.named_json import read_named, write_file
 from virtumancer.cli.options import ConfigFile, JSONOutput
 from virtumancer.cli.output import complain, log_quietly, say, table
 from virtumancer.cli.tables import say_json
 from virtumancer.config import load_config
-from virtumancer.contracts import PluginState
+from virtumancer.contracts import PluginState, Secret
 
 if TYPE_CHECKING:
     from virtumancer.plugins import Plugins
@@ -41,16 +43,23 @@ def check(
     uri: Annotated[str | None, Parameter(help="URI of a host to test a driver on.")] = None,
     running: Annotated[str | None, Parameter(help="A VM of that host that runs, and stays as it is.")] = None,
     stopped: Annotated[str | None, Parameter(help="A VM of that host that is started, and forced off again.")] = None,
+    credential: Credentials = (),
     body: Annotated[
         tuple[str, ...],
         Parameter(
             help="NAME=JSON or NAME=@FILE: the body of a request to an action, or one that makes an item of a "
-            "resource. Can be given several times."
+            "resource. Can be given several times.",
+            negative=(),
+            show_default=False,
         ),
     ] = (),
     console: Annotated[
         tuple[str, ...],
-        Parameter(help="KIND=JSON or KIND=@FILE: what is said on consoles. Can be given several times."),
+        Parameter(
+            help="KIND=JSON or KIND=@FILE: what is said on consoles. Can be given several times.",
+            negative=(),
+            show_default=False,
+        ),
     ] = (),
     junit: Annotated[Path | None, Parameter(help="Write the results to this file, as JUnit XML.")] = None,
     json: JSONOutput = False,
@@ -58,8 +67,8 @@ def check(
 ) -> None:
     """Run the suites of the contract against everything that a plugin provides, and print what it supports.
 
-    What needs a host is tested on a hypervisor in memory, drivers on the host of --uri. The exit code
-    is 1 when a sentence of a suite is not true, and when nothing could be tested.
+    What needs a host is tested on a hypervisor in memory, drivers on the host of --uri. The exit code is 1 when a
+    sentence of a suite is not true, and when nothing could be tested.
     """
     from virtumancer.http.routes import reserved_names  # noqa: PLC0415
     from virtumancer.plugins import load_configured_plugins  # noqa: PLC0415 - `--help` should not wait for it
@@ -73,10 +82,12 @@ def check(
         from virtumancer.testing.junit import junit as written  # noqa: PLC0415
     except ModuleNotFoundError as error:
         complain(f"the module {error.name} is missing; install what this needs: pip install 'virtumancer[testing]'")
+    given = asyncio.run(read_credentials(credential))
+    secrets = {name: Secret(value, "--credential") for name, value in given.items()}
     bodies = read_named("--body", body, dict[str, Any])
     consoles = read_named("--console", console, ConsoleScript)
     _require("--body", bodies, {subject.name for subject in subjects if subject.kind in TAKE_BODIES})
-    reach = Reach(uri, running, stopped, bodies, consoles, settings.plugins.tables.get(name, {}))
+    reach = Reach(uri, running, stopped, bodies, consoles, settings.plugins.tables.get(name, {}), secrets)
     results = [check(subject, reach) for subject in subjects]
     if junit is not None:
         write_file("--junit", junit, written(name, results))

@@ -16,6 +16,7 @@ from virtumancer.contracts import (
     HostDriver,
     HostKeyPolicy,
     PowerVerb,
+    Secret,
     VMChange,
     VMEvent,
     VMRef,
@@ -114,9 +115,14 @@ class Connecting:
         return DIALOGUES
 
     @pytest.fixture
-    def context(self) -> ConnectContext:
+    def credentials(self) -> Mapping[str, Secret]:
+        """The credentials of the host, by the names that the driver has for them: `Secret(text, "these tests")`."""
+        return {}
+
+    @pytest.fixture
+    def context(self, credentials: Mapping[str, Secret]) -> ConnectContext:
         """What `connect` is given; override it when the host needs SSH keys of its own."""
-        return ConnectContext(ConnectSettings(connect_timeout=10.0), HostKeyPolicy())
+        return ConnectContext(ConnectSettings(connect_timeout=10.0), HostKeyPolicy(), credentials)
 
     @pytest_asyncio.fixture(loop_scope="function")
     async def connection(self, driver: HostDriver, uri: str, context: ConnectContext) -> AsyncIterator[HostConnection]:

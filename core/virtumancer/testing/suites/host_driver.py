@@ -69,9 +69,10 @@ class HostDriverSuite(Powering, Telling, Viewing, Losing):
     one is marked with `pytest_asyncio.fixture`. `stopped_vm` is started, shut down, restarted, and forced off again;
     `running_vm` stays as it is. Nothing else on the host is changed.
 
-    What only the author can do to the host is optional: `change_outside` changes a VM past the driver, `break_host`
-    cuts the connection, `hang_host` lets the host answer nothing, `vm_memory` says how much memory a VM really has,
-    and `console_dialogues` what a console answers. At the end of a run stands what was not tested without them.
+    A host that asks who connects gets `credentials`. What only the author can do to the host is optional:
+    `change_outside` changes a VM past the driver, `break_host` cuts the connection, `hang_host` lets the host answer
+    nothing, `vm_memory` says how much memory a VM really has, and `console_dialogues` what a console answers. At the
+    end of a run stands what was not tested without them.
     Set `guest_obeys = False` in the class for a guest without an operating system, and `tells_reboots = False` for a
     host that tells nobody of them.
     """
