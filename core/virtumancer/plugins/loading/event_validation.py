@@ -50,11 +50,16 @@ def event_types_of(
     return own | told
 
 
-def refuse_told(plugin: str, types: Mapping[str, AnyType | None], owners: Mapping[str, str]) -> None:
-    """Refuse the first type that the server or another plugin tells of, or that could not be kept."""
+def refuse_told(
+    plugin: str, types: Mapping[str, AnyType | None], told: Mapping[str, tuple[str, AnyType | None]]
+) -> None:
+    """Refuse the first type that the server or another plugin tells of, or that could not be kept.
+
+    Of two resources the singulars are held against each other, and these types follow them.
+    """
     for type_, event_type in types.items():
-        owner = owners.get(type_)
-        if owner is not None:
+        owner, theirs = told.get(type_, ("", None))
+        if owner and (event_type or theirs):
             raise _refused(f"the type of event {type_!r} is told by both plugins {owner!r} and {plugin!r}")
         if event_type is None:
             continue

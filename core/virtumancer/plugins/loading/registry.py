@@ -189,7 +189,7 @@ class _Loader:
         self._doubts = found
         self._mounts = mounts
         self._asked: dict[str, list[str]] = {}
-        self._told_by: dict[str, str] = {}
+        self._told_by: dict[str, tuple[str, PluginEventType[Any] | None]] = {}
         self._infos: dict[str, PluginInfo] = {}
         self._found: dict[str, dict[str, tuple[str, Any]]] = {point.attribute: {} for point in POINTS}
         self._owners: dict[str, dict[str, str]] = {}
@@ -271,7 +271,7 @@ class _Loader:
         told = event_types_of(name, provided.event_types, provided.resources)
         refuse_told(name, told, self._told_by)
         self._claim(name, provided)
-        self._told_by |= dict.fromkeys(told, name)
+        self._told_by |= {type_: (name, event_type) for type_, event_type in told.items()}
         for point in POINTS:
             for item in getattr(provided, point.attribute):
                 for key in point.key(item):
