@@ -55,6 +55,7 @@ from virtumancer.services.figures import (
     figures_of_plugins,
     figures_of_queues,
 )
+from virtumancer.services.hosts.audited import HostFacts
 from virtumancer.services.hosts.backoff import RetryTiming
 from virtumancer.services.hosts.connector import HostConnector
 from virtumancer.services.hosts.credentials import HostCredentials
@@ -299,6 +300,7 @@ class Application:
         hosts = HostsService(
             hosts_store, vms_store, dialler, bus, metadata, credentials, timing, watchers, shared=self._shared
         )
+        self._audit.facts_of = HostFacts(hosts).of
         vms = VMsService(hosts, vms_store)
         all_vms = VMListingService(hosts, vms_store, metadata)
         operations = Operations(

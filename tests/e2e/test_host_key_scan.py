@@ -61,6 +61,8 @@ def test_a_change_of_key_is_on_record_once_and_approving_does_not_heal_it(
     assert pinned(manager, host) == [old]
     alarms = [record for record in exported(manager) if record["actor"] == "the server"]
     assert [record["outcome"] for record in alarms] == ["", "host-key-changed"]
+    uri = alarms[0]["target"].pop("uri")
+    assert uri == manager.get(host).json()["uri"]
     assert alarms[0]["target"] == {
         "host": "changed",
         "address": f"[127.0.0.1]:{sshd.port}",

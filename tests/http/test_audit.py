@@ -33,14 +33,17 @@ async def last_act(audit: AuditLog) -> tuple[AuditRecord, ...]:
     return await audit.act(last.act)
 
 
-async def test_a_change_is_on_record_with_its_outcome(client: httpx2.AsyncClient, host: None, audit: AuditLog) -> None:
+async def test_a_change_is_on_record_with_its_outcome(
+    client: httpx2.AsyncClient, kvm1: FakeHypervisor, host: None, audit: AuditLog
+) -> None:
     answer = await client.post("/hosts/kvm1/vms/web01/forceoff")
 
     begun, ended = await last_act(audit)
 
     assert (begun.kind, ended.kind, ended.outcome) == (RecordKind.BEGUN, RecordKind.ENDED, "ok")
     assert begun.what == "POST /api/v1/hosts/{host}/vms/{vm}/{action}"
-    assert begun.target == {"host": "kvm1", "vm": "web01", "action": "forceoff"}
+    said = {"host": "kvm1", "vm": "web01", "action": "forceoff"}
+    assert begun.target == said | {"uri": kvm1.uri, "uuid": next(iter(kvm1.vms))}
     assert begun.request_id == answer.headers["X-Request-Id"]
     assert begun.address == "127.0.0.1"
 
@@ -121,4 +124,5 @@ async def test_a_console_session_is_on_record_from_its_begin_to_its_end(
             acts = [record async for record in audit.records() if record.what.startswith("GET ")]
             ended = {record.target["vm"]: record for record in acts if record.kind is RecordKind.ENDED}
     assert {vm: record.outcome for vm, record in ended.items()} == {"web01": "ok", "nobody": "vm-not-found"}
-    assert ended["web01"].target == {"host": "kvm1", "vm": "web01", "console": "serial"}
+    said = {"host": "kvm1", "vm": "web01", "console": "serial"}
+    assert ended["web01"].target == said | {"uri": kvm1.uri, "uuid": web01.uuid}

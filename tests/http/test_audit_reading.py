@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.http.access_kit import World
+from tests.http.access_kit import WEB, World
 from virtumancer.server.runner import Server, listen, server_settings
 from virtumancer.services.audit.log import AuditedAction
 from virtumancer.services.audit.queries import AuditReader, AuditWanted
@@ -59,6 +59,13 @@ async def test_pages_hold_every_record_once_in_order(world: World, auditor: http
     assert [record for record in records if record["kind"] == "ended" and not record["duration"] >= 0] == []
 
 
+async def test_a_host_that_is_added_is_on_record_with_its_uri(world: World, auditor: httpx2.AsyncClient) -> None:
+    await world.admin.post("/hosts", json={"id": "c", "uri": "fake://nowhere"})
+    (begun, ended) = (await pages_of(auditor))[-2:]
+    assert (begun["what"], ended["outcome"]) == ("POST /api/v1/hosts", "host-unreachable")
+    assert ended["target"] == {"host": "c", "uri": "fake://nowhere"}
+
+
 async def test_records_are_chosen_by_who_on_what_and_with_which_outcome(
     world: World, auditor: httpx2.AsyncClient
 ) -> None:
@@ -67,13 +74,15 @@ async def test_records_are_chosen_by_who_on_what_and_with_which_outcome(
     await operator.client.post("/hosts/a/vms/db/forceoff")
 
     refused = await pages_of(auditor, outcome="wrong-power-state")
-    assert [record["target"] for record in refused] == [{"host": "a", "vm": "web", "action": "start"}]
+    said = {"host": "a", "vm": "web", "action": "start"}
+    assert [record["target"] for record in refused] == [said | {"uri": world.a.uri, "uuid": WEB}]
     assert refused[0]["address"] == "127.0.0.1"
     assert refused[0]["request_id"]
     mine = await pages_of(auditor, actor="night shift")
     assert [(record["kind"], record["outcome"]) for record in mine] == [("begun", ""), ("ended", "ok")]
     assert {record["target"]["host"] for record in await pages_of(auditor, host="a")} == {"a"}
     assert {record["target"]["vm"] for record in await pages_of(auditor, vm="db")} == {"db"}
+    assert {record["target"]["vm"] for record in await pages_of(auditor, vm=WEB)} == {"web"}
     assert await pages_of(auditor, since=mine[0]["at"], actor="admin") == []
     assert await pages_of(auditor, since=mine[0]["at"]) == mine
 

@@ -178,6 +178,8 @@ async def test_every_vm_is_on_record(
     for uuid, outcome in zip(kvm1.vms, ("hypervisor-error", "ok", "ok"), strict=True):
         expected += [(one, uuid, ""), (one, uuid, outcome)]
     assert found == [*expected, (many, "", "partly-failed")]
+    (ended,) = [one async for one in log.records() if one.what == many and one.outcome]
+    assert ended.target == {"action": "start", "hosts": "a", "operation": operation["id"], "count": "3"}
 
 
 async def test_every_vm_is_checked_for_its_own_right(tmp_path: Path) -> None:

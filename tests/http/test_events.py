@@ -133,11 +133,13 @@ async def test_an_operation_is_told_to_its_end(stream: Stream, client: httpx2.As
     assert states[0] == "queued"
 
 
-async def test_an_act_is_told_with_its_outcome(stream: Stream, client: httpx2.AsyncClient) -> None:
+async def test_an_act_is_told_with_its_outcome(
+    stream: Stream, client: httpx2.AsyncClient, kvm1: FakeHypervisor
+) -> None:
     answer = await client.post("/hosts/a/vms/none/start")
     event = await stream.until("audit")
     assert event["data"]["what"] == "POST /api/v1/hosts/{host}/vms/{vm}/{action}"
-    assert event["data"]["target"] == {"host": "a", "vm": "none", "action": "start"}
+    assert event["data"]["target"] == {"host": "a", "vm": "none", "action": "start", "uri": kvm1.uri}
     assert event["data"]["outcome"] == "vm-not-found"
     assert event["data"]["request_id"] == answer.headers["X-Request-Id"]
 

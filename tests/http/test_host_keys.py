@@ -250,7 +250,8 @@ async def test_a_changed_key_is_an_event_and_on_record_once_however_often_it_is_
 
     begun, ended = await alarms(application)
     assert (begun.what, begun.actor) == ("refuse a changed host key", "the server")
-    assert begun.target == {"host": "kvm1", "address": "kvm1.example", "shown": NEW, "trusted": OLD}
+    said = {"host": "kvm1", "address": "kvm1.example", "shown": NEW, "trusted": OLD}
+    assert begun.target == said | {"uri": "fake://kvm1"}
     assert (ended.act, ended.outcome) == (begun.number, "host-key-changed")
     assert recorder.events.count(event) == 1
 

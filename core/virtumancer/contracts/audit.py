@@ -32,7 +32,10 @@ class AuditRecord(Struct, frozen=True, kw_only=True):
     what: str
     """Method and route."""
     target: dict[str, str]
-    """What stood in the places of the route."""
+    """What stood in the places of the route, and what was known of it: `uri` of the host, `uuid` and `name` of the VM.
+
+    Some acts say more at their end: the `key` that was made, the `operation`, `filter` and `count` of many.
+    """
     request_id: str
     outcome: str = ""
     """`ok`, or the code of the error; empty at its begin."""

@@ -8,9 +8,9 @@ from virtumancer.http.api_paths import plain_path
 from virtumancer.http.middleware.authorization import caller_of
 from virtumancer.http.middleware.trusted_host import SAFE_METHODS
 from virtumancer.http.problems import request_id
-from virtumancer.services.audit.log import AuditedAction, AuditLog, AuditRecord
+from virtumancer.services.audit.log import LONGEST, AuditedAction, AuditLog, AuditRecord
 
-__all__ = ["AuditMiddleware", "act_of", "take_audit_record"]
+__all__ = ["AuditMiddleware", "act_of", "note_target", "take_audit_record"]
 
 
 def act_of(req: Request, params: dict[str, str]) -> AuditedAction:
@@ -19,9 +19,17 @@ def act_of(req: Request, params: dict[str, str]) -> AuditedAction:
         actor=caller_of(req).actor,
         address=req.remote_addr,
         what=f"{req.method} {plain_path(req.uri_template or '')}",
-        target={name: value[:300] for name, value in params.items()},
+        target={name: value[:LONGEST] for name, value in params.items()},
         request_id=request_id(req),
     )
+
+
+def note_target(req: Request, **facts: str) -> AuditRecord | None:
+    """Have the record of a request say at its end what its path does not; returns the record, which may learn more."""
+    begun: AuditRecord | None = getattr(req.context, "act", None)
+    if begun is not None:
+        begun.target.update({name: text[:LONGEST] for name, text in facts.items() if text})
+    return begun
 
 
 def take_audit_record(req: Request) -> AuditRecord | None:

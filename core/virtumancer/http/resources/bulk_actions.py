@@ -10,7 +10,7 @@ from virtumancer.errors import ActionNotFound, InvalidFilter, InvalidValue, TooM
 from virtumancer.http import examples
 from virtumancer.http.api_paths import API
 from virtumancer.http.endpoint import SIGNED_IN, Header, endpoint, endpoints_of
-from virtumancer.http.middleware.audit import act_of
+from virtumancer.http.middleware.audit import act_of, note_target
 from virtumancer.http.middleware.authorization import caller_of
 from virtumancer.http.middleware.respond_async import RespondAsync
 from virtumancer.http.requests import BodyReader
@@ -75,8 +75,15 @@ class VMsActionsResource:
         bulk = self._bulk.prepare(
             body.action, body.params, body.selector, body.if_already, body.max_parallel, body.on_error
         )
+        record = note_target(req, action=body.action, **_said(body.selector))
         act = structs.replace(act_of(req, {}), what=self._one)
         work = self._bulk.work(
-            bulk, lambda: self._callers.access_now(caller), act, self._callers.seen_by_plugins(caller)
+            bulk, lambda: self._callers.access_now(caller), act, self._callers.seen_by_plugins(caller), record
         )
         await self._deferring.start(req, resp, body.action, None, OperationTarget(), work)
+
+
+def _said(selector: Selector) -> dict[str, str]:
+    """Return a selector as the audit log has it: the members that say something, those of several with commas."""
+    given = structs.asdict(selector)
+    return {name: said if isinstance(said, str) else ", ".join(said) for name, said in given.items() if said}

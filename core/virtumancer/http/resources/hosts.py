@@ -25,11 +25,13 @@ from virtumancer.http import examples
 from virtumancer.http.api_paths import API, HOST_PATH
 from virtumancer.http.endpoint import ASKS_HOST, CONNECTS, Header, endpoint
 from virtumancer.http.list_schemas import hosts_shape
+from virtumancer.http.middleware.audit import note_target
 from virtumancer.http.middleware.authorization import access_of
 from virtumancer.http.middleware.etag import as_known, send_whole
 from virtumancer.http.middleware.respond_async import RespondAsync, prefers_async
 from virtumancer.http.pagination import LINK, LIST_ERRORS, LIST_QUERY, asked_of, send_list
 from virtumancer.http.requests import BodyReader, send_json
+from virtumancer.masking import mask_url
 from virtumancer.services.auth import Right
 from virtumancer.services.hosts.credentials import LONGEST
 from virtumancer.services.hosts.service import HostsService
@@ -157,6 +159,7 @@ class HostsResource:
         """
         body = await self._bodies.decode(req, NewHost)
         wanted, approved = Host(body.id, body.uri), _approved(body.host_key)
+        note_target(req, host=body.id, uri=mask_url(body.uri))
         if prefers_async(req):
             self._hosts.check_new(wanted, body.credentials)
             work = _connecting(lambda: self._hosts.add(wanted, approved, body.credentials))

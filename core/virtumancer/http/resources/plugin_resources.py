@@ -257,7 +257,7 @@ class TypeResource:
 
     async def _begin_record(self, req: Request, found: Found, place: Place, key: str) -> AuditRecord:
         act = act_of(req, dict(place))
-        target = dict(act.target)
+        target = {**act.target, "resource": self._type.name}
         if found.at.vm is not None:
             target |= {"vm": found.at.vm.uuid, "name": found.at.vm.name[:300]}
         if key and parameter_of(self._type) not in target:

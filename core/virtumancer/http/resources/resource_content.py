@@ -81,8 +81,9 @@ class ContentResource:
         found, key = await self._item(req, place, to_change=True)
         self._resources.check_state(found, ResourceVerb.UPLOAD)
         act = act_of(req, place)
-        req.context.act = await self._audit.begin(structs.replace(act, target=dict(act.target)))
         target = found.target(key)
+        said = {**act.target, "resource": self._type.name, **({"vm": target.vm} if target.vm else {})}
+        req.context.act = await self._audit.begin(structs.replace(act, target=said))
         again = getattr(req.context, "admit_again", None)
         upload = Upload(aiter(req.stream), length=length, sha256=digest, admit_again=again)
         try:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from virtumancer.contracts import Caller, NullJob, OperationOutcome, OperationTarget, VMAction
 from virtumancer.errors import Forbidden, PartlyFailed, VirtumancerError
 from virtumancer.services.actions.service import ActionsService, IfAlready
-from virtumancer.services.audit.log import AuditedAction, AuditLog
+from virtumancer.services.audit.log import AuditedAction, AuditLog, AuditRecord
 from virtumancer.services.auth import Permissions
 from virtumancer.services.hosts.service import HostsService
 from virtumancer.services.hosts.vm_lookup import SeenUUID
@@ -71,9 +71,17 @@ class BulkService:
         return BulkAction(action, decoded, selector, if_already, max_parallel, on_error)
 
     def work(
-        self, bulk: BulkAction, access: Callable[[], Permissions], act: AuditedAction, caller: Caller
+        self,
+        bulk: BulkAction,
+        access: Callable[[], Permissions],
+        act: AuditedAction,
+        caller: Caller,
+        record: AuditRecord | None = None,
     ) -> OperationBody:
-        """Return the work of the operation; `access` is what the caller may do now, `act` what is on record of each."""
+        """Return the work of the operation.
+
+        `access` is what the caller may do now, `act` what is on record of each VM, `record` what is on record of all.
+        """
 
         async def work(running: RunningOperation) -> None:
             await running.step("looking for the VMs")
@@ -82,6 +90,8 @@ class BulkService:
             waiting = [
                 OperationOutcome(host=vm.host, vm=vm.uuid, name=vm.name, outcome="not-begun") for vm in selection.vms
             ]
+            if record is not None:
+                record.target["count"] = str(len(waiting))
             await running.choose([*waiting, *selection.missing])
             run = _Run(self._actions, self._operations, self._audit, bulk, access, act, caller, running)
             run.stopped = bulk.on_error == "stop" and bool(selection.missing)

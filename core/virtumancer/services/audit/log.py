@@ -14,12 +14,14 @@ from virtumancer.errors import NotFound, StoreUnavailable, VirtumancerError
 from virtumancer.services.runtime.bus import AuditCompleted
 from virtumancer.store import AuditRepository, ChainEnds, StoredRecord, digest_of
 
-__all__ = ["AuditLog", "AuditRecord", "AuditedAction", "ChainBreak", "RecordKind", "beginning", "verify"]
+__all__ = ["LONGEST", "AuditLog", "AuditRecord", "AuditedAction", "ChainBreak", "RecordKind", "beginning", "verify"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 # So many ends of acts may wait for the store.
 WAITING = 10_000
+# What is called so in a request, or is known of it, is cut off here.
+LONGEST = 300
 # Clocks of several servers on one database may differ by so much.
 TOLERANCE = timedelta(hours=1)
 REMOVAL = "remove old audit records"
@@ -42,6 +44,10 @@ class ChainBreak(Struct, frozen=True):
     reason: str
 
 
+def _no_facts(_target: Mapping[str, str]) -> Mapping[str, str]:
+    return {}
+
+
 class AuditLog:
     """Writes acts down. What cannot be written down is not done: `begin` raises `StoreUnavailable`.
 
@@ -52,11 +58,16 @@ class AuditLog:
     def __init__(self, store: AuditRepository, tell: Callable[[AuditCompleted], None] = lambda _: None) -> None:
         self._store = store
         self._tell = tell
+        self.facts_of: Callable[[Mapping[str, str]], Mapping[str, str]] = _no_facts
+        """Returns what is known of a target beside what it is called; set by who knows hosts."""
         self._waiting: deque[AuditRecord] = deque()
 
     async def begin(self, act: AuditedAction) -> AuditRecord:
         """Note an act before it is done."""
         at = datetime.now(UTC)
+        target = dict(act.target)
+        for name, text in self.facts_of(act.target).items():
+            target.setdefault(name, text[:LONGEST])  # what was said stays as it is
         record = AuditRecord(
             number=0,
             act=0,
@@ -65,7 +76,7 @@ class AuditLog:
             actor=act.actor,
             address=act.address,
             what=act.what,
-            target=dict(act.target),
+            target=target,
             request_id=act.request_id,
         )
         number = await self._store.append(at, lambda n: _document(structs.replace(record, number=n, act=n)))

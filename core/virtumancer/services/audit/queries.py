@@ -31,7 +31,7 @@ class AuditWanted(Struct, frozen=True, kw_only=True):
         return (
             self.actor in record.actor
             and self.host in {"", record.target.get("host")}
-            and self.vm in {"", record.target.get("vm")}
+            and self.vm in {"", *(record.target.get(said) for said in ("vm", "uuid", "name"))}
             and self.outcome in {"", record.outcome}
         )
 

@@ -179,6 +179,10 @@ class HostsService:
         except KeyError:
             raise _not_found(host_id) from None
 
+    def find(self, host_id: str) -> HostSession | None:
+        """Return the session of a host, None when there is no such host."""
+        return self._sessions.get(host_id)
+
     def has(self, session: HostSession) -> bool:
         """Say whether this is the session of a host that is there: after a wait it may be that of a removed one."""
         return self._sessions.get(session.host.id) is session

@@ -118,6 +118,8 @@ class Operations:
         running.release = give_up
         accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         act = order.take_audit_record()
+        if act is not None:
+            act.target["operation"] = running.info.id
 
         async def carry_out() -> None:
             try:
