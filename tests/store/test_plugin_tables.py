@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from tortoise.transactions import in_transaction
 
 from virtumancer import hookimpl
 from virtumancer.app import create_app
@@ -20,6 +21,7 @@ from virtumancer.errors import PluginFailed, UsageError
 from virtumancer.plugins import load_plugins
 from virtumancer.plugins.loading.refusal import PluginRefused
 from virtumancer.plugins.loading.table_validation import check_tables
+from virtumancer.services.plugins import context as plugin_context
 from virtumancer.store import App, Database, HostsRepository, PluginApps, drop_tables
 from virtumancer.store.engine import plugin_apps
 
@@ -274,7 +276,15 @@ def test_the_command_deletes_nothing_when_nobody_can_be_asked(
     assert not (tmp_path / "here.db").exists()
 
 
-async def test_a_plugin_is_handed_its_tables_by_the_server(tmp_path: Path, package: Package) -> None:
+async def lingering(tables: PluginTables) -> None:
+    async with in_transaction():
+        await jot(tables, "two")
+        await asyncio.sleep(3600)
+
+
+async def test_a_plugin_is_handed_its_tables_by_the_server(
+    tmp_path: Path, package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tables = package()
     contexts: list[PluginContext] = []
 
@@ -304,6 +314,14 @@ async def test_a_plugin_is_handed_its_tables_by_the_server(tmp_path: Path, packa
         database = contexts[0].database
         await database.unit(jot(tables, "one"))
         assert (database.dialect, await database.unit(jots(tables))) == ("sqlite", ["one"])
+
+        monkeypatch.setattr(plugin_context, "UNIT_TIMEOUT", 0.5)
+        with pytest.raises(PluginFailed, match="a unit of plugin 'jots' did not end within"):
+            await database.unit(lingering(tables))
+        await HostsRepository(application.database).remove("kvm1")
+        assert await database.unit(jots(tables)) == []
+        await HostsRepository(application.database).add(HOST, [])
+        await database.unit(jot(tables, "one"))
 
     (tmp_path / "packages" / tables.migrations.replace(".", "/") / "0002_broken.py").write_text(BROKEN)
     importlib.invalidate_caches()

@@ -1,8 +1,10 @@
 """What a plugin is handed while the application is open."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
+import structlog
 from msgspec import Struct
 
 from virtumancer.contracts import (
@@ -26,6 +28,9 @@ __all__ = ["LifespanContext", "OwnFigures", "Tables"]
 
 T = TypeVar("T")
 D = TypeVar("D", bound=Struct)
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+UNIT_TIMEOUT = 5.0
+"""Seconds that a plugin has for one unit: whoever writes meanwhile waits for it."""
 
 
 class Tables(Protocol):
@@ -57,7 +62,23 @@ class _Database(PluginDatabase):
         if failure:
             work.close()
             raise PluginFailed(failure, plugin=self._plugin)
-        return await self._database.unit(work)
+        return await self._database.unit(self._within_time(work))
+
+    async def _within_time(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await the work, and no longer than others can wait for the lock that it may hold. Raises `PluginFailed`."""
+        deadline = asyncio.timeout(UNIT_TIMEOUT)
+        try:
+            async with deadline:
+                return await work
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            reason = (
+                f"a unit of plugin {self._plugin!r} did not end within {UNIT_TIMEOUT:g} s: nothing of it was written; "
+                "a unit waits for the database alone"
+            )
+            log.warning("a plugin holds up the database", plugin=self._plugin, reason=reason)
+            raise PluginFailed(reason, plugin=self._plugin) from error
 
 
 class OwnFigures(ServerFigures):
