@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 from tests.http.access_kit import WEB, World
+from tests.http.resource_kit import Snapshots, resource_plugin
 
 # Hidden, and of the same form but not there.
 PAIRS = [
@@ -29,12 +30,32 @@ PAIRS = [
     ("GET", "/hosts/a/vms/db/actions", "/hosts/a/vms/dc/actions"),
     ("GET", "/hosts/a/vms/db/consoles", "/hosts/a/vms/dc/consoles"),
     ("POST", "/hosts/a/vms/db/forceoff", "/hosts/a/vms/dc/forceoff"),
+    *(
+        (method, f"/hosts/{hidden}{rest}", f"/hosts/{missing}{rest}")
+        for hidden, missing in (("b/vms/other", "c/vms/other"), ("a/vms/db", "a/vms/dc"))
+        for method, rest in (
+            ("GET", "/snapshots"),
+            ("POST", "/snapshots"),
+            ("GET", "/snapshots/one"),
+            ("PATCH", "/snapshots/one"),
+            ("DELETE", "/snapshots/one"),
+            ("POST", "/snapshots/one/revert"),
+        )
+    ),
+    ("PUT", "/notes/one/content", "/notes/two/content"),
 ]
 
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with World(tmp_path) as made:
+    made = World(tmp_path, {"noted": resource_plugin()})
+    snapshots = Snapshots()
+    for hypervisor in (made.a, made.b):
+        hypervisor.abilities.append(snapshots)
+    async with made:
+        await made.admin.post("/notes", json={"name": "one"})
+        for vm in ("a/vms/db", "b/vms/other"):
+            await made.admin.post(f"/hosts/{vm}/snapshots", json={"name": "one"})
         yield made
 
 

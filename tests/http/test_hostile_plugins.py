@@ -27,6 +27,7 @@ from virtumancer.contracts import (
 )
 from virtumancer.http.middleware import respond_async
 from virtumancer.http.routes import reserved_names
+from virtumancer.masking import remember_secret
 from virtumancer.plugins import load_plugins
 from virtumancer.plugins.calls import breaker
 from virtumancer.server.runner import Server, listen, server_settings, url_of
@@ -45,6 +46,7 @@ class Blobs(ContentCollection[Blob]):
 
     def __init__(self) -> None:
         self.kept: dict[str, Blob] = {"a": Blob("a")}
+        self.step = ""
         self.make: Callable[[Blob], Any] = lambda spec: spec
         self.reading: Callable[[], Chunks] = nothing
         self.writing: Callable[[Chunks], Any] = taking
@@ -54,6 +56,8 @@ class Blobs(ContentCollection[Blob]):
         return list(self.kept.values())
 
     async def create(self, at: ResourceContext, spec: Blob, job: Job) -> Blob:
+        if self.step:
+            await job.step(self.step)
         made: Blob = self.make(spec)
         return made
 
@@ -227,6 +231,14 @@ async def test_what_is_returned_runs_no_code_outside_its_plugins_name(
     answer = await api.post("/blobs", json={"name": "b"})
     assert (answer.status_code, answer.json()["code"]) == (502, "plugin-failed")
     assert answer.json()["plugin"] == "hostile"
+
+
+async def test_a_step_tells_no_credential(api: httpx2.AsyncClient, blobs: Blobs) -> None:
+    remember_secret("open-sesame-4711")
+    blobs.step = "log in with open-sesame-4711 at https://root:rosebud@kvm1/ \udcff"
+    assert (await api.post("/blobs", json={"name": "b"})).status_code == 201
+    (operation,) = (await api.get("/operations")).json()
+    assert operation["step"] == "log in with *** at https://root:***@kvm1/ ?"
 
 
 @pytest.mark.parametrize("path", ["/blobs/a/content", "/plugins/hostile/stream"])

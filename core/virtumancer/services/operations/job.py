@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 
 from virtumancer.contracts import Job
+from virtumancer.plugins.calls.own_errors import plain_text
 from virtumancer.services.operations.operation import RunningOperation
 
 __all__ = ["OperationJob"]
@@ -21,7 +22,7 @@ class OperationJob(Job):
     async def step(self, text: str) -> None:
         """Store what comes next. Raises `StoreUnavailable`, and `Forbidden` when the right is gone."""
         self._running.require_right()
-        await self._running.step(" ".join(text.split())[:LONGEST_STEP].encode("utf-8", "replace").decode())
+        await self._running.step(plain_text(" ".join(text.split()))[:LONGEST_STEP])
 
     def progress(self, done: int, total: int = 0, unit: str = "") -> None:
         """Report how far it is, from any thread."""
