@@ -90,6 +90,22 @@ async def test_a_filter_shows_nothing_that_may_not_be_read(world: World) -> None
     assert await told(of_web.client, f"&vm={DB}") == []
 
 
+async def test_changes_of_vms_are_told_to_who_may_read_one_of_them(world: World) -> None:
+    of_web = await world.make({"role": "viewer", "host": "a", "vm": WEB})
+    await settled(world)
+    since = (await world.admin.get("/events?limit=1000", headers=JSON)).json()["next_since"]
+    for uuids in ((DB,), (WEB, DB)):
+        for uuid in uuids:
+            world.a.change(uuid, VMChange.SUSPENDED)
+        await settled(world)
+
+    def named(events: list[dict[str, Any]]) -> set[str]:
+        return {vm for event in events if event["type"] == "vms.changed" for vm in event["data"]["vms"]}
+
+    assert named(await told(world.admin, f"&since={since}")) >= {WEB, DB}
+    assert named(await told(of_web.client, f"&since={since}")) == {WEB}
+
+
 async def test_what_to_ask_for_next_tells_nothing_of_others(world: World) -> None:
     of_b = await world.make({"role": "viewer", "host": "b"})
     await settled(world)

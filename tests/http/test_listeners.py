@@ -94,7 +94,7 @@ async def test_a_listener_is_told_of_hosts_and_vms_in_order(tmp_path: Path, kvm1
         await recorder.heard(HostVMEvent("kvm1", vm.uuid, "web01", VMChange.DEFINED))
         await client.post("/hosts/kvm1/vms/web01/start")
         await recorder.heard(HostVMEvent("kvm1", vm.uuid, "web01", VMChange.STARTED))
-        await recorder.heard(VMsChanged("kvm1"))
+        await recorder.heard(VMsChanged("kvm1", (vm.uuid,)))
         await client.delete("/hosts/kvm1")
         await recorder.heard(HostRemoved("kvm1"))
 

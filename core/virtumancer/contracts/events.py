@@ -152,6 +152,8 @@ class VMsChanged(Struct, frozen=True):
     """Something about the VMs of a host changed, whoever did it and whether or not the host has events."""
 
     host_id: str
+    vms: tuple[str, ...] = ()
+    """The UUIDs of these VMs, sorted; empty when it is not known which, or they are many. Since 1.3."""
 
 
 class MetadataChanged(Struct, frozen=True):

@@ -17,7 +17,7 @@ from virtumancer.http.api_paths import API, ROOT
 from virtumancer.http.endpoint import SIGNED_IN, endpoint
 from virtumancer.http.middleware.authorization import caller_of, permitted_vm
 from virtumancer.services.auth import Principal, PrincipalDirectory, Right
-from virtumancer.services.events.filter import may_see
+from virtumancer.services.events.filter import seen_by
 from virtumancer.services.events.log import EventLog
 from virtumancer.services.hosts.stats_stream import StatsStream, StatsSubscription
 from virtumancer.services.hosts.vm_lookup import SeenUUID
@@ -120,7 +120,7 @@ class _Client:
         """Remember what changed; it is told soon, together with what else changes until then."""
         for event in events:
             lost = event.type == EventType.GAP and not event.host
-            if not (lost or event.type in TOLD) or not may_see(self._caller, event):
+            if not (lost or event.type in TOLD) or seen_by(self._caller, event) is None:
                 continue
             if event.vm or event.type == EventType.VMS_CHANGED:
                 self._vms_changed.add(event.host)

@@ -126,7 +126,7 @@ class ActionsService:
         what = f"{action.name} of VM {vm.name!r} on host {host_id!r}"
         check = answer_check(action.answer)
         try:
-            with session.changing():
+            with session.changing(vm.uuid):
                 answer = await self._health.call(
                     call, what, lambda: action.run(context, vm, prepared.params), action.timeout, check
                 )

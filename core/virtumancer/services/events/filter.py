@@ -1,15 +1,17 @@
 """Which events somebody wants, and which of them somebody may see."""
 
 from collections.abc import Collection
+from typing import Any
 
-from msgspec import Struct
+import msgspec
+from msgspec import Struct, structs
 
 from virtumancer.contracts import EventType
 from virtumancer.errors import InvalidValue
 from virtumancer.services.auth import Principal, Right
 from virtumancer.store import StoredEvent
 
-__all__ = ["EventFilter", "may_see", "types_of"]
+__all__ = ["EventFilter", "seen_by", "types_of"]
 
 
 class EventFilter(Struct, frozen=True):
@@ -48,8 +50,24 @@ def types_of(wanted: Collection[str], more: Collection[str] = ()) -> frozenset[s
     return frozenset(found)
 
 
-def may_see(caller: Principal, event: StoredEvent) -> bool:
-    """Say whether somebody may see an event: it is about what they may read, or it is their own."""
+def seen_by(caller: Principal, event: StoredEvent) -> StoredEvent | None:
+    """Return an event as somebody may see it: it is about what they may read, or it is their own. None when not."""
+    if event.type == EventType.VMS_CHANGED and not caller.access.on_host(Right.READ, event.host):
+        return _of_some_vms(caller, event)
+    return event if _may_see(caller, event) else None
+
+
+def _of_some_vms(caller: Principal, event: StoredEvent) -> StoredEvent | None:
+    """Leave out the VMs that somebody may not read; None when nothing is left."""
+    access, document = caller.access, msgspec.json.decode(event.json, type=dict[str, Any])
+    vms = document["data"].get("vms")
+    if not vms:
+        return event if access.within_host(Right.READ, event.host) else None
+    document["data"]["vms"] = left = [vm for vm in vms if access.on_vm(Right.READ, event.host, vm)]
+    return structs.replace(event, json=msgspec.json.encode(document)) if left else None
+
+
+def _may_see(caller: Principal, event: StoredEvent) -> bool:
     access = caller.access
     if event.caller and event.caller == caller.key:
         return True

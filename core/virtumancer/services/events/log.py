@@ -14,7 +14,7 @@ import structlog
 
 from virtumancer.errors import StoreUnavailable
 from virtumancer.services.auth import Principal
-from virtumancer.services.events.filter import EventFilter, may_see
+from virtumancer.services.events.filter import EventFilter, seen_by
 from virtumancer.services.events.recent_buffer import RecentEvents
 from virtumancer.services.events.serializer import EventSerializer, gap
 from virtumancer.services.events.subscription import STOPPING, EventSubscription
@@ -117,7 +117,7 @@ class EventLog:
     def reader(self, wanted: EventFilter, caller: Principal) -> EventSubscription:
         """Make a reader that begins with what comes from now on."""
         reader = EventSubscription(self.feed, self._store, wanted, caller, self.feed.head)
-        reader.told = self.feed.newest(lambda event: may_see(caller, event))
+        reader.told = self.feed.newest(lambda event: seen_by(caller, event) is not None)
         return reader
 
     def join(self, reader: EventSubscription) -> Callable[[], None]:

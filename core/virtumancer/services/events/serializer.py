@@ -38,7 +38,6 @@ UUID_LENGTH = 36
 PLAIN: Mapping[type, EventType] = {
     HostAdded: EventType.HOST_ADDED,
     HostRemoved: EventType.HOST_REMOVED,
-    VMsChanged: EventType.VMS_CHANGED,
 }
 
 
@@ -133,7 +132,9 @@ def _of_host(
 ) -> NewEvent:
     host = change.host_id
     match change:
-        case HostAdded() | HostRemoved() | VMsChanged():
+        case VMsChanged():
+            return new_event(EventType.VMS_CHANGED, {"vms": change.vms} if change.vms else {}, host=host)
+        case HostAdded() | HostRemoved():
             return new_event(PLAIN[type(change)], {}, host=host)
         case HostKeyRefused():
             data = {

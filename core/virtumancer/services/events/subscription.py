@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from virtumancer.contracts import CloseCode
 from virtumancer.services.auth import Principal
-from virtumancer.services.events.filter import EventFilter, may_see
+from virtumancer.services.events.filter import EventFilter, seen_by
 from virtumancer.services.events.recent_buffer import CHUNK, RecentEvents
 from virtumancer.services.events.serializer import gap
 from virtumancer.store import EventPlace, EventsRepository, StoredEvent, stored_event
@@ -97,9 +97,10 @@ class EventSubscription:
 
     def _seen(self, found: Sequence[StoredEvent]) -> Iterator[StoredEvent]:
         for event in found:
-            if may_see(self._caller, event):
+            seen = seen_by(self._caller, event)
+            if seen is not None:
                 self.told, self._hidden = event.id, 0
-                yield event
+                yield seen
             else:
                 self._hidden += 1
         if self._hidden > HIDDEN:

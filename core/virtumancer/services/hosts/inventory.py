@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property, partial
 
@@ -39,7 +39,7 @@ class _Difference(Struct):
 
     changed: list[VM]
     gone: list[str]
-    news: bool
+    news: list[str]
 
 
 class Inventory:
@@ -55,7 +55,7 @@ class Inventory:
         host_id: str,
         store: VMsRepository,
         fetch: Callable[[], Awaitable[Sequence[VM]]],
-        on_news: Callable[[], None],
+        on_news: Callable[[Collection[str]], None],
     ) -> None:
         self._host_id = host_id
         self._store = store
@@ -153,21 +153,22 @@ class Inventory:
                 found[uuid] = structs.replace(found[uuid], db_id=db_id)
         self._rows = found
         if difference.news:
-            self._on_news()
+            self._on_news(difference.news)
         return found
 
 
 def _compare(known: dict[str, VM], found: dict[str, VM]) -> _Difference:
-    difference = _Difference([], [uuid for uuid in known if uuid not in found], news=False)
-    difference.news = bool(difference.gone)
+    gone = [uuid for uuid in known if uuid not in found]
+    difference = _Difference([], gone, [*gone])
     for uuid, vm in found.items():
         row = known.get(uuid)
         if row is None:
             difference.changed.append(vm)
-            difference.news = True
+            difference.news.append(uuid)
         elif vm != row and not _same_but_counters(vm, row):
             difference.changed.append(vm)
-            difference.news = difference.news or not _same_but_balloon(vm, row)
+            if not _same_but_balloon(vm, row):
+                difference.news.append(uuid)
     return difference
 
 

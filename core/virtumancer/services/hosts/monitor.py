@@ -183,9 +183,10 @@ class HostMonitor:
         return reason
 
     def _note(self, event: VMEvent | EventsMissed) -> None:
-        change = event.change if isinstance(event, VMEvent) else None
-        if change is not VMChange.REBOOTED:  # after which everything is as it was
-            self._session.touch(tell=change not in SHOWN_BY_ROWS)
+        if isinstance(event, EventsMissed):
+            self._session.touch()
+        elif event.change is not VMChange.REBOOTED:  # after which everything is as it was
+            self._session.touch(event.uuid, tell=event.change not in SHOWN_BY_ROWS)
 
     async def _announce(self) -> None:
         """Announce each change once, after the rows are in step or patience is at its end."""

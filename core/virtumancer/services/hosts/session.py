@@ -62,6 +62,8 @@ REFUSED = (AbilityMissing, Conflict, Forbidden, HypervisorError, InvalidValue, N
 SETTLED = 5.0
 # How long a session gets to end before it is left to itself.
 STOP_TIMEOUT = 10.0
+# So many VMs are named in an announcement.
+NAMED = 500
 
 
 class HostSession:
@@ -104,6 +106,8 @@ class HostSession:
         self._watch: HostMonitor | None = None
         self._waited = 0.0
         self._changing = 0
+        # The UUIDs of what is to be announced; the empty one stands for any.
+        self._news: set[str] = set()
         self._settled = asyncio.Event()
 
     @property
@@ -224,17 +228,22 @@ class HostSession:
             raise self._status.unavailable()
         return self._connection
 
-    def touch(self, *, tell: bool = True) -> None:
-        """Note that something may have changed on this host: look again; `tell` announces it whatever that shows."""
+    def touch(self, vm: str = "", *, tell: bool = True) -> None:
+        """Note that this VM, or anything on this host, may have changed: look again.
+
+        `tell` announces it whatever that shows.
+        """
         self.inventory.touch()
+        if vm or tell:
+            self._news.add(vm)
         if self._watch:
             self._watch.touched(tell=tell)
         elif tell:
             self.announce()
 
     @contextmanager
-    def changing(self) -> Iterator[None]:
-        """Hold what is announced for a moment while something is changed here, so that it is announced once.
+    def changing(self, vm: str = "") -> Iterator[None]:
+        """Hold what is announced for a moment while this VM, or anything, is changed, so that it is announced once.
 
         What was refused has changed nothing, unless a look shows otherwise.
         """
@@ -249,7 +258,7 @@ class HostSession:
             self._changing -= 1
             if not self._changing:
                 self._settled.set()
-            self.touch(tell=tell)
+            self.touch(vm, tell=tell)
 
     async def settled(self, patience: float) -> None:
         """Return when nothing is being changed here through us, or after so many seconds."""
@@ -370,13 +379,16 @@ class HostSession:
             self._bus.publish(HostVMEvent(self.host.id, event.uuid, event.name, event.change))
 
     def announce(self) -> None:
-        """Tell everybody that something about this host's VMs changed."""
-        self._bus.publish(VMsChanged(self.host.id))
+        """Tell everybody that something about this host's VMs changed, and about which if that is known."""
+        news, self._news = self._news, set()
+        is_known = "" not in news and len(news) <= NAMED
+        self._bus.publish(VMsChanged(self.host.id, tuple(sorted(news)) if is_known else ()))
 
     async def _list_vms(self) -> Sequence[VM]:
         return await self.require_connection().list_vms()
 
-    def _vms_news(self) -> None:
+    def _vms_news(self, vms: Collection[str]) -> None:
+        self._news |= set(vms)
         if self._watch:
             self._watch.news()
         else:

@@ -156,7 +156,7 @@ class ContentService:
         failure: VirtumancerError | TimeoutError | None = None
         try:
             # Around the call, which ends what swallows its cancellation.
-            with found.session.changing() if found.session else nullcontext():
+            with found.session.changing(found.at.vm.uuid if found.at.vm else "") if found.session else nullcontext():
                 async with patience.deadline:
                     await self._health.counted(
                         call, what, lambda: _content(found).write(found.at, key, span, pieces, job), None

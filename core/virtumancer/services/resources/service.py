@@ -273,7 +273,7 @@ class ResourcesService:
         begin: Callable[[], Awaitable[T]],
         timeout: float | None = None,
     ) -> T:
-        with found.session.changing() if found.session else nullcontext():
+        with found.session.changing(found.at.vm.uuid if found.at.vm else "") if found.session else nullcontext():
             return await self._call(found, verb, what, begin, timeout)
 
     async def _call(
