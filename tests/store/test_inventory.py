@@ -41,7 +41,7 @@ class Looks:
         self.most = 0
         self.gate = asyncio.Event()
         self.gate.set()
-        self.inventory = Inventory("kvm1", store, self._fetch, lambda: None)
+        self.inventory = Inventory("kvm1", store, self._fetch, lambda _vms: None)
 
     async def _fetch(self) -> Sequence[VM]:
         self.at_work += 1
