@@ -111,7 +111,10 @@ async def served(folder: Path) -> AsyncGenerator[tuple[Any, str]]:
 
 
 async def counted(folder: Path) -> Mapping[str, list[CodeType]]:
-    """Return the functions that each request passes when nothing is done for the first time."""
+    """Return the functions that each request passes when nothing is done for the first time.
+
+    Of several requests the one with the fewest: on a busy machine there is more to say about one.
+    """
     found: dict[str, list[CodeType]] = {}
     async with served(folder) as (app, secret):
         for name, request in REQUESTS.items():
@@ -121,8 +124,9 @@ async def counted(folder: Path) -> Mapping[str, list[CodeType]]:
                     await ask(app, *REQUESTS["vms"], secret)
                 with Tracer() as tracer:
                     status, answer = await ask(app, *request, secret)
-                found[name] = tracer.codes()
                 assert status < 300, answer
+                codes = tracer.codes()
+                found[name] = min(found.get(name, codes), codes, key=len)
     return found
 
 
