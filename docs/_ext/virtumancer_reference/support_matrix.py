@@ -18,7 +18,7 @@ SUITES = {
     "authenticators": "`AuthenticatorSuite`",
     "host_actions": "`HostActionSuite`",
     "resources": "`ResourceSuite`",
-    **dict.fromkeys(("listeners", "lifespans", "routes", "abilities"), "`PluginSuite`"),
+    **dict.fromkeys(("listeners", "lifespans", "routes", "abilities", "mounts", "event_types"), "`PluginSuite`"),
 }
 
 

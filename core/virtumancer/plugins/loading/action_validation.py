@@ -96,7 +96,7 @@ def _check_declared(what: str, action: VMAction | HostAction) -> None:
 def _check_states(what: str, attribute: str, states: Any) -> None:
     if states is None:
         return
-    given: Iterable[Any] = states if isinstance(states, Iterable) and not isinstance(states, str) else (states,)
+    given: Any = states if isinstance(states, Iterable) and not isinstance(states, str) else (states,)
     for state in given:
         if state not in STATES:
             reason = f"{attribute} = {states!r:.80} is no set of VMState such as frozenset({{VMState.RUNNING}})"
