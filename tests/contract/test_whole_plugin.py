@@ -1,4 +1,4 @@
-"""A host action, and a plugin with a lifespan, a listener and a route, keep the contract of plugins."""
+"""A host action, and a plugin with a lifespan, a listener, a route and a mount, keep the contract of plugins."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,11 +14,13 @@ from virtumancer.contracts import (
     EventListener,
     HostAction,
     Lifespan,
+    Mount,
     NoParams,
     PluginContext,
     Route,
     RouteRequest,
 )
+from virtumancer.testing.serving import ServersOfPlugin
 from virtumancer.testing.suites import HostActionSuite, PluginSuite
 
 
@@ -80,9 +82,21 @@ class TestCounter(PluginSuite):
                 "virtumancer_routes",
                 Route(method="GET", path="count", summary="Count.", handle=count, answer=Count),
             ),
+            (
+                "virtumancer_mounts",
+                Mount(
+                    name="count",
+                    path="/count",
+                    content=Route(method="GET", path="", summary="Count.", handle=count, answer=Count),
+                ),
+            ),
         ):
             plugin.__dict__[hook] = implementing(hook, thing)
         return plugin
+
+    async def test_what_it_mounts_is_looked_at_as_well(self, servers: ServersOfPlugin) -> None:
+        async with servers.open() as server:
+            assert set(await server.own_routes()) == {"/api/v1/plugins/under-test/count", "/count"}
 
 
 def implementing(hook: str, thing: object) -> object:

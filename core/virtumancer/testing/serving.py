@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from falcon.testing import ASGIConductor
@@ -93,10 +93,18 @@ class ServerOfPlugin:
         return (await self._client.simulate_get(path)).status_code
 
     async def own_routes(self) -> dict[str, dict[str, Any]]:
-        """Return the plugin's routes as the OpenAPI document has them, by path."""
+        """Return the plugin's routes and mounts as the OpenAPI document has them, by path."""
         document = (await self._client.simulate_get(f"{API}/openapi.json")).json
         below = f"{API}/plugins/{self.name}/"
-        return {path: item for path, item in document["paths"].items() if path.startswith(below)}
+        return {
+            path: item
+            for path, item in document["paths"].items()
+            if path.startswith(below) or any(self._mounts(operation) for operation in item.values())
+        }
+
+    def _mounts(self, operation: Any) -> bool:
+        known = cast("dict[str, Any]", operation) if isinstance(operation, dict) else {}
+        return "x-mount" in known and known["x-plugin"] == self.name
 
 
 class ServersOfPlugin:

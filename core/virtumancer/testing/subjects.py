@@ -36,10 +36,8 @@ def subjects_of(plugin: str, plugins: "Plugins") -> list[Subject]:
         ("resource", plugins.resources),
     ):
         found += [Subject(kind, _short(name, plugin), thing) for name, thing in _owned(plugin, things)]
-    as_a_whole: tuple[Any, ...] = (
-        *(plugins.listeners, plugins.lifespans, plugins.abilities),
-        *(plugins.mounts, plugins.event_types),
-    )
+    called = (plugins.listeners, plugins.lifespans, plugins.abilities)
+    as_a_whole: tuple[Any, ...] = (*called, plugins.mounts, plugins.event_types)
     if plugin in {*plugins.routes, *plugins.tables} or any(any(_owned(plugin, things)) for things in as_a_whole):
         found.append(Subject("plugin", plugin, None))
     return found

@@ -10,8 +10,15 @@ import virtumancer_exporter
 from virtumancer_exporter.text import text_of
 
 from virtumancer.contracts import Distribution, Figure, FigureKind, FigureValue
+from virtumancer.testing.suites import PluginSuite
 
 LINE = re.compile(r'[a-z_]+(\{[a-z]+="(?:[^"\\]|\\.)*"(,[a-z]+="(?:[^"\\]|\\.)*")*\})? -?[0-9.e+-]+')
+
+
+class TestExporter(PluginSuite):
+    @pytest.fixture
+    def plugin(self) -> ModuleType:
+        return virtumancer_exporter
 
 
 @pytest.fixture

@@ -35,7 +35,8 @@ class PluginSuite:
             def plugin(self):
                 return virtumancer_myplugin
 
-    `plugin` is needed. It is for what has no suite of its own: listeners, lifespans, routes, abilities and tables.
+    `plugin` is needed. It is for what has no suite of its own: listeners, lifespans, routes and mounts,
+    types of events, abilities and tables.
     """
 
     patience: float = 10.0
