@@ -115,6 +115,7 @@ class Notes(ContentCollection[Note]):
 
     def __init__(self) -> None:
         self.texts: dict[str, bytes] = {}
+        self.digests: dict[str, Any] = {}
 
     async def list(self, at: ResourceContext) -> Sequence[Note]:
         return tuple(Note(name, text.count(b"\n")) for name, text in self.texts.items())
@@ -128,6 +129,9 @@ class Notes(ContentCollection[Note]):
     async def delete(self, at: ResourceContext, key: str, job: Job) -> None:
         if self.texts.pop(key, None) is None:
             raise ResourceNotFound(f"there is no note {key!r}")
+
+    async def sha256(self, at: ResourceContext, key: str) -> bytes | None:
+        return self.digests.get(key)
 
     async def size(self, at: ResourceContext, key: str) -> int:
         return len(self.texts[key])

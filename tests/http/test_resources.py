@@ -27,6 +27,7 @@ def snapshots(kvm1: FakeHypervisor) -> Snapshots:
     served = Snapshots()
     kvm1.abilities.append(served)
     NOTES_OF_SERVER.texts.clear()
+    NOTES_OF_SERVER.digests.clear()
     return served
 
 
@@ -253,6 +254,38 @@ async def test_another_digest_than_said_is_refused_and_counts_for_nothing(api: h
     put = await api.put("/notes/one/content", content=b"text", headers={"Content-Digest": f"sha-256=:{digest}:"})
     assert (put.status_code, put.json()["received"]) == (422, 4)
     assert NOTES_OF_SERVER.texts["one"] == b""
+
+
+async def test_a_digest_that_is_known_is_said_of_the_whole_and_of_each_part(api: httpx2.AsyncClient) -> None:
+    text = bytes(range(256)) * 1000
+    NOTES_OF_SERVER.texts |= {"one": text, "unknown": text}
+    NOTES_OF_SERVER.digests["one"] = hashlib.sha256(text).digest()
+    said = f"sha-256=:{base64.b64encode(hashlib.sha256(text).digest()).decode()}:"
+    whole = await api.get("/notes/one/content")
+    assert (whole.content, whole.headers["Repr-Digest"]) == (text, said)
+    part = await api.get("/notes/one/content", headers={"Range": "bytes=10-19"})
+    assert (part.content, part.headers["Repr-Digest"]) == (text[10:20], said)
+    assert "Repr-Digest" not in (await api.get("/notes/unknown/content")).headers
+
+
+@pytest.mark.parametrize("text", [b"", b"text", bytes(200_000)])
+async def test_other_bytes_than_the_digest_says_do_not_look_whole(api: httpx2.AsyncClient, text: bytes) -> None:
+    NOTES_OF_SERVER.texts["one"] = text
+    NOTES_OF_SERVER.digests["one"] = hashlib.sha256(b"other").digest()
+    answer = await api.get("/notes/one/content")
+    whole = answer.status_code == 200 and len(answer.content) == int(answer.headers["Content-Length"])
+    assert not whole
+    calls = (await api.get("/plugins/noted")).json()["calls"]
+    assert [call["failures"] for call in calls if call["name"] == "notes.download"] == [1]
+
+
+@pytest.mark.parametrize("digest", ["a text", b"too short", 7])
+async def test_what_is_no_digest_is_the_plugins_failure(api: httpx2.AsyncClient, digest: object) -> None:
+    NOTES_OF_SERVER.texts["one"] = b"text"
+    NOTES_OF_SERVER.digests["one"] = digest
+    answer = await api.get("/notes/one/content")
+    assert (answer.status_code, answer.json()["plugin"]) == (502, "noted"), answer.text
+    assert "32 bytes or None are needed" in answer.json()["detail"]
 
 
 async def test_content_that_fails_midway_does_not_look_whole(api: httpx2.AsyncClient) -> None:

@@ -1,5 +1,8 @@
 """Resources of plugins: one class for all types, typed by their descriptors."""
 
+import base64
+import hashlib
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from types import GenericAlias
 from typing import Any, Generic, TypeVar, cast
@@ -23,6 +26,7 @@ T = TypeVar("T")
 ACCEPTED = 202
 # How long nothing may come of content.
 SILENCE = 75.0
+DIGEST = re.compile(r"(?:^|[\s,])sha-256=:(?P<digest>[A-Za-z0-9+/=]{44}):")
 
 
 class AsyncResource(Generic[I, N, C]):
@@ -82,14 +86,23 @@ class AsyncResource(Generic[I, N, C]):
         return await self._written("POST", path, params if params is not None else {}, kind, {})
 
     async def read(self, key: str = "", *, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes]:
-        """Yield the bytes of an item, or those from `start` up to `stop`; raises when they break off."""
+        """Yield the bytes of an item, or those from `start` up to `stop`; raises when they break off.
+
+        Raises `UnexpectedAnswer` at the end of the whole when it is not what the server said of it (`Repr-Digest`).
+        """
         headers = {"Accept": "*/*"}
         if start or stop is not None:
             headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
         path = await self._path(key) + "/content"
         async with self._transport.stream(Outgoing(method="GET", path=path, headers=headers), SILENCE) as response:
+            said = DIGEST.search(response.headers.get("Repr-Digest", "")) if "Range" not in headers else None
+            digest = hashlib.sha256()
             async for chunk in response.aiter_bytes():
+                if said is not None:
+                    digest.update(chunk)
                 yield chunk
+            if said is not None and base64.b64encode(digest.digest()).decode() != said["digest"]:
+                raise UnexpectedAnswer(f"what came of {path} is not what the server said of it: {said['digest']}")
 
     async def write(self, key: str, chunks: AsyncIterator[bytes] | bytes) -> ContentReceived:
         """Write the bytes of an item; they may be more than fit into memory."""

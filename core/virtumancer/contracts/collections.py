@@ -65,6 +65,10 @@ class CollectionAccess(ABC, Generic[I, N, C]):
         """Return how many bytes the content of an item has."""
 
     @abstractmethod
+    async def sha256(self, key: str = "") -> bytes | None:
+        """Return the SHA-256 of the content of an item where it is known."""
+
+    @abstractmethod
     def read(self, key: str, span: "ByteSpan") -> AsyncIterator[bytes]:
         """Yield the bytes of a span, just as many; close it when you need no more."""
 

@@ -132,6 +132,13 @@ class ContentCollection(Collection[I]):
         """Return how many bytes an item has now. Raises `ResourceNotFound`."""
         raise self._missing("download")
 
+    async def sha256(self, at: ResourceContext, key: str) -> bytes | None:
+        """Return the SHA-256 of all bytes of an item where it is known, None where they would have to be read for it.
+
+        What is sent is held against it: an item of other bytes breaks off before its end, and counts for no client.
+        """
+        return None
+
     def read(self, at: ResourceContext, key: str, span: ByteSpan) -> AsyncIterator[bytes]:
         """Yield the bytes of a span, in pieces of any size; `stop` is never None here.
 

@@ -1,6 +1,8 @@
 """Resources of plugins through the clients and the command line, against a real server."""
 
 import asyncio
+import base64
+import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from tests.http.resource_kit import (
     resource_plugin,
 )
 from virtumancer.app import Application, create_app
-from virtumancer.client import AsyncClient, Client
+from virtumancer.client import AsyncClient, Client, UnexpectedAnswer
 from virtumancer.config import load_config
 from virtumancer.contracts import VMState
 from virtumancer.errors import ResourceExists, ResourceNotFound, UsageError
@@ -86,6 +88,26 @@ async def test_what_fails_midway_is_no_end(api: AsyncClient) -> None:
     with pytest.raises(Exception, match="does not answer"):
         async for _ in api.of(NOTES).read("broken"):
             pass
+
+
+async def test_other_bytes_than_the_server_says_are_refused_at_their_end() -> None:
+    said = base64.b64encode(hashlib.sha256(b"the text").digest()).decode()
+    bodies = [b"the text", b"the t\x00xt"]
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: 8\r\nRepr-Digest: sha-256=:{said}:\r\nConnection: close\r\n\r\n"
+        writer.write(head.encode() + bodies.pop(0))
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with AsyncClient(url) as client:
+            assert b"".join([chunk async for chunk in client.of(NOTES).read("one")]) == b"the text"
+            with pytest.raises(UnexpectedAnswer, match="is not what the server said"):
+                async for _ in client.of(NOTES).read("one"):
+                    pass
 
 
 async def test_the_client_that_waits_has_the_same(url: str, api: AsyncClient) -> None:

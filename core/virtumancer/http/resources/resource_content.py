@@ -63,10 +63,14 @@ class ContentResource:
         found, key = await self._item(req, place)
         size = await self._content.size(found, key)
         span = _span_of(req, resp, size)
-        stream = PieceStream(open_answer(req), self._content.read(found, key, span))
+        digest = await self._content.sha256(found, key)
+        whole = span == ByteSpan(0, size)
+        stream = PieceStream(open_answer(req), self._content.read(found, key, span, digest if whole else None))
         await stream.begin()  # what fails at once is an answer, and not one that breaks off
         resp.content_type = BINARY
         resp.set_header("Accept-Ranges", "bytes")
+        if digest is not None:  # of the whole, also where a part is sent (RFC 9530)
+            resp.set_header("Repr-Digest", f"sha-256=:{base64.b64encode(digest).decode()}:")
         length = (span.stop or 0) - span.start
         resp.content_length = length
         if length < size:

@@ -193,7 +193,10 @@ class _Writer:
             "GET",
             path,
             media=BINARY,
-            headers=(Header("Accept-Ranges", "`bytes`: a `Range` may be asked for."),),
+            headers=(
+                Header("Accept-Ranges", "`bytes`: a `Range` may be asked for."),
+                Header("Repr-Digest", "The SHA-256 of the whole content, where it is known (RFC 9530)."),
+            ),
             others=((206, None),),
             errors=(*self._asks, errors.RangeNotSatisfiable),
         )

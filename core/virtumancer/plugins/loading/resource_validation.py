@@ -32,7 +32,9 @@ LIST_PARAMETERS = frozenset({"limit", "cursor", "filter", "sort", "fields", "dry
 CONTENT = "content"
 # The types of its events are stored, as `snapshot.created`.
 LONGEST_SINGULAR = 24
-METHODS = frozenset({"list", "get", "create", "plan", "change", "delete", "size", "read", "write", "ability", CONTENT})
+METHODS = frozenset(
+    {"list", "get", "create", "plan", "change", "delete", "size", "sha256", "read", "write", "ability", CONTENT}
+)
 # What a verb calls on the collection.
 CALLED = {ResourceVerb.DOWNLOAD: "read", ResourceVerb.UPLOAD: "write"}
 

@@ -19,6 +19,12 @@ __all__ = ["ContentService", "Upload"]
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
+DIGEST_SIZE = hashlib.sha256().digest_size
+# A larger piece is digested in a thread.
+LARGE = 256 * 1024
+_OTHER_BYTES = "read() yielded other bytes than those of the SHA-256 that sha256() returned"
+
+
 class Upload:
     """What a client sends: counted and digested as it passes, and refused at its end when it is not what was said."""
 
@@ -126,11 +132,25 @@ class ContentService:
             raise self._failure(found, ResourceVerb.DOWNLOAD, what, f"size() returned {said}, a number is needed")
         return size
 
-    async def read(self, found: Found, key: str, span: ByteSpan) -> AsyncGenerator[bytes]:
-        """Yield the bytes of a span, just as many; raises when the plugin does, or yields fewer or more."""
+    async def sha256(self, found: Found, key: str) -> bytes | None:
+        """Return the SHA-256 of an item where its plugin knows it."""
+        what, call = found.described("digest", key), self._resources.call_of(found, ResourceVerb.DOWNLOAD)
+        collection = _content(found)
+        digest: Any = await self._health.call(call, what, lambda: collection.sha256(found.at, key), found.type.timeout)
+        if digest is not None and not (type(digest) is bytes and len(digest) == DIGEST_SIZE):
+            reason = f"sha256() returned {type(digest).__name__}, {DIGEST_SIZE} bytes or None are needed"
+            raise self._failure(found, ResourceVerb.DOWNLOAD, what, reason)
+        return digest
+
+    async def read(self, found: Found, key: str, span: ByteSpan, sha256: bytes | None = None) -> AsyncGenerator[bytes]:
+        """Yield the bytes of a span, just as many; raises when the plugin does, or yields fewer or more.
+
+        With `sha256` other bytes end before the last piece.
+        """
         what, verb = found.described("download", key), ResourceVerb.DOWNLOAD
         call, seconds = self._resources.call_of(found, verb), found.type.timeout
         left = (span.stop or 0) - span.start
+        known = None if sha256 is None else hashlib.sha256()
         self._health.counted_at_once(call, what, lambda: None)
         pieces = PluginPieces(self._health, call, what, lambda: _content(found).read(found.at, key, span), seconds)
         try:
@@ -138,9 +158,15 @@ class ContentService:
                 left -= len(piece)
                 if left < 0:
                     raise self._failure(found, verb, what, "read() yielded more than the span that was asked for")
+                if known is not None:
+                    await _take(known.update, piece)
+                    if not left and known.digest() != sha256:
+                        raise self._failure(found, verb, what, _OTHER_BYTES)
                 yield piece
             if left:
                 raise self._failure(found, verb, what, f"read() ended {left} bytes before its span did")
+            if known is not None and known.digest() != sha256:  # of no bytes at all
+                raise self._failure(found, verb, what, _OTHER_BYTES)
         except (PluginFailed, CallTimeout) as error:
             log.warning("content breaks off", plugin=found.plugin, call=what, reason=error.message)
             raise
@@ -183,6 +209,13 @@ class ContentService:
 
     def _failure(self, found: Found, verb: str, what: str, reason: str) -> PluginFailed:
         return self._resources.failure(found, verb, what, reason)
+
+
+async def _take(update: Callable[[bytes], None], piece: bytes) -> None:
+    if len(piece) < LARGE:
+        update(piece)
+    else:
+        await asyncio.to_thread(update, piece)
 
 
 def _content(found: Found) -> ContentCollection[Any]:

@@ -165,6 +165,9 @@ class _Access(CollectionAccess[Any, Any, Any]):
     async def size(self, key: str = "") -> int:
         return await self._use.content.size(*await self._content(ResourceVerb.DOWNLOAD, key))
 
+    async def sha256(self, key: str = "") -> bytes | None:
+        return await self._use.content.sha256(*await self._content(ResourceVerb.DOWNLOAD, key))
+
     async def read(self, key: str, span: ByteSpan) -> AsyncGenerator[bytes]:
         found, known = await self._content(ResourceVerb.DOWNLOAD, key)
         if span.stop is None:
