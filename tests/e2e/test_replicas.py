@@ -9,6 +9,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
+from tests.bench.plugin_packages import install
 from tests.e2e.manager import Manager
 from tests.lab import wait_until
 from tests.lab.postgres import PrivatePostgres
@@ -19,14 +20,34 @@ pytestmark = pytest.mark.lab
 PATIENCE = 4.0
 NODE = """<node><domain type='test'><name>{name}</name><uuid>{uuid}</uuid><memory>8192</memory><os><type>hvm</type></os>
 </domain></node>"""
+HOLDING = """
+import asyncio
+from pathlib import Path
+
+from virtumancer import hookimpl
+from virtumancer.contracts import NoParams, VMAction, VMUse
+
+GATE = Path(__file__).with_name("gate")
+
+
+async def hold(context, vm, params):
+    while not GATE.exists():
+        await asyncio.sleep(0.02)
+
+
+@hookimpl
+def virtumancer_vm_actions():
+    use = VMUse.ALONE
+    return [VMAction(name="hold", title="Hold", description="Hold.", run=hold, use=use, timeout=120.0, long=True)]
+"""
 WEB = "aaaaaaaa-1111-4111-8111-111111111111"
 
 
 class Replica(Manager):
     """A server on a database that others use too."""
 
-    def __init__(self, folder: Path, database: str, config: str = "") -> None:
-        super().__init__(folder, config)
+    def __init__(self, folder: Path, database: str, config: str = "", **more: Any) -> None:
+        super().__init__(folder, config, **more)
         self.address = database
 
     def command(self, *flags: str) -> list[str]:
@@ -42,6 +63,22 @@ def replicas(tmp_path: Path, postgres: PrivatePostgres) -> Iterator[tuple[Replic
         with Replica(tmp_path / "a", address) as a, Replica(tmp_path / "b", address) as b:
             yield a, b
     finally:
+        postgres.drop_database(name)
+
+
+@pytest.fixture
+def holding(tmp_path: Path, postgres: PrivatePostgres) -> Iterator[tuple[Replica, Replica, Path]]:
+    """Two servers with a plugin that has a VM alone until its gate, a file, is there."""
+    name = f"replicas_{uuid4().hex}"
+    postgres.create_database(name)
+    address = f"postgresql://{postgres.user}@{postgres.host}:{postgres.port}/{name}"
+    env = install(tmp_path / "packages", {"holding": HOLDING})
+    (gate,) = [file.with_name("gate") for file in (tmp_path / "packages").rglob("*.py")]
+    try:
+        with Replica(tmp_path / "a", address, env=env) as a, Replica(tmp_path / "b", address, env=env) as b:
+            yield a, b, gate
+    finally:
+        gate.touch()
         postgres.drop_database(name)
 
 
@@ -137,6 +174,32 @@ def test_a_server_that_is_killed_in_the_middle_leaves_the_other_with_what_is_sto
         soon(b, f"kvm{number}", "connected")
     a.start()
     assert [host["id"] for host in a.get("/hosts").json()] == ["kvm1", "kvm2", "kvm3"]
+
+
+def test_a_vm_that_one_server_works_on_is_busy_at_the_other_until_it_has_ended(
+    holding: tuple[Replica, Replica, Path], tmp_path: Path
+) -> None:
+    a, b, gate = holding
+    assert a.post("/hosts", {"id": "kvm1", "uri": node(tmp_path, "web")}).status_code == 201
+    soon(b, "kvm1", "connected")
+    begun = a.client.post("/hosts/kvm1/vms/web/hold", headers={"Prefer": "respond-async"})
+    assert begun.status_code == 202, begun.text
+    wait_until(lambda: _operation(a, begun)["state"] == "running", "it runs", 20, pause=0.02)
+
+    for server, action in ((b, "reboot"), (b, "hold"), (a, "reboot")):
+        refused = server.post(f"/hosts/kvm1/vms/web/{action}")
+        assert (refused.status_code, refused.json()["code"]) == (409, "busy"), refused.text
+        assert refused.json()["operation"] == begun.json()["id"]
+    assert b.get("/hosts/kvm1/vms/web").status_code == 200  # who only looks is not held up
+
+    gate.touch()
+    wait_until(lambda: _operation(b, begun)["ended_at"] is not None, "it has ended", 20, pause=0.02)
+    assert b.post("/hosts/kvm1/vms/web/reboot").status_code == 204
+
+
+def _operation(replica: Replica, begun: httpx2.Response) -> dict[str, Any]:
+    operation: dict[str, Any] = replica.get(f"/operations/{begun.json()['id']}").json()
+    return operation
 
 
 def _names(replica: Replica) -> list[str]:
