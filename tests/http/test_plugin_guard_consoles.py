@@ -70,6 +70,10 @@ async def stream_that_quits(*_arguments: object) -> ByteStream:
     return Quiet(quitting)
 
 
+async def stream_that_never_waits(*_arguments: object) -> ByteStream:
+    return Quiet(returning(b"x"))
+
+
 @asynccontextmanager
 async def console(
     naughty: Naughty, kvm1: FakeHypervisor, methods: Mapping[str, Any], base: type = ConsoleTransport
@@ -154,3 +158,20 @@ async def test_a_transport_that_cannot_read_a_head_ends_the_socket(
         assert socket.close_code == CloseCode.HYPERVISOR_ERROR
         assert (socket.close_reason or "").startswith("reading the head of the odd console of VM 'web'")
         assert (await client.get("/health")).json()["ok"] is True
+
+
+async def test_a_stream_that_never_waits_leaves_others_their_turn(naughty: Naughty, kvm1: FakeHypervisor) -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with console(naughty, kvm1, {"open": stream_that_never_waits}) as (_, url), connect(url) as socket:
+        beside = asyncio.create_task(others())
+        for _ in range(2000):
+            await socket.recv()
+        beside.cancel()
+    assert turns >= 20

@@ -12,6 +12,8 @@ from virtumancer.services.consoles.sessions import Ending, LiveSession
 __all__ = ["ViewerSocket", "bridge"]
 
 # Larger reads mean fewer frames; a message of this size leaves in one piece.
+# So much of a console goes to its viewer before everybody else has a turn.
+IN_A_ROW = 16
 CHUNK = 256 * 1024
 
 
@@ -94,6 +96,10 @@ async def _to_console(socket: ViewerSocket, stream: ByteStream, session: LiveSes
 
 
 async def _to_viewer(socket: ViewerSocket, stream: ByteStream, session: LiveSession) -> None:
+    count = 0
     while data := await stream.read(CHUNK):
         session.last_active = time.monotonic()
         await socket.send(data)
+        count += 1
+        if not count % IN_A_ROW:  # neither end may have waited for anything
+            await asyncio.sleep(0)
