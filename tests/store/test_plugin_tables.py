@@ -22,7 +22,7 @@ from virtumancer.plugins import load_plugins
 from virtumancer.plugins.loading.refusal import PluginRefused
 from virtumancer.plugins.loading.table_validation import check_tables
 from virtumancer.services.plugins import context as plugin_context
-from virtumancer.store import App, Database, HostsRepository, PluginApps, drop_tables
+from virtumancer.store import App, Database, HostsRepository, PluginApps, ProcessesRepository, drop_tables
 from virtumancer.store.engine import plugin_apps
 
 pytest_plugins = ["tests.lab.fixtures"]
@@ -263,6 +263,21 @@ async def test_the_command_deletes_them_and_says_so(
     assert "Deleted: jots__jots" in capsys.readouterr().out
     await asyncio.to_thread(drop_command, "jots", yes=True)
     assert "Plugin jots has no tables" in capsys.readouterr().out
+
+
+@pytest.mark.lab
+async def test_the_command_deletes_nothing_while_a_server_uses_the_database(
+    new_postgresql_url: str, tmp_path: Path, package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIRTUMANCER_DATABASE_URL", new_postgresql_url)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    async with Database(new_postgresql_url, plugin_apps=apps_of(package())) as database:
+        processes = ProcessesRepository(database)
+        await processes.beat("somebody")
+        with pytest.raises(UsageError, match="a server uses the PostgreSQL database"):
+            await asyncio.to_thread(drop_command, "jots", yes=True)
+        await processes.remove("somebody")
+        await asyncio.to_thread(drop_command, "jots", yes=True)
 
 
 def test_the_command_deletes_nothing_when_nobody_can_be_asked(

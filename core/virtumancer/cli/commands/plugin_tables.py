@@ -10,9 +10,13 @@ from cyclopts import Parameter
 from virtumancer.cli.options import ConfigFile
 from virtumancer.cli.output import complain, log_quietly, say
 from virtumancer.config import Config, load_config
+from virtumancer.errors import UsageError
 from virtumancer.running import database_of
 
 __all__ = ["drop_tables"]
+
+SILENCE = 60.0
+"""After so many seconds without a word a server is taken for gone."""
 
 
 def drop_tables(
@@ -45,10 +49,16 @@ def _confirm(question: str) -> None:
 
 async def _dropped(settings: Config, name: str) -> tuple[str, ...]:
     from virtumancer.plugins import app_label  # noqa: PLC0415 - `--help` should not wait for it
-    from virtumancer.store import Database, drop_tables  # noqa: PLC0415
+    from virtumancer.store import Database, ProcessesRepository, drop_tables  # noqa: PLC0415
 
     label = app_label(name)
     if label == "core" or "__" in label:
         complain(f"no plugin named {name!r} can have tables")
     async with Database(settings.database.url) as database:
+        # A SQLite file is locked by its server.
+        if database.dialect != "sqlite" and await ProcessesRepository(database).living(SILENCE):
+            raise UsageError(
+                f"a server uses the {database.name}, nothing was deleted; stop it first, and after a crash wait "
+                f"{SILENCE:g} seconds"
+            )
         return await drop_tables(database, label)
