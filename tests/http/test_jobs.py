@@ -39,6 +39,10 @@ class Only(Struct, frozen=True, forbid_unknown_fields=True):
     now: bool = True
 
 
+class Said(Struct):
+    text: str
+
+
 class Work:
     """Actions whose end a test decides on."""
 
@@ -54,6 +58,7 @@ class Work:
             _action("count", self.count, answer=Counted, permission="read"),
             _action("lie", self.lie, answer=Counted),
             _action("mumble", self.mumble, answer=Counted),
+            _action("babble", self.babble, answer=Said),
             _action("copy", self.copy, answer=Counted, long=True, use=ALONE),
             _action("commit", self.commit, long=True),
             _action("quick", self.quick),
@@ -67,6 +72,9 @@ class Work:
 
         module.__dict__["virtumancer_host_actions"] = virtumancer_host_actions
         return module
+
+    async def babble(self, context: ActionContext, vm: VMRef, params: Any) -> Said:
+        return Said("bla" * 2_000_000)
 
     async def tidy(self, context: ActionContext, params: Any) -> Counted:
         await context.job.step("tidying")
@@ -149,7 +157,9 @@ async def test_an_action_answers_and_the_operation_has_the_same(client: httpx2.A
     assert later["progress"] == {"total": 2, "done": 1, "failed": 0, "unit": "VMs"}
 
 
-@pytest.mark.parametrize(("action", "why"), [("lie", "$.vms"), ("mumble", "an object of dict")])
+@pytest.mark.parametrize(
+    ("action", "why"), [("lie", "$.vms"), ("mumble", "an object of dict"), ("babble", "4194304 are the most")]
+)
 async def test_an_answer_of_another_kind_is_the_fault_of_the_plugin(
     client: httpx2.AsyncClient, action: str, why: str
 ) -> None:
