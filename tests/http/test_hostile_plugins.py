@@ -23,6 +23,7 @@ from virtumancer.contracts import (
     ResourceType,
     Rights,
     Route,
+    RouteAnswer,
     RouteRequest,
 )
 from virtumancer.http.middleware import respond_async
@@ -47,6 +48,7 @@ class Blobs(ContentCollection[Blob]):
     def __init__(self) -> None:
         self.kept: dict[str, Blob] = {"a": Blob("a")}
         self.step = ""
+        self.answer: Any = None
         self.make: Callable[[Blob], Any] = lambda spec: spec
         self.reading: Callable[[], Chunks] = nothing
         self.writing: Callable[[Chunks], Any] = taking
@@ -109,6 +111,15 @@ class EvilBlob(Blob, frozen=True):
         raise SystemExit(3)
 
 
+class EvilText(str):
+    __slots__ = ()
+
+    def __format__(self, spec: str) -> str:
+        raise SystemExit(3)
+
+    __repr__ = lower = encode = __format__  # type: ignore[assignment]
+
+
 class EvilError(Exception):
     def __str__(self) -> str:
         raise SystemExit(3)
@@ -157,10 +168,14 @@ async def hostile(tmp_path: Path, blobs: Blobs, monkeypatch: pytest.MonkeyPatch)
     async def stream(request: RouteRequest) -> Chunks:
         return blobs.read(None, "", ByteSpan(0))  # type: ignore[arg-type]
 
+    async def odd(request: RouteRequest) -> Any:
+        return blobs.answer
+
     plugin = ModuleType("hostile")
+    odd_route = Route(method="GET", path="odd", summary="S", handle=odd, answer=dict[str, Any])
     route = Route(method="GET", path="stream", summary="S", handle=stream, answer=bytes, media="text/plain")
     plugin.__dict__["virtumancer_resources"] = hookimpl(lambda: [kind], specname="virtumancer_resources")
-    plugin.__dict__["virtumancer_routes"] = hookimpl(lambda: [route], specname="virtumancer_routes")
+    plugin.__dict__["virtumancer_routes"] = hookimpl(lambda: [route, odd_route], specname="virtumancer_routes")
     config = load_config(None, {"HOME": str(tmp_path)}, {"server.auth": "off"})
     plugins = load_plugins(disabled=["libvirt"], extra={"hostile": plugin}, reserved=reserved_names())
     async with create_app(config, plugins) as application:
@@ -231,6 +246,30 @@ async def test_what_is_returned_runs_no_code_outside_its_plugins_name(
     answer = await api.post("/blobs", json={"name": "b"})
     assert (answer.status_code, answer.json()["code"]) == (502, "plugin-failed")
     assert answer.json()["plugin"] == "hostile"
+
+
+def nested() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    found["again"] = found
+    return found
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        RouteAnswer({}, headers=7),  # type: ignore[arg-type]
+        RouteAnswer({}, headers={"X-Odd": Evil()}),  # type: ignore[dict-item]
+        RouteAnswer({}, headers={"X-Odd": "a\r\nSet-Cookie: b"}),
+        RouteAnswer({}, headers={EvilText("X-Odd"): EvilText("1")}),
+        {"odd": Evil()},
+        {"odd": "\udcff"},
+        nested(),
+    ],
+)
+async def test_whatever_a_route_returns_is_an_answer(api: httpx2.AsyncClient, blobs: Blobs, answer: object) -> None:
+    blobs.answer = answer
+    told = await api.get("/plugins/hostile/odd")
+    assert (told.status_code, told.json()["plugin"]) == (502, "hostile")
 
 
 async def test_a_step_tells_no_credential(api: httpx2.AsyncClient, blobs: Blobs) -> None:

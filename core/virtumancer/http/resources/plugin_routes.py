@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import falcon
 import msgspec
@@ -19,6 +19,7 @@ from virtumancer.http.requests import BodyReader, send_json, send_secret
 from virtumancer.http.resources.plugins import PLUGINS
 from virtumancer.http.resources.static_files import FolderResource
 from virtumancer.plugins import Plugins
+from virtumancer.plugins.calls.blame import Unfit
 from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
 from virtumancer.plugins.calls.pieces import PluginPieces
 from virtumancer.services.auth import PrincipalDirectory
@@ -28,6 +29,7 @@ from virtumancer.services.resources.plugin_access import Asker, ResourceUse
 
 __all__ = ["PluginResource", "RouteTools", "identifier", "path_of", "plugin_routes", "route_endpoint"]
 
+T = TypeVar("T")
 HOOK = "virtumancer_routes"
 Responder = Callable[..., Awaitable[None]]
 HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,80}")
@@ -164,7 +166,7 @@ class RouteCaller:
             self._call, self._what, lambda: self._route.handle(request), self._route.timeout
         )
         if isinstance(answer, RouteAnswer):
-            self._set_headers(resp, answer)
+            resp.set_headers(self._looked_at(lambda: _headers_of(answer)))
             answer = answer.body
         if self._route.answer is None:
             resp.status = falcon.HTTP_204
@@ -173,16 +175,11 @@ class RouteCaller:
             await self._send_bytes(req, resp, answer)
         else:
             send = send_secret if self._route.secret else send_json
-            send(resp, self._encoded(answer))
+            send(resp, self._looked_at(lambda: self._encoded(answer)))
 
-    def _set_headers(self, resp: Response, answer: RouteAnswer) -> None:
-        headers: dict[Any, Any] = dict(answer.headers)
-        for name, value in headers.items():
-            texts = isinstance(name, str) and isinstance(value, str)
-            fits = texts and HEADER_NAME.fullmatch(name) and HEADER_VALUE.fullmatch(value)
-            if not fits or name.lower() in SERVERS_OWN:
-                raise self._failure(f"the header {name!r:.80} cannot be set, or not to {value!r:.80}")
-            resp.set_header(name, value)
+    def _looked_at(self, look: Callable[[], T]) -> T:
+        """Look at what came back, which may run code of the plugin."""
+        return self._health.part_at_once(self._call, self._what, look)
 
     async def _send_bytes(self, req: Request, resp: Response, answer: Any) -> None:
         if isinstance(answer, bytes):
@@ -199,13 +196,24 @@ class RouteCaller:
         """Encode an answer; one of another kind than the route declares is the plugin's failure."""
         kind = self._route.answer
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and not isinstance(answer, kind):
-            raise self._failure(f"it returned {type(answer).__name__}, {kind.__name__} is needed")
+            raise Unfit(f"it returned {type(answer).__name__}, {kind.__name__} is needed")
         try:
             return msgspec.json.encode(answer)
-        except (TypeError, ValueError) as error:
-            raise self._failure(f"its answer cannot be sent as JSON: {error}") from error
+        except Exception as error:
+            raise Unfit(f"its answer cannot be sent as JSON: {error}") from error
 
     def _failure(self, reason: str) -> PluginFailed:
         self._health.count_failure(self._call)
         plugin = self._call.plugin
         return PluginFailed(f"{self._what} failed inside plugin {plugin!r}: {reason}", plugin=plugin)
+
+
+def _headers_of(answer: RouteAnswer) -> dict[str, str]:
+    headers: dict[Any, Any] = dict(answer.headers)
+    for name, value in headers.items():
+        # Of a class of its own, a text may run code where it is sent.
+        texts = type(name) is str and type(value) is str
+        fits = texts and HEADER_NAME.fullmatch(name) and HEADER_VALUE.fullmatch(value)
+        if not fits or name.lower() in SERVERS_OWN:
+            raise Unfit(f"the header {name!r:.80} cannot be set, or not to {value!r:.80}")
+    return headers
