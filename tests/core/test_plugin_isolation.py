@@ -2,15 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
 import pytest
 
-from virtumancer.contracts import PluginInfo, PluginState
+from virtumancer.contracts import EventsMissed, EventStream, PluginInfo, PluginState, ResourceEvent, VMEvent
 from virtumancer.errors import CallTimeout, PluginFailed
 from virtumancer.plugins.calls.caller import PluginCall, PluginCaller
+from virtumancer.plugins.calls.events import GuardedEvents
 from virtumancer.plugins.calls.execution import AFTER_CANCELLATION, AFTER_DEADLINE
+from virtumancer.plugins.calls.host_calls import HostCalls
 
 WAVE = PluginCall("waver", "virtumancer_vm_actions", "wave", "kvm1")
 OTHER = PluginCall("other", "virtumancer_host_drivers", "info", "kvm1")
@@ -188,3 +190,31 @@ async def test_a_failure_of_a_future_is_the_plugins(caller: PluginCaller) -> Non
 
     with pytest.raises(PluginFailed, match="KeyError: 'hand'"):
         await caller.call(WAVE, "waving", begin, 10)
+
+
+class Endless(EventStream):
+    def __aiter__(self) -> AsyncIterator[VMEvent | ResourceEvent | EventsMissed]:
+        return self
+
+    async def __anext__(self) -> VMEvent | ResourceEvent | EventsMissed:
+        return EventsMissed("again")
+
+    async def aclose(self) -> None:
+        pass
+
+
+async def test_events_that_never_wait_leave_others_their_turn(caller: PluginCaller) -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(others())
+    events = GuardedEvents(Endless(), HostCalls("other", "kvm1", caller, 5.0))
+    for _ in range(100):
+        await anext(events)
+    beside.cancel()
+    assert turns >= 50

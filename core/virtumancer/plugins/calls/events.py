@@ -1,5 +1,6 @@
 """The events of a driver, each of them checked."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from typing import cast
 
@@ -25,6 +26,8 @@ class GuardedEvents(EventStream):
         return self
 
     async def __anext__(self) -> VMEvent | ResourceEvent | EventsMissed:
+        # A stream that waits for nothing would otherwise keep everybody else waiting, for as long as it has events.
+        await asyncio.sleep(0)
         event = await self._calls.make("events", "waiting for events", self._begin, None, EVENT_OR_END)
         if event is END:
             raise StopAsyncIteration
