@@ -9,19 +9,24 @@ import tempfile
 import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
 from .errors import LabError
+from .modular import Daemons, daemons_of_the_run
 from .namespace import Namespace
 from .proc import is_alive, pid_inside
 from .processes import Daemon, find_program, free_port, run, tail, wait_until
 
-_LIBVIRTD_CONF = """\
+_DAEMON_CONF = """\
 host_uuid = "{host_uuid}"
 auth_unix_rw = "none"
+"""
+
+_TCP_CONF = """\
 listen_tls = 0
 listen_tcp = 1
 listen_addr = "127.0.0.1"
@@ -71,18 +76,21 @@ def _claim_displays() -> socket.socket:
 
 
 class PrivateLibvirtd:
-    """libvirtd with its own folders in a namespace, reachable by unix socket and by TCP."""
+    """libvirtd with its own folders in a namespace, reachable by unix socket and by TCP.
 
-    def __init__(self, folder: Path) -> None:
+    Of the modular daemons it is virtqemud: that one is stopped, killed and frozen, and the others go on.
+    """
+
+    def __init__(self, folder: Path, daemons: Daemons | None = None) -> None:
         self.folder = folder.resolve()
-        self.socket = self.folder / "run" / "libvirt-sock"
+        self._daemons = daemons_of_the_run() if daemons is None else daemons
+        self.socket = self.folder / "run" / self._daemons.socket
         self.uri = f"qemu+unix:///system?socket={quote(str(self.socket))}"
         self.tcp_port = free_port()
         self.tcp_uri = f"qemu+tcp://127.0.0.1:{self.tcp_port}/system"
         self.namespace = Namespace({self.folder / name: system for name, system in _SYSTEM_FOLDERS.items()})
-        command = [find_program("libvirtd"), "--listen", "-f", "/etc/libvirt/libvirtd.conf"]
-        command += ["-p", "/run/libvirt/libvirtd.pid"]
-        self._daemon = Daemon("libvirtd", command, self.folder / "libvirtd.log", self.namespace)
+        self._daemon = self._make_daemon(self._daemons.program, *(["--listen"] if self._daemons.listens else []))
+        self._companions = {program: self._make_daemon(program) for program in self._daemons.companions}
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -91,7 +99,8 @@ class PrivateLibvirtd:
         self._write_configuration()
         with ExitStack() as stack:
             stack.enter_context(self.namespace)  # ends last, and with it whatever is still inside
-            stack.callback(self._daemon.kill)
+            for daemon in (self._daemon, *self._companions.values()):
+                stack.callback(daemon.kill)
             self.start()
             stack.callback(self._end_in_order)
             stack.callback(self._displays.close)
@@ -109,7 +118,10 @@ class PrivateLibvirtd:
 
     def start(self) -> None:
         """Start after `kill` or `stop`."""
-        self._daemon.start(self._answers)
+        for program, daemon in self._companions.items():
+            if not daemon.running:
+                daemon.start(partial(_answers, self.folder / "run" / f"{program}-sock"))
+        self._daemon.start(partial(_answers, self.socket))
         self.virsh("uri")  # answered only when all drivers are up and running guests are found again
 
     def stop(self) -> None:
@@ -189,6 +201,14 @@ class PrivateLibvirtd:
             self.thaw()
             self._end_guests()
             self._daemon.stop()
+        for daemon in self._companions.values():
+            if daemon.running:
+                daemon.stop()
+
+    def _make_daemon(self, program: str, *arguments: str) -> Daemon:
+        command = [find_program(program), *arguments, "-f", f"/etc/libvirt/{program}.conf"]
+        command += ["-p", f"/run/libvirt/{program}.pid"]
+        return Daemon(program, command, self.folder / f"{program}.log", self.namespace)
 
     def _end_guests(self) -> None:
         for name in self.domains(running=True):
@@ -209,13 +229,19 @@ class PrivateLibvirtd:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         self._displays = _claim_displays()
         display_port: int = self._displays.getsockname()[1] - _DISPLAYS
-        libvirtd_conf = _LIBVIRTD_CONF.format(host_uuid=uuid.uuid4(), tcp_port=self.tcp_port)
+        text = _DAEMON_CONF.format(host_uuid=uuid.uuid4())
+        for program in (self._daemons.program, *self._daemons.companions):
+            (self.folder / "etc" / f"{program}.conf").write_text(text)
+        if self._daemons.listens:
+            with (self.folder / "etc" / f"{self._daemons.program}.conf").open("a") as file:
+                file.write(_TCP_CONF.format(tcp_port=self.tcp_port))
         qemu_conf = _QEMU_CONF.format(display_port_min=display_port, display_port_max=display_port + _DISPLAYS - 1)
-        (self.folder / "etc" / "libvirtd.conf").write_text(libvirtd_conf)
         (self.folder / "etc" / "qemu.conf").write_text(qemu_conf)
         for capabilities in (self.folder / "cache").glob("*"):
             shutil.rmtree(capabilities)
 
-    def _answers(self) -> bool:
-        with socket.socket(socket.AF_UNIX) as probe:
-            return probe.connect_ex(str(self.socket)) == 0
+
+def _answers(path: Path) -> bool:
+    """Whether somebody listens on a unix socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
