@@ -20,6 +20,7 @@ class SerialTransport(ConsoleTransport):
     kind = "serial"
     suffix = "serial"
     shareable = False
+    chooses = True
 
     async def open(
         self, connection: HostConnection, vm: VMRef, session: ConsoleSession, head: ChannelHead | None = None
@@ -28,7 +29,11 @@ class SerialTransport(ConsoleTransport):
         host = connection.ability(SupportsConsoles)
         if host is None:
             raise AbilityMissing("This host's driver has no consoles.", ability="consoles")
-        stream = (await host.open_console(vm.uuid, self.kind)).stream
+        if session.device:
+            console = await host.open_console_device(vm.uuid, self.kind, session.device)
+        else:
+            console = await host.open_console(vm.uuid, self.kind)
+        stream = console.stream
         return _ReadOnly(stream) if session.view_only else stream
 
 

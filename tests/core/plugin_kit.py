@@ -35,7 +35,7 @@ def load(
 ) -> Plugins:
     """Load these plugins by name, beside the built-in ones that need nothing."""
     return load_plugins(
-        disabled=["libvirt", "power"],
+        disabled=["libvirt", "power", "suspend"],
         extra=plugins,
         tables=tables,
         load_timeout=timeout,

@@ -98,7 +98,7 @@ def test_of_one_name_the_plugin_that_is_used_is_listed_first(site: Path, mine: b
 def test_two_of_one_name_are_both_refused_with_their_distributions(site: Path, name: str) -> None:
     stranger(site, f"{name} = stranger")
 
-    plugins = load_plugins(disabled=["libvirt"])
+    plugins = load_plugins(disabled=["libvirt", "suspend"])
 
     refused = [info for info in plugins.infos if info.name.lower() == "power"]
     assert [(info.state, info.phase) for info in refused] == [(PluginState.FAILED, "resolve")] * 2

@@ -23,9 +23,13 @@ from virtumancer.testing import FakeHypervisor, fake_plugin
 def test_the_built_ins_come_through_the_entry_points() -> None:
     plugins = load_plugins()
     assert {i.name: i.state for i in plugins.infos} == dict.fromkeys(
-        ("libvirt", "networks", "power", "serial", "spice", "vnc"), PluginState.ACTIVE
+        ("libvirt", "networks", "power", "serial", "spice", "suspend", "vnc"), PluginState.ACTIVE
     )
-    assert set(plugins.actions) == {"start", "shutdown", "reboot", "forceoff", "forcereset"}
+    power, suspend = (
+        {"start", "shutdown", "reboot", "forceoff", "forcereset"},
+        {"pause", "resume", "wakeup", "dropsave"},
+    )
+    assert set(plugins.actions) == power | suspend
     assert plugins.drivers["qemu"].plugin == plugins.drivers["test"].plugin == "libvirt"
 
 

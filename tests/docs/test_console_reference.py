@@ -56,7 +56,9 @@ def test_a_ticket_lives_as_long_as_it_is_said_to() -> None:
 
 def test_pings_go_out_as_often_as_it_is_said() -> None:
     config = load_config(None, {}, {"database.url": "sqlite://:memory:", "server.auth": "off"})
-    settings = server_settings(create_app(config, load_plugins(["libvirt", "power", "serial", "spice", "vnc"])))
+    settings = server_settings(
+        create_app(config, load_plugins(["libvirt", "power", "serial", "spice", "suspend", "vnc"]))
+    )
 
     assert settings.ws_ping_interval == settings.ws_ping_timeout == 20
     assert "pings every 20 seconds. A viewer that does not answer for 20 more is gone" in CONSOLES

@@ -55,9 +55,9 @@ def test_every_object_that_a_route_names_is_described() -> None:
 
 
 def test_every_action_of_the_built_in_plugins_is_described() -> None:
-    power = pytest.importorskip("virtumancer_power")
+    plugins = [pytest.importorskip(name) for name in ("virtumancer_power", "virtumancer_suspend")]
 
-    actions = {action.name for action in power.virtumancer_vm_actions()}
+    actions = {action.name for plugin in plugins for action in plugin.virtumancer_vm_actions()}
 
     section = (
         page("reference/http-api").partition("### `POST /api/v1/hosts/{host}/vms/{vm}/{action}`")[2].partition("###")[0]

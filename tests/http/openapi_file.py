@@ -17,7 +17,7 @@ from virtumancer.config import load_config
 from virtumancer.plugins import load_plugins
 
 FILE = Path(__file__).with_name("openapi.json")
-BUILT_IN = ("libvirt", "networks", "power", "serial", "spice", "vnc")
+BUILT_IN = ("libvirt", "networks", "power", "serial", "spice", "suspend", "vnc")
 
 
 async def current() -> dict[str, Any]:

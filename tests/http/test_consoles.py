@@ -250,6 +250,7 @@ async def test_what_a_vm_offers_is_listed_with_the_reasons(
             "reason": "listens nowhere",
             "shareable": True,
             "sessions": 0,
+            "devices": [],
         }
     ]
 

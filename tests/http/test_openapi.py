@@ -249,8 +249,9 @@ async def test_every_body_and_every_answer_has_an_example_that_fits(document: di
 
     # The document itself, and actions without parameters.
     assert [(method, path) for method, path in without if method != "post" and "openapi" not in path] == []
+    power, suspend = "start shutdown reboot forceoff forcereset", "pause resume wakeup dropsave"
     assert {path for method, path in without if method == "post"} == {
-        f"{VM}/{name}" for name in ("start", "shutdown", "reboot", "forceoff", "forcereset")
+        f"{VM}/{name}" for name in (*power.split(), *suspend.split())
     }
 
 
@@ -291,7 +292,8 @@ async def test_a_websocket_says_so_and_how_it_is_closed(document: dict[str, Any]
     assert (console["operationId"], console["x-websocket"], console["x-plugin"]) == ("openVncConsole", True, "vnc")
     assert console["x-subprotocols"] == ["binary"]
     assert console["x-close-codes"]["4410"].startswith("The VM stopped")
-    assert [parameter["name"] for parameter in console["parameters"] if "name" in parameter] == ["ticket", "follow"]
+    named = [parameter["name"] for parameter in console["parameters"] if "name" in parameter]
+    assert named == ["ticket", "follow", "device"]
     assert document["paths"]["/ws"]["get"]["x-websocket"] is True
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from msgspec import Struct
 
 from virtumancer.contracts.models import VMRef
+from virtumancer.errors import ConsoleNotFound
 
 if TYPE_CHECKING:
     from virtumancer.contracts.drivers import HostConnection
@@ -95,11 +96,16 @@ class DirectStream(ByteStream):
 
 
 class ConsoleOffer(Struct, frozen=True):
-    """A console that a VM has; `reason` says why it cannot be opened just now."""
+    """A console that a VM has; `reason` says why it cannot be opened just now.
+
+    `devices` are those that can be chosen from where there are several of this kind, by the driver's names for them;
+    the first is taken unless one is chosen. Since 1.3.
+    """
 
     kind: str
     available: bool
     reason: str = ""
+    devices: tuple[str, ...] = ()
 
 
 class ConsoleConnection:
@@ -131,6 +137,13 @@ class SupportsConsoles(ABC):
         `WrongPowerState` when the VM does not run, `ConsoleNotFound` when it has no such console.
         """
 
+    async def open_console_device(self, uuid: str, kind: str, device: str) -> ConsoleConnection:
+        """Connect to the one of several consoles of a kind that `ConsoleOffer.devices` names so. Since 1.3.
+
+        Raises what `open_console` does. The default knows no devices.
+        """
+        raise ConsoleNotFound(f"no {device[:80]!r} can be chosen among the {kind} consoles of this VM")
+
 
 class Screenshot(Struct, frozen=True):
     """A picture of a VM's screen, as PNG."""
@@ -159,6 +172,8 @@ class ConsoleSession(ABC):
     id: str
     view_only: bool
     """Keyboard, pointer and clipboard of the viewer must not reach the VM; the transport sees to it."""
+    device: str = ""
+    """Which of several consoles of the kind the viewer has chosen, empty when none was. Since 1.3."""
 
     @abstractmethod
     def admit(self, key: str) -> None:
@@ -179,6 +194,8 @@ class ConsoleTransport(ABC):
     """WebSocket subprotocols it may choose from; none is needed."""
     shareable: ClassVar[bool] = True
     """Several viewers can look at one console at once."""
+    chooses: ClassVar[bool] = False
+    """Viewers may choose one of several devices of the kind, as `session.device` says; since 1.3."""
     handshake: ClassVar[bool] = False
     """The protocol begins with messages that the transport takes part in; since 1.1."""
 

@@ -5,6 +5,8 @@ from enum import IntEnum, StrEnum
 
 from msgspec import UNSET, Struct, UnsetType, field
 
+from virtumancer.contracts.status import Timestamp
+
 __all__ = [
     "VM",
     "DeviceCounters",
@@ -107,6 +109,12 @@ class VM(Struct, frozen=True, kw_only=True, gc=False):
     cpu_topology_json: str = ""
     db_id: int = 0
     last_known: tuple[str, ...] | UnsetType = UNSET
+    managed_save: bool = False
+    """Its memory was saved when it was stopped, and is restored by the next start. Since 1.3."""
+    state_reason: str = ""
+    """Why it is paused, as the hypervisor says: `user`, `ioerror`, `starting-up` …; empty otherwise. Since 1.3."""
+    state_since: Timestamp | None = None
+    """Since when it is paused, asleep or crashed; null where that was not seen. Since 1.3."""
 
 
 class VMRow(

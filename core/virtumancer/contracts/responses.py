@@ -98,6 +98,8 @@ class VMConsole(Struct, frozen=True):
     """Several viewers can look at once."""
     sessions: int
     """How many sessions there are on it."""
+    devices: tuple[str, ...] = ()
+    """Those of this kind that `device` can choose, where there are several; the first is taken otherwise."""
 
 
 class VMDetail(ListedVM, frozen=True, kw_only=True):

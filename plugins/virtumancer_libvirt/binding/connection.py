@@ -152,10 +152,15 @@ class VirConnect:
         """Say whether QEMU was not asked for what a bulk call with memory and CPU asks every running one for."""
         return self.has_bulk_facts and record.active and "balloon.rss" not in record.values
 
-    def transient_and_autostart(self) -> tuple[frozenset[str], frozenset[str]]:
-        """Return the UUIDs of the VMs without a stored definition, and of those that start with the host."""
-        transient = self._uuids(libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT)
-        return transient, self._uuids(libvirt.VIR_CONNECT_LIST_DOMAINS_AUTOSTART)
+    def marked(self) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+        """Return the UUIDs of VMs without a stored definition, that start with the host, and with saved memory."""
+        kinds = (
+            libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT,
+            libvirt.VIR_CONNECT_LIST_DOMAINS_AUTOSTART,
+            libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE,
+        )
+        transient, autostart, saved = (self._uuids(kind) for kind in kinds)
+        return transient, autostart, saved
 
     def find(self, name_or_uuid: str, *, as_uuid: bool) -> VMRef | None:
         """Look one VM up by name, or by UUID; what can be neither is nowhere."""

@@ -71,17 +71,19 @@ class Consoles:
     async def offers(self, uuid: str) -> Sequence[ConsoleOffer]:
         """Name the consoles of a VM."""
         devices = await self._devices(uuid)
-        found = [(kind, self._why_not(display)) for kind, display in devices.displays.items()]
+        found = {kind: self._why_not(display) for kind, display in devices.displays.items()}
         if devices.serial:
-            found.append(("serial", self._why_no_serial(devices)))
+            found["serial"] = self._why_no_serial(devices)
         if devices.run is None:
-            found = [(kind, _NOT_RUNNING) for kind, _ in found]
-        return [ConsoleOffer(kind, not reason, reason) for kind, reason in found]
+            found = dict.fromkeys(found, _NOT_RUNNING)
+        aliases = tuple(port.alias for port in devices.openable)
+        choices = {"serial": aliases if len(aliases) > 1 else ()}
+        return [ConsoleOffer(kind, not reason, reason, choices.get(kind, ())) for kind, reason in found.items()]
 
     async def open(self, uuid: str, kind: str) -> ConsoleConnection:
         """Connect to one of them. A VM that restarts meanwhile is tried once more."""
         if kind == "serial":
-            return await self._open_serial(uuid)
+            return await self.open_serial(uuid)
         for _attempt in range(2):
             if console := await self._open_display(uuid, kind):
                 return console
@@ -89,18 +91,23 @@ class Consoles:
             f"VM {self._named(uuid)} restarts again and again; open its {kind} console when it has settled."
         )
 
-    async def _open_serial(self, uuid: str) -> ConsoleConnection:
+    async def open_serial(self, uuid: str, alias: str = "") -> ConsoleConnection:
+        """Connect to a serial console: the one of this alias, or the first that can be opened."""
         devices = await self._running(uuid)
         if not devices.serial:
             raise _no_such(devices, "serial")
         if reason := self._why_no_serial(devices):
             raise HypervisorError(f"The serial console of VM {devices.name} cannot be opened: {reason}.")
+        port = next((one for one in devices.openable if alias in ("", one.alias)), None)
+        if port is None:
+            aliases = ", ".join(one.alias for one in devices.openable)
+            raise ConsoleNotFound(f"VM {devices.name} has no serial console {alias[:80]!r}; it has {aliases}.")
         stream, name = await self._reach.dial_daemon(), self._uri.at_the_daemon
         try:
             async with asyncio.timeout(self._timeout):
-                return ConsoleConnection(
-                    await open_serial(stream, name, uuid, devices.name, safe=self._uri.driver == "qemu")
-                )
+                device = None if port == devices.ports[0] else port.alias
+                safe = self._uri.driver == "qemu"
+                return ConsoleConnection(await open_serial(stream, name, uuid, devices.name, safe=safe, device=device))
         except TimeoutError as error:
             message = f"The serial console of VM {devices.name} was not opened within {self._timeout:g} s; try again."
             raise CallTimeout(message) from error

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from virtumancer_libvirt.binding.domain_xml import Element, attribute, parse_xml
 
-__all__ = ["ConsoleDevices", "Display", "parse_consoles", "password_in"]
+__all__ = ["ConsoleDevices", "Display", "SerialPort", "parse_consoles", "password_in"]
 
 DISPLAY_KINDS = ("vnc", "spice")
 
@@ -37,16 +37,33 @@ class Display(Struct, frozen=True):
         return bool(self.tls_port) and (self.secure or not self.port)
 
 
+class SerialPort(Struct, frozen=True):
+    """A serial console: its alias, and the type of what it is connected to."""
+
+    alias: str
+    type: str
+
+
 class ConsoleDevices(Struct, frozen=True):
     """All consoles of one VM. `run` tells its runs apart, None when it is not active.
 
-    `serial` is the type of what the first serial console is connected to, empty when there is none.
+    The first of `ports` is the one that libvirt opens unless another one is named.
     """
 
     name: str
     run: int | None
     displays: Mapping[str, Display]
-    serial: str
+    ports: tuple[SerialPort, ...] = ()
+
+    @property
+    def openable(self) -> tuple[SerialPort, ...]:
+        """Those that libvirt can open."""
+        return tuple(port for port in self.ports if port.type == "pty")
+
+    @property
+    def serial(self) -> str:
+        """The type of the one to open, of the first where none can be; empty when there is none."""
+        return next((port.type for port in (*self.openable, *self.ports)), "")
 
 
 def parse_consoles(document: str) -> ConsoleDevices:
@@ -58,15 +75,23 @@ def parse_consoles(document: str) -> ConsoleDevices:
         kind = attribute(graphics, "type")
         if kind in DISPLAY_KINDS:
             displays.setdefault(kind, _display(graphics, kind, index))
-    # libvirt opens the first console, or the first serial port of a VM without one.
-    serial = domain.find("devices/console")
-    serial = domain.find("devices/serial") if serial is None else serial
     return ConsoleDevices(
         name=domain.findtext("name") or "",
         run=int(run) if run.isdigit() else None,
         displays=displays,
-        serial=attribute(serial, "type"),
+        ports=_ports(domain),
     )
+
+
+def _ports(domain: Element) -> tuple[SerialPort, ...]:
+    """Read the serial consoles; the first console stands for the first port, and may do so twice."""
+    ports: dict[str, SerialPort] = {}
+    for kind in ("console", "serial"):
+        for number, port in enumerate(domain.iterfind(f"devices/{kind}")):
+            stands_for_port = kind == "console" and attribute(port.find("target"), "type") in {"", "serial"}
+            alias = attribute(port.find("alias"), "name") or f"{'serial' if stands_for_port else kind}{number}"
+            ports.setdefault(alias, SerialPort(alias, attribute(port, "type")))
+    return tuple(ports.values())
 
 
 def password_in(document: str, kind: str) -> str | None:

@@ -109,8 +109,12 @@ class SerialStream(ByteStream):
             self._left = packet.size
 
 
-async def open_serial(stream: ByteStream, hypervisor: str, uuid: str, name: str, *, safe: bool) -> SerialStream:
-    """Open the first serial console of a VM over a new connection to its daemon; `stream` is closed when it fails.
+async def open_serial(
+    stream: ByteStream, hypervisor: str, uuid: str, name: str, *, safe: bool, device: str | None = None
+) -> SerialStream:
+    """Open a serial console of a VM over a new connection to its daemon; `stream` is closed when it fails.
+
+    It is the first one, unless `device` is the alias of another.
 
     `hypervisor` is the URI as the daemon itself knows it; `safe` asks it to make sure that nobody else is there.
     Raises `VMNotFound`, `WrongPowerState`, `ConsoleBusy`, `AbilityMissing` or `HypervisorError`.
@@ -120,7 +124,9 @@ async def open_serial(stream: ByteStream, hypervisor: str, uuid: str, name: str,
         await _log_in(rpc, hypervisor)
         vm = await rpc.call(Procedure.LOOKUP_BY_UUID, uuids.UUID(uuid).bytes)
         flags: int = libvirt.VIR_DOMAIN_CONSOLE_SAFE if safe else 0
-        await rpc.call(Procedure.OPEN_CONSOLE, vm + optional(None) + struct.pack(">I", flags))
+        await rpc.call(
+            Procedure.OPEN_CONSOLE, vm + optional(None if device is None else string(device)) + struct.pack(">I", flags)
+        )
     except RPCError as error:
         await stream.close()
         raise _meaning(error, name) from error

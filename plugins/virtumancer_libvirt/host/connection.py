@@ -44,6 +44,7 @@ from virtumancer_libvirt.vms.definition_cache import DefinitionCache
 from virtumancer_libvirt.vms.definition_reader import Definitions
 from virtumancer_libvirt.vms.hardware import parse_hardware
 from virtumancer_libvirt.vms.listing import Snapshot, build_vms, read_records, take_overview
+from virtumancer_libvirt.vms.pauses import Pauses
 from virtumancer_libvirt.vms.process_age import AgeReader
 from virtumancer_libvirt.vms.sampler import Sampler
 from virtumancer_libvirt.vms.stats import read_stats
@@ -86,6 +87,7 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
         self._read_ages = read_ages
         self._ages_wanted = read_ages is not None
         self._uptimes = Uptimes()
+        self._pauses = Pauses()
         self._cache = DefinitionCache()
         self._definitions = Definitions(pool, self._cache, settings.call_timeout, self._is_there)
         self._consoles = Consoles(
@@ -114,7 +116,7 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
         return await self._quick(VirConnect.host_info, "describe itself")
 
     async def list_vms(self) -> Sequence[VM]:
-        """List all VMs in three round trips, one for each hundred, and one for each definition that changed."""
+        """List all VMs in four round trips, one for each hundred, and one for each definition that changed."""
         async with self._listing:
             # Beside the listing: over a long line a first look is the sum of the round trips that wait in turn.
             if self._read_ages and self._ages_wanted and self._loading_ages is None:
@@ -125,10 +127,10 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
             chunks = chunks_of(overview.uuids, definitions)
             reads = [partial(read_records, chunk=chunk) for chunk in chunks]
             records = [record for part in await self._bulk_reads(reads, "list its VMs") for record in part]
-            snapshot = Snapshot(records, overview.transient, overview.autostart)
+            snapshot = Snapshot(records, overview)
             if self._loading_ages:
                 await asyncio.wait({self._loading_ages}, timeout=_AGES_PATIENCE)
-            vms = build_vms(snapshot, definitions, self._uptimes, self._last)
+            vms = build_vms(snapshot, definitions, self._uptimes, self._last, self._pauses)
             self._last = {vm.uuid: vm for vm in vms}
             self._names = {vm.uuid: vm.name for vm in vms}
             self._samples = {uuid: sample for uuid, sample in self._samples.items() if uuid in self._last}
@@ -176,6 +178,13 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
         """Connect to one console of a VM, wherever the hypervisor listens."""
         self._lifeline.check()
         return await self._consoles.open(uuid, kind)
+
+    async def open_console_device(self, uuid: str, kind: str, device: str) -> ConsoleConnection:
+        """Connect to one of several serial consoles, by its alias in the VM's XML."""
+        self._lifeline.check()
+        if kind != "serial":
+            return await super().open_console_device(uuid, kind, device)
+        return await self._consoles.open_serial(uuid, device)
 
     async def screenshot(self, uuid: str) -> Screenshot:
         """Take a picture of the first screen."""
@@ -337,6 +346,7 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
         change = change_of(raw)
         if change not in _KEEP_THE_XML:
             self._cache.invalidate(raw.uuid)
+        self._pauses.note(raw.uuid, change)
         if change is VMChange.STARTED:
             self._uptimes.started(raw.uuid)
         elif has_stopped(raw):  # one that crashed may have kept its process, one that was undefined runs on
@@ -346,6 +356,7 @@ class LibvirtConnection(HostConnection, SupportsConsoles, SupportsEvents, Suppor
     def _missed(self, reason: str) -> None:
         self._cache.invalidate_all()
         self._uptimes.forget()
+        self._pauses.forget()
         self._ages_wanted = True
         self._hub.publish(EventsMissed(reason=reason))
 

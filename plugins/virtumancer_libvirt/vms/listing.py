@@ -10,6 +10,7 @@ from virtumancer_libvirt.vms.bulk import Look
 from virtumancer_libvirt.vms.chunks import Chunk
 from virtumancer_libvirt.vms.definition import UNREADABLE, Definition
 from virtumancer_libvirt.vms.looking import look_at
+from virtumancer_libvirt.vms.pauses import Pauses, pause_reason
 from virtumancer_libvirt.vms.uptime import Uptimes
 
 __all__ = ["Overview", "Snapshot", "build_vms", "read_records", "take_overview"]
@@ -34,27 +35,30 @@ _NEEDED = {
 }
 
 
+_STOPPED = frozenset({VMState.PAUSED, VMState.PMSUSPENDED, VMState.CRASHED})
+
+
 class Overview(Struct, frozen=True):
-    """Which VMs a host has, which of them are transient, and which start with it."""
+    """Which VMs a host has, which of them are transient, start with it, and have saved memory."""
 
     uuids: list[str]
-    transient: frozenset[str]
-    autostart: frozenset[str]
+    transient: frozenset[str] = frozenset()
+    autostart: frozenset[str] = frozenset()
+    saved: frozenset[str] = frozenset()
 
 
 class Snapshot(Struct, frozen=True):
     """What the host's bulk calls told."""
 
     records: list[Record]
-    transient: frozenset[str]
-    autostart: frozenset[str]
+    overview: Overview
 
 
 def take_overview(node: VirConnect) -> Overview:
-    """Make the three round trips of a listing that tell which VMs there are."""
+    """Make the four round trips of a listing that tell which VMs there are."""
     uuids = node.uuids()
-    transient, autostart = node.transient_and_autostart()
-    return Overview(uuids=uuids, transient=transient, autostart=autostart)
+    transient, autostart, saved = node.marked()
+    return Overview(uuids=uuids, transient=transient, autostart=autostart, saved=saved)
 
 
 def read_records(node: VirConnect, look: Look, chunk: Chunk) -> list[Record]:
@@ -63,20 +67,25 @@ def read_records(node: VirConnect, look: Look, chunk: Chunk) -> list[Record]:
 
 
 def build_vms(
-    snapshot: Snapshot, definitions: Mapping[str, Definition | None], uptimes: Uptimes, last: Mapping[str, VM]
+    snapshot: Snapshot,
+    definitions: Mapping[str, Definition | None],
+    uptimes: Uptimes,
+    last: Mapping[str, VM],
+    pauses: Pauses,
 ) -> list[VM]:
     """Put the listing together; only a VM of which the host said meanwhile that it is gone is left out."""
     return [
-        _vm(record, definition, snapshot, uptimes, last.get(record.uuid))
+        _vm(record, definition, snapshot.overview, uptimes, last.get(record.uuid), pauses)
         for record in snapshot.records
         if (definition := definitions.get(record.uuid, UNREADABLE)) is not None
     ]
 
 
-def _vm(record: Record, definition: Definition, snapshot: Snapshot, uptimes: Uptimes, last: VM | None) -> VM:
+def _vm(
+    record: Record, definition: Definition, overview: Overview, uptimes: Uptimes, last: VM | None, pauses: Pauses
+) -> VM:
     """A value that a busy VM did not tell is the last known one, or else the configured one."""
     values, uuid, active = record.values, record.uuid, record.active
-    state: int | None = values.get("state.state")
     max_mem: int = values.get("balloon.maximum") or (last.max_mem if last else definition.max_mem)
     configured = last.vcpu if last and not definition.vcpus_fixed else definition.vcpu
     vcpu: int = values.get("vcpu.current") or configured
@@ -86,17 +95,19 @@ def _vm(record: Record, definition: Definition, snapshot: Snapshot, uptimes: Upt
     if definition.memory_only_here and not active:
         memory = definition.memory
     described = last if last and not definition.readable else definition
+    told: int | None = values.get("state.state")
+    state = as_state(told) if told is not None else last.state if last else VMState.NOSTATE
     return VM(
         id=max(0, record.id),
         name=record.name,
-        state=as_state(state) if state is not None else last.state if last else VMState.NOSTATE,
+        state=state,
         max_mem=max_mem,
         memory=memory,
         vcpu=vcpu,
         cpu_time=cpu_time,
         uptime=uptimes.of(uuid, record.name) if active else -1,
-        persistent=uuid not in snapshot.transient,
-        autostart=uuid in snapshot.autostart,
+        persistent=uuid not in overview.transient,
+        autostart=uuid in overview.autostart,
         graphics=described.graphics,
         uuid=uuid,
         description=described.description,
@@ -105,7 +116,15 @@ def _vm(record: Record, definition: Definition, snapshot: Snapshot, uptimes: Upt
         cpu_model=described.cpu_model,
         cpu_topology_json=described.cpu_topology_json,
         last_known=_last_known(record, definition, active=active),
+        managed_save=uuid in overview.saved,
+        state_reason=_reason(state, values),
+        state_since=pauses.since(uuid) if active and state in _STOPPED else None,
     )
+
+
+def _reason(state: VMState, values: Mapping[str, int]) -> str:
+    number = values.get("state.reason") if state is VMState.PAUSED else None
+    return "" if number is None else pause_reason(number)
 
 
 def _last_known(record: Record, definition: Definition, *, active: bool) -> tuple[str, ...] | UnsetType:

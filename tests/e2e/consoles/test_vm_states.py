@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.consoles.api import Consoles
-from tests.e2e.consoles.viewers import RfbViewer
+from tests.e2e.consoles.viewers import RfbViewer, Viewer
 from tests.lab import PrivateLibvirtd, panicking_guest
+from tests.lab.processes import wait_until
 
 pytestmark = pytest.mark.lab
 
@@ -42,6 +43,34 @@ def test_a_crashed_vm_that_is_kept_is_not_started_but_reset(
     assert (refused.status_code, problem["code"], problem["state"]) == (409, "wrong-power-state", 6)
     assert "'kept' has crashed and is kept as it was: reset it with forcereset" in problem["detail"]
     assert (done.status_code, libvirtd.state(crashed)) == (204, "running")
+
+
+def test_one_of_several_serial_consoles_can_be_chosen(
+    consoles: Consoles, libvirtd: PrivateLibvirtd, firmware: Callable[..., str]
+) -> None:
+    def second(definition: str) -> str:
+        return definition.replace('<serial type="pty" />', '<serial type="pty" /><serial type="pty" />')
+
+    name = firmware("two-ports", second)
+    vm = f"{consoles.host}/vms/{name}"
+    offers = {offer["kind"]: offer for offer in consoles.manager.get(f"{vm}/consoles").json()}
+    tickets = [
+        consoles.manager.post(f"{vm}/consoles", json={"kind": kind, "device": device})
+        for kind, device in (("serial", "serial1"), ("serial", "serial7"), ("vnc", "serial1"))
+    ]
+
+    assert (offers["serial"]["devices"], offers["vnc"]["devices"]) == (["serial0", "serial1"], [])
+    assert [ticket.status_code for ticket in tickets] == [201, 404, 422]
+    assert tickets[0].json()["path"].endswith("&device=serial1")
+    with (
+        Viewer(consoles.url(name, "serial"), consoles.origin),
+        Viewer(consoles.url(name, "serial", device="serial1"), consoles.origin),
+    ):
+        wait_until(lambda: len(consoles.sessions(name)) == 2, "both are open", 5)
+        other = consoles.manager.post(
+            f"{vm}/consoles", json={"kind": "serial", "device": "serial1", "on_busy": "refuse"}
+        )
+        assert (other.status_code, other.json()["code"]) == (409, "console-busy")
 
 
 def test_a_viewer_that_follows_waits_for_the_display_whatever_happens_to_other_vms(

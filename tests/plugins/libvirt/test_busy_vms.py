@@ -10,7 +10,8 @@ from virtumancer_libvirt.binding.connection import Record, VirConnect
 from virtumancer_libvirt.vms.bulk import Look
 from virtumancer_libvirt.vms.chunks import Chunk
 from virtumancer_libvirt.vms.definition import Definition
-from virtumancer_libvirt.vms.listing import Snapshot, build_vms
+from virtumancer_libvirt.vms.listing import Overview, Snapshot, build_vms
+from virtumancer_libvirt.vms.pauses import Pauses
 from virtumancer_libvirt.vms.stats import read_stats
 from virtumancer_libvirt.vms.uptime import Uptimes
 
@@ -37,8 +38,8 @@ DEFINITION = Definition(max_mem=4096, memory=3072, vcpu=4)
 
 
 def listed(values: dict[str, Any], *, id: int = 7, last: VM | None = None) -> VM:  # noqa: A002
-    snapshot = Snapshot([Record("u", "web01", id, values)], frozenset(), frozenset())
-    [vm] = build_vms(snapshot, {"u": DEFINITION}, Uptimes(), {} if last is None else {"u": last})
+    snapshot = Snapshot([Record("u", "web01", id, values)], Overview(["u"]))
+    [vm] = build_vms(snapshot, {"u": DEFINITION}, Uptimes(), {} if last is None else {"u": last}, Pauses())
     return vm
 
 

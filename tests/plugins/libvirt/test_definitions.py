@@ -17,7 +17,8 @@ from virtumancer_libvirt.binding.thread import AbandonedThreads, CallThread
 from virtumancer_libvirt.vms.definition import UNREADABLE, Definition
 from virtumancer_libvirt.vms.definition_cache import DefinitionCache
 from virtumancer_libvirt.vms.definition_reader import Definitions
-from virtumancer_libvirt.vms.listing import Snapshot, build_vms
+from virtumancer_libvirt.vms.listing import Overview, Snapshot, build_vms
+from virtumancer_libvirt.vms.pauses import Pauses
 from virtumancer_libvirt.vms.uptime import Uptimes
 
 T = TypeVar("T")
@@ -90,8 +91,8 @@ async def test_a_vm_that_changes_while_another_is_read_is_still_listed(look: Loo
     assert {uuid: found and found.description for uuid, found in definitions.items()} == {
         uuid: found and found.description for uuid, found in before.items()
     }
-    snapshot = Snapshot(await look.ask(lambda node: node.records_of(uuids, LISTED)), frozenset(), frozenset())
-    assert {vm.uuid for vm in build_vms(snapshot, definitions, Uptimes(), {})} == set(uuids)
+    snapshot = Snapshot(await look.ask(lambda node: node.records_of(uuids, LISTED)), Overview([]))
+    assert {vm.uuid for vm in build_vms(snapshot, definitions, Uptimes(), {}, Pauses())} == set(uuids)
     assert None not in (await look.definitions.of(uuids)).values()
 
 
@@ -104,8 +105,8 @@ async def test_a_vm_that_the_host_has_no_more_is_told_as_gone(look: Look) -> Non
 
 
 def listed(definitions: dict[str, Definition | None], last: dict[str, VM]) -> list[VM]:
-    snapshot = Snapshot([Record("u", "web01", 7, {"state.state": 1})], frozenset(), frozenset())
-    return build_vms(snapshot, definitions, Uptimes(), last)
+    snapshot = Snapshot([Record("u", "web01", 7, {"state.state": 1})], Overview([]))
+    return build_vms(snapshot, definitions, Uptimes(), last, Pauses())
 
 
 def test_only_a_vm_that_is_told_as_gone_is_left_out() -> None:

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from tests.lab.processes import wait_until
 from virtumancer.contracts import VM, EventsMissed, Graphics, PowerVerb, VMChange, VMEvent, VMState
 from virtumancer.errors import (
     CallTimeout,
+    ConsoleBusy,
+    ConsoleNotFound,
     HostLost,
     HostUnreachable,
     HypervisorError,
@@ -33,7 +36,7 @@ from .counting import CountingRelay
 
 pytestmark = pytest.mark.lab
 
-LISTING = {"ConnectGetAllDomainStats": 1, "ConnectListAllDomains": 3}
+LISTING = {"ConnectGetAllDomainStats": 1, "ConnectListAllDomains": 4}
 
 
 @pytest.fixture
@@ -78,6 +81,37 @@ async def test_a_guest_is_listed_through_its_life(host: LibvirtConnection, qemu:
     qemu.virsh("start", "life")
     on = await listed(host, "life")
     assert (on.id > 0, on.state, on.cpu_time > 0, on.uptime >= 0) == (True, VMState.RUNNING, True, True)
+
+
+async def test_a_pause_says_why_and_since_when(
+    host: LibvirtConnection, qemu: PrivateLibvirtd, connect: Connect
+) -> None:
+    qemu.define(firmware_guest("resting"))
+    qemu.virsh("start", "resting")
+    running = await listed(host, "resting")
+    began = datetime.now(UTC)
+    heard = asyncio.create_task(until(host, "resting", VMChange.SUSPENDED))
+    await asyncio.sleep(0)
+    await asyncio.to_thread(qemu.virsh, "suspend", "resting")
+    await asyncio.wait_for(heard, 5)
+    paused = await listed(host, "resting")
+    assert (running.state_reason, running.state_since) == ("", None)
+    assert (paused.state, paused.state_reason) == (VMState.PAUSED, "user")
+    assert isinstance(paused.state_since, datetime)
+    assert began <= paused.state_since <= datetime.now(UTC)
+    late = await listed(await connect(qemu.uri), "resting")
+    assert (late.state_reason, late.state_since) == ("user", None), "nobody knows since when"
+    qemu.virsh("resume", "resting")
+    assert (await listed(host, "resting")).state_reason == ""
+
+
+async def test_a_managed_save_is_told(host: LibvirtConnection, qemu: PrivateLibvirtd) -> None:
+    qemu.define(firmware_guest("saved"))
+    qemu.virsh("start", "saved")
+    before = await listed(host, "saved")
+    qemu.virsh("managedsave", "saved")
+    after = await listed(host, "saved")
+    assert (before.managed_save, after.managed_save, after.state) == (False, True, VMState.SHUTOFF)
 
 
 async def test_autostart_and_transient_are_told(host: LibvirtConnection, qemu: PrivateLibvirtd) -> None:
@@ -146,6 +180,44 @@ async def test_a_guest_with_a_job_has_no_counters_of_disks_instead_of_zeros(
     assert (stats.disk_stats, stats.last_known) == ((), ("disk_stats", "memory"))
     stats = (await host.sample([uuid]))[uuid]
     assert ([one.device for one in stats.disk_stats], stats.last_known) == (["vda"], UNSET)
+
+
+SERIAL = '<serial type="pty"><target port="{}" /></serial>'
+
+
+def with_ports(name: str, ports: str) -> str:
+    return firmware_guest(name).replace('<serial type="pty" />', ports)
+
+
+async def test_a_serial_console_is_the_first_that_can_be_opened(
+    host: LibvirtConnection, qemu: PrivateLibvirtd, tmp_path: Path
+) -> None:
+    log = f'<serial type="file"><source path="{tmp_path}/log" /><target port="0" /></serial>'
+    qemu.define(with_ports("logs", log + SERIAL.format(1)))
+    qemu.virsh("start", "logs")
+    uuid = (await host.find_vm("logs")).uuid
+    offer = {offer.kind: offer for offer in await host.consoles(uuid)}["serial"]
+    console = await host.open_console(uuid, "serial")
+    with pytest.raises(ConsoleBusy):
+        await host.open_console_device(uuid, "serial", "serial1")
+    await console.stream.close()
+    assert (offer.available, offer.devices) == (True, ())
+
+
+async def test_one_of_several_serial_consoles_can_be_chosen(host: LibvirtConnection, qemu: PrivateLibvirtd) -> None:
+    qemu.define(with_ports("two", SERIAL.format(0) + SERIAL.format(1)))
+    uuid = (await host.find_vm("two")).uuid
+    off = {offer.kind: offer for offer in await host.consoles(uuid)}["serial"]
+    qemu.virsh("start", "two")
+    on = {offer.kind: offer for offer in await host.consoles(uuid)}["serial"]
+    consoles = [await host.open_console(uuid, "serial"), await host.open_console_device(uuid, "serial", "serial1")]
+    with pytest.raises(ConsoleBusy):
+        await host.open_console_device(uuid, "serial", "serial0")
+    with pytest.raises(ConsoleNotFound, match="VM two has no serial console 'serial7'; it has serial0, serial1"):
+        await host.open_console_device(uuid, "serial", "serial7")
+    for console in consoles:
+        await console.stream.close()
+    assert off.devices == on.devices == ("serial0", "serial1")
 
 
 async def test_nics_that_the_host_cannot_see_have_no_counters(host: LibvirtConnection, qemu: PrivateLibvirtd) -> None:
@@ -286,7 +358,7 @@ async def test_what_virsh_does_is_heard(host: LibvirtConnection, qemu: PrivateLi
 
 
 @pytest.mark.parametrize(("number", "chunks"), [(5, 1), (100, 1), (201, 3)])
-async def test_a_listing_takes_three_round_trips_and_one_for_each_hundred_vms(
+async def test_a_listing_takes_four_round_trips_and_one_for_each_hundred_vms(
     connect: Connect, qemu: PrivateLibvirtd, tmp_path: Path, number: int, chunks: int
 ) -> None:
     qemu.define(*(plain_definition(f"vm{one}") for one in range(number)))

@@ -1,6 +1,7 @@
 """`…/consoles`, `…/screenshot` and the WebSockets of consoles."""
 
 from collections.abc import Mapping
+from urllib.parse import quote
 
 import falcon
 from falcon.asgi import Request, Response, WebSocket
@@ -61,6 +62,8 @@ class ConsoleRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """What happens when somebody has it: look together, be refused, or send the others away."""
     view_only: bool = False
     """Keyboard, pointer and clipboard do not reach the VM; the server sees to it."""
+    device: str = ""
+    """Which of several consoles of this kind, as `devices` of `GET …/consoles` names them; the first when empty."""
 
 
 def _viewer(req: Request) -> Viewer:
@@ -117,9 +120,10 @@ class VMConsolesResource:
         if not body.view_only:
             vm = await permitted_vm(access_of(req), self._vms, Right.CONSOLE, host, vm)
         ticket = await self._consoles.give_ticket(
-            host, vm, body.kind, _viewer(req), view_only=body.view_only, on_busy=body.on_busy
+            host, vm, body.kind, _viewer(req), view_only=body.view_only, on_busy=body.on_busy, device=body.device
         )
-        path = f"{_path(host, vm, ticket.suffix)}?ticket={ticket.secret}"
+        chosen = f"&device={quote(body.device, safe='')}" if body.device else ""
+        path = f"{_path(host, vm, ticket.suffix)}?ticket={ticket.secret}{chosen}"
         scheme = "wss" if req.scheme in {"https", "wss"} else "ws"
         resp.status = falcon.HTTP_201
         send_secret(resp, ConsoleTicket(body.kind, f"{scheme}://{req.netloc}{path}", path, ticket.expires_at))
@@ -221,6 +225,7 @@ class ConsoleSocket:
         query=(
             Query("ticket", str, "A ticket from `POST …/consoles`, whose terms then hold."),
             Query("follow", bool, "When the VM does not run, wait for its next start."),
+            Query("device", str, "Which of several consoles of this kind, as `GET …/consoles` names them."),
         ),
         headers=(Header("Sec-WebSocket-Protocol", "`binary` when it was offered; none is needed."),),
         errors=(
@@ -243,9 +248,11 @@ class ConsoleSocket:
         What is wrong is answered before the upgrade, or later with a close code and a reason in words.
         """
         ticket = req.get_param("ticket") or ""
-        follow = flag_of(req, "follow")
+        follow, device = flag_of(req, "follow"), req.get_param("device") or ""
         async with self._audit.recorded(act_of(req, {"host": host, "vm": vm, "console": self._suffix})):
-            visit = await self._consoles.visit(host, vm, self._suffix, _viewer(req), ticket, follow=follow)
+            visit = await self._consoles.visit(
+                host, vm, self._suffix, _viewer(req), ticket, follow=follow, device=device
+            )
             try:
                 socket = raw_socket(req)
                 offered = ws.subprotocols
@@ -290,4 +297,4 @@ def _path(host: str, vm: str, suffix: str) -> str:
 def console_of(offer: ConsoleOfferInfo, host: str, vm: str) -> VMConsole:
     """Return a console as clients get it."""
     path = _path(host, vm, offer.suffix)
-    return VMConsole(offer.kind, path, offer.available, offer.reason, offer.shareable, offer.sessions)
+    return VMConsole(offer.kind, path, offer.available, offer.reason, offer.shareable, offer.sessions, offer.devices)

@@ -12,12 +12,15 @@ async def offers_of(host: HostSession, vm: VMRef) -> tuple[ConsoleOffer, ...]:
     return tuple(await host.call(lambda c: _with_consoles(c).consoles(vm.uuid)))
 
 
-async def require_offer(host: HostSession, vm: VMRef, kind: str) -> None:
+async def require_offer(host: HostSession, vm: VMRef, kind: str, device: str = "") -> None:
     """Raise `ConsoleNotFound` for a console that the VM has not, or that cannot be opened though the VM runs."""
     found = {offer.kind: offer for offer in await offers_of(host, vm)}
     if kind not in found:
         others = ", ".join(found) or "none"
         raise ConsoleNotFound(f"VM {vm.name!r} has no {kind} console; it has: {others}")
+    if device and device not in found[kind].devices:
+        devices = ", ".join(found[kind].devices) or "none to choose from"
+        raise ConsoleNotFound(f"VM {vm.name!r} has no {kind} console {device[:80]!r}; it has: {devices}")
     if not found[kind].available and vm.is_active:
         raise ConsoleNotFound(f"the {kind} console of VM {vm.name!r} is not available: {found[kind].reason}")
 

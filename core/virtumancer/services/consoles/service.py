@@ -19,6 +19,7 @@ from virtumancer.errors import (
     ConsoleNotFound,
     ConsoleRefused,
     Forbidden,
+    InvalidValue,
 )
 from virtumancer.plugins.calls.caller import PluginCaller
 from virtumancer.services.consoles.offers import offers_of, require_offer, require_running
@@ -49,6 +50,7 @@ class ConsoleOfferInfo(Struct, frozen=True):
     reason: str
     shareable: bool
     sessions: int
+    devices: tuple[str, ...] = ()
 
 
 class GivenTicket(Struct, frozen=True):
@@ -73,6 +75,7 @@ class _Terms(Struct, frozen=True):
     view_only: bool = False
     on_busy: OnBusy = "share"
     begins: bool = True
+    device: str = ""
 
 
 class ConsolesService(PeriodicTask):
@@ -121,20 +124,30 @@ class ConsolesService(PeriodicTask):
                 found[transport.kind].reason,
                 transport.shareable,
                 len(self.sessions.of(host_id, vm.uuid, transport.kind)),
+                found[transport.kind].devices if transport.chooses else (),
             )
             for suffix, (_, transport) in self._transports.items()
             if transport.kind in found
         )
 
     async def give_ticket(
-        self, host_id: str, name: str, kind: str, viewer: Viewer, *, view_only: bool, on_busy: OnBusy
+        self,
+        host_id: str,
+        name: str,
+        kind: str,
+        viewer: Viewer,
+        *,
+        view_only: bool,
+        on_busy: OnBusy,
+        device: str = "",
     ) -> GivenTicket:
         """Give out a ticket for a console that can be opened now, or waited for when the VM does not run."""
         host = await self._hosts.confirmed(host_id)
         vm = await self._vms.find(host_id, name)
         _, transport = self._by_kind(kind)
-        await require_offer(host, vm, kind)
-        self._refuse_busy(host_id, vm, transport, on_busy)
+        _check_device(transport, device)
+        await require_offer(host, vm, kind, device)
+        self._refuse_busy(host_id, vm, transport, on_busy, device)
         secret, expires_at = await self._tickets.issue(
             host_id, vm.uuid, kind, viewer, view_only=view_only, on_busy=on_busy
         )
@@ -149,17 +162,18 @@ class ConsolesService(PeriodicTask):
         return None if stored is None else TicketTerms(stored.caller, stored.view_only)
 
     async def visit(
-        self, host_id: str, name: str, suffix: str, viewer: Viewer, ticket: str, *, follow: bool
+        self, host_id: str, name: str, suffix: str, viewer: Viewer, ticket: str, *, follow: bool, device: str = ""
     ) -> ViewerConnection:
         """Check a viewer in before its upgrade."""
         plugin, transport = self._transports[suffix]
+        _check_device(transport, device)
         host = await self._hosts.confirmed(host_id)
         vm = await self._vms.find(host_id, name)
         waits = follow and not vm.is_active
         if not waits:
             require_running(vm, host_id)
-            await require_offer(host, vm, transport.kind)
-        terms = await self._terms(host_id, vm, transport, viewer, ticket)
+            await require_offer(host, vm, transport.kind, device)
+        terms = await self._terms(host_id, vm, transport, viewer, ticket, device)
         waiting = self._wait(host_id, vm, transport, viewer, terms) if waits else None
 
         async def enter(head: ChannelHead | None) -> LiveSession:
@@ -197,22 +211,25 @@ class ConsolesService(PeriodicTask):
             if not self._may_have(session):
                 session.end(CloseCode.REFUSED, WITHDRAWN)
 
-    async def _terms(self, host_id: str, vm: VMRef, transport: ConsoleTransport, viewer: Viewer, ticket: str) -> _Terms:
+    async def _terms(
+        self, host_id: str, vm: VMRef, transport: ConsoleTransport, viewer: Viewer, ticket: str, device: str
+    ) -> _Terms:
         """Redeem the ticket, if there is one."""
         if not ticket:
             # Clients of the base API know no tickets; where only one viewer fits, the hypervisor sends the first away.
-            return _Terms("", on_busy="share" if transport.shareable else "takeover")
+            return _Terms("", on_busy="share" if transport.shareable else "takeover", device=device)
         digest = digest_of(ticket)
         if self.sessions.holding_ticket(digest):
-            return _Terms(digest, begins=False)
+            return _Terms(digest, begins=False, device=device)
         stored = await self._tickets.redeem(ticket, host_id, vm.uuid, transport.kind, viewer)
-        return _Terms(digest, stored.view_only, cast("OnBusy", stored.on_busy))
+        return _Terms(digest, stored.view_only, cast("OnBusy", stored.on_busy), device=device)
 
     def _wait(self, host_id: str, vm: VMRef, transport: ConsoleTransport, viewer: Viewer, terms: _Terms) -> LiveSession:
         """Begin the session of a viewer that waits for its VM."""
         if not terms.begins:
             raise _used_already()
         session = LiveSession(host_id, vm, transport.kind, viewer, terms.ticket, view_only=terms.view_only)
+        session.device = terms.device
         session.waiting = True
         self._add(session)
         return session
@@ -238,11 +255,12 @@ class ConsolesService(PeriodicTask):
             return self._join(host_id, vm, transport.kind, viewer, terms.ticket, key)
         if not terms.begins:
             raise _used_already()
-        self._refuse_busy(host_id, vm, transport, terms.on_busy)
+        self._refuse_busy(host_id, vm, transport, terms.on_busy, terms.device)
         if terms.on_busy == "takeover":
-            await self._send_away(host_id, vm, transport.kind)
+            await self._send_away(host_id, vm, transport.kind, terms.device)
         if waiting is None:
             session = LiveSession(host_id, vm, transport.kind, viewer, terms.ticket, view_only=terms.view_only)
+            session.device = terms.device
             self._add(session)
             return session
         if not self._may_have(waiting):
@@ -259,26 +277,26 @@ class ConsolesService(PeriodicTask):
                 return session
         raise ConsoleRefused("this channel belongs to no session of this viewer", close_code=CloseCode.REFUSED)
 
-    def _refuse_busy(self, host_id: str, vm: VMRef, transport: ConsoleTransport, on_busy: OnBusy) -> None:
-        others = self.sessions.of(host_id, vm.uuid, transport.kind)
+    def _refuse_busy(self, host_id: str, vm: VMRef, transport: ConsoleTransport, on_busy: OnBusy, device: str) -> None:
+        others = self.sessions.of(host_id, vm.uuid, transport.kind, device)
         if others and (on_busy == "refuse" or (on_busy == "share" and not transport.shareable)):
             cure = 'ask with "on_busy": "takeover" to send them away'
             raise ConsoleBusy(
                 f"{len(others)} viewer(s) have the {transport.kind} console of VM {vm.name!r} already; {cure}"
             )
 
-    async def _send_away(self, host_id: str, vm: VMRef, kind: str) -> None:
+    async def _send_away(self, host_id: str, vm: VMRef, kind: str, device: str) -> None:
         """Return when nobody has the console, or those who have it were told to leave."""
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAVING):
                 # Somebody may have come while others were leaving.
-                while others := self._told_to_leave(host_id, vm, kind):
+                while others := self._told_to_leave(host_id, vm, kind, device):
                     for session in others:
                         await session.left.wait()
-        self._told_to_leave(host_id, vm, kind)
+        self._told_to_leave(host_id, vm, kind, device)
 
-    def _told_to_leave(self, host_id: str, vm: VMRef, kind: str) -> list[LiveSession]:
-        others = self.sessions.of(host_id, vm.uuid, kind)
+    def _told_to_leave(self, host_id: str, vm: VMRef, kind: str, device: str) -> list[LiveSession]:
+        others = self.sessions.of(host_id, vm.uuid, kind, device)
         for session in others:
             session.end(CloseCode.TAKEN_OVER, "somebody else took this console over")
         return others
@@ -292,6 +310,11 @@ class ConsolesService(PeriodicTask):
 
     async def _hold_to_limits(self) -> None:
         self.sessions.sweep()
+
+
+def _check_device(transport: ConsoleTransport, device: str) -> None:
+    if device and not transport.chooses:
+        raise InvalidValue(f"{transport.kind} consoles have no devices to choose from; leave it out", field="device")
 
 
 def _used_already() -> ConsoleRefused:

@@ -152,10 +152,11 @@ class ConsoleSessions:
             log.info("console closed", **self._about(session), reason=reason)
             self._tell(_change_of(session, is_open=False, reason=reason))
 
-    def of(self, host_id: str, vm_uuid: str, kind: str) -> list[LiveSession]:
-        """Return the sessions that have one console."""
+    def of(self, host_id: str, vm_uuid: str, kind: str, device: str | None = None) -> list[LiveSession]:
+        """Return the sessions that have the consoles of a kind, or one device of it."""
         place = (host_id, vm_uuid, kind)
-        return [s for s in self._live.values() if (s.host_id, s.vm.uuid, s.kind) == place and not s.waiting]
+        found = [s for s in self._live.values() if (s.host_id, s.vm.uuid, s.kind) == place and not s.waiting]
+        return found if device is None else [s for s in found if s.device == device]
 
     def infos(self) -> tuple[ConsoleSessionInfo, ...]:
         """Describe all sessions."""

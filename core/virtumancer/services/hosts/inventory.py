@@ -178,8 +178,11 @@ def _same_but_counters(vm: VM, row: VM) -> bool:
 
 
 def _same_but_balloon(vm: VM, row: VM) -> bool:
-    """A guest's balloon moves by itself too: its row is written, but nobody is told to fetch everything again."""
-    return _same_but_counters(vm, structs.replace(row, memory=vm.memory))
+    """A guest's balloon moves by itself too: its row is written, but nobody is told to fetch everything again.
+
+    Nor when it is learned late since when it is paused.
+    """
+    return _same_but_counters(vm, structs.replace(row, memory=vm.memory, state_since=vm.state_since))
 
 
 def _retrieve(task: asyncio.Task[EncodedList[VM]]) -> None:
