@@ -23,6 +23,7 @@ from virtumancer.http.middleware.idempotency import Idempotent
 from virtumancer.http.middleware.respond_async import RespondAsync
 from virtumancer.http.middleware.starting import Starting
 from virtumancer.http.middleware.trusted_host import TrustedHostAndOrigin
+from virtumancer.http.middleware.whole_paths import WholePaths
 from virtumancer.http.requests import BodyReader, RequestLog
 from virtumancer.http.resources.pages import own_pages
 from virtumancer.http.routes import Services, add_routes, mount, reserved_names
@@ -386,6 +387,7 @@ class Application:
                 headers,
                 borders,
                 self._starting,
+                WholePaths(),
                 gate,
                 Idempotent(self._idempotency, services.bodies),
                 AuditMiddleware(self._audit),

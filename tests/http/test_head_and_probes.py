@@ -106,3 +106,43 @@ async def test_a_nested_cursor_is_refused_by_name(client: httpx2.AsyncClient, de
     answer = await client.get("/hosts", params={"cursor": cursor})
 
     assert (answer.status_code, [place["field"] for place in answer.json()["fields"]]) == (422, ["cursor"])
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "status"),
+    [
+        ("http://localhost/api/v1/hosts", "localhost", b"200"),
+        ("HTTP://127.0.0.1:8890/api/v1/hosts?limit=1", "127.0.0.1:8890", b"200"),
+        ("http://localhost", "localhost", b"404"),
+        ("http://evil.example/api/v1/hosts", "localhost", b"421"),
+        ("http://localhost@evil.example/api/v1/hosts", "localhost", b"421"),
+        ("http://localhost/api/v1/hosts", "evil.example", b"421"),
+        ("http://evil.example/api/v1/hosts", "evil.example", b"421"),
+    ],
+)
+async def test_a_target_that_names_the_server_is_that_path_and_its_name_counts(
+    url: str, target: str, host: str, status: bytes
+) -> None:
+    answer = await raw(url, f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+
+    assert answer.split()[1] == status
+
+
+NAMELESS = "the path has no name of a {} between or behind its slashes"
+
+
+NAMELESS = "the path has no name of a {} between or behind its slashes"
+
+
+@pytest.mark.parametrize(
+    ("path", "detail"),
+    [
+        ("/hosts/", f"{NAMELESS.format('host')}; without the / at its end it is /api/v1/hosts"),
+        ("/hosts/a/vms/", f"{NAMELESS.format('vm')}; without the / at its end it is /api/v1/hosts/a/vms"),
+        ("/hosts//info", NAMELESS.format("host")),
+    ],
+)
+async def test_a_path_that_ends_too_early_says_so(client: httpx2.AsyncClient, path: str, detail: str) -> None:
+    answer = await client.get(path)
+
+    assert (answer.status_code, answer.json()["code"], answer.json()["detail"]) == (404, "not-found", detail)

@@ -71,7 +71,9 @@ class Consoles:
     async def offers(self, uuid: str) -> Sequence[ConsoleOffer]:
         """Name the consoles of a VM."""
         devices = await self._devices(uuid)
-        found = {kind: self._why_not(display) for kind, display in devices.displays.items()}
+        found = {
+            kind: self._why_not(display) or _expiry(devices, display) for kind, display in devices.displays.items()
+        }
         if devices.serial:
             found["serial"] = self._why_no_serial(devices)
         if devices.run is None:
@@ -119,8 +121,8 @@ class Consoles:
         """
         devices, password = await self._look_with_secrets(uuid, kind)
         display = self._reachable(devices, kind)
-        if password is not None:
-            _check_not_expired(devices, display)
+        if password is not None and (expired := _expiry(devices, display)):
+            raise HypervisorError(expired)
         try:
             stream = await self._connect(uuid, display)
         except HypervisorError as error:
@@ -237,16 +239,17 @@ def _stopped(devices: ConsoleDevices) -> WrongPowerState:
     return WrongPowerState(f"VM {devices.name} does not run; start it to open its console.")
 
 
-def _check_not_expired(devices: ConsoleDevices, display: Display) -> None:
+def _expiry(devices: ConsoleDevices, display: Display) -> str:
+    """Say that a password has expired; empty when it has not, or when there is none that could."""
     if not display.password_ends:
-        return
+        return ""
     try:
         end = datetime.fromisoformat(display.password_ends).replace(tzinfo=UTC)
     except ValueError:  # a form that we do not know: let the hypervisor judge
-        return
-    if end <= datetime.now(UTC):
-        what = f"The {display.kind} password of VM {devices.name}"
-        raise HypervisorError(f"{what} expired at {display.password_ends} UTC; set a new one.")
+        return ""
+    if end > datetime.now(UTC):
+        return ""
+    return f"The {display.kind} password of VM {devices.name} expired at {display.password_ends} UTC; set a new one."
 
 
 def _no_such(devices: ConsoleDevices, kind: str) -> VirtumancerError:

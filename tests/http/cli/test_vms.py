@@ -235,6 +235,17 @@ async def test_a_name_cannot_send_commands_to_the_terminal(program: Program, kvm
     assert "[red]" in terminal.shown
 
 
+async def test_json_has_nothing_that_a_terminal_obeys_and_means_the_same(
+    program: Program, kvm1: FakeHypervisor
+) -> None:
+    name = "evil\x9b31m\x85\u202e\u2066\x7f\U000e0041 ümlaut 名"
+    kvm1.define(name, VMState.RUNNING)
+    answer = await program.run("vms", "list", "--fresh", "--json")
+    assert name in [vm["name"] for vm in answer.json]
+    assert all(character.isprintable() or character == "\n" for character in answer.out)
+    assert "ümlaut 名" in answer.out
+
+
 async def test_colours_are_left_out_when_nobody_wants_them(program: Program, kvm1: FakeHypervisor) -> None:
     program.environment |= {"NO_COLOR": "1", "TERM": "xterm-256color"}
     kvm1.define("web01")

@@ -174,7 +174,7 @@ class SessionsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class ConsolesConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How many console sessions there may be, and for how long."""
 
-    max_per_vm: Annotated[int, Meta(ge=1, description="Sessions on one VM at once.")] = 50
+    max_per_vm: Annotated[int, Meta(ge=1, description="Sessions on one VM at once; QEMU takes 32.")] = 32
     max_per_user: Annotated[int, Meta(ge=1, description="Sessions of one user at once.")] = 1000
     max_total: Annotated[int, Meta(ge=1, description="Sessions at once in all.")] = 1000
     idle_timeout: Annotated[Seconds, Meta(description="Time without a byte after which a session is closed.")] = 3600.0

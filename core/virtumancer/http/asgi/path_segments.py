@@ -1,5 +1,6 @@
 """Path segments that may hold any character: `%2F` in a VM's name is part of the name, not of the path."""
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import quote, unquote, unquote_to_bytes
@@ -7,6 +8,8 @@ from urllib.parse import quote, unquote, unquote_to_bytes
 from falcon.routing import BaseConverter
 
 __all__ = ["ASGIApp", "SegmentConverter", "keep_segments"]
+
+ABSOLUTE = re.compile(rb"https?://([^/?#]*)", re.IGNORECASE)
 
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -22,6 +25,13 @@ def keep_segments(app: ASGIApp) -> ASGIApp:
         raw: bytes | None = scope.get("raw_path")
         if raw is not None:
             sent = raw.partition(b"?")[0]
+            if absolute := ABSOLUTE.match(sent):
+                # Whoever asks as of a proxy names us in the target too; what names two servers is for neither.
+                names = {absolute[1].lower(), *(value.lower() for name, value in scope["headers"] if name == b"host")}
+                named = b" and ".join(sorted(names))
+                headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
+                scope = scope | {"headers": [(b"host", named), *headers]}
+                sent = sent[absolute.end() :] or b"/"
             if b"%" in sent:
                 path = "/".join([_normalise(segment) for segment in sent.split(b"/")])
             else:

@@ -21,7 +21,7 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 class ConsoleLimits(Struct, frozen=True):
     """How many sessions there may be, and for how many seconds."""
 
-    per_vm: int = 50
+    per_vm: int = 32
     per_user: int = 1000
     total: int = 1000
     idle: float = 3600.0

@@ -104,8 +104,14 @@ async def test_the_password_is_read_for_the_one_who_answers_for_the_viewer(
 async def test_an_expired_password_says_when_it_expired(host: LibvirtConnection, qemu: PrivateLibvirtd) -> None:
     qemu.define(guest_with("expired", vnc(free_port(), "passwd='old'", "passwdValidTo='2020-01-02T03:04:05'")))
     qemu.virsh("start", "expired")
+    uuid = await uuid_of(host, "expired")
+    [offer] = [offer for offer in await host.consoles(uuid) if offer.kind == "vnc"]
+    assert (offer.available, offer.reason.endswith("expired at 2020-01-02T03:04:05 UTC; set a new one.")) == (
+        False,
+        True,
+    )
     with pytest.raises(HypervisorError, match="expired at 2020-01-02T03:04:05 UTC; set a new one") as caught:
-        await host.open_console(await uuid_of(host, "expired"), "vnc")
+        await host.open_console(uuid, "vnc")
     assert "old" not in str(caught.value)
 
 
