@@ -148,7 +148,7 @@ def hop_options(hop: Hop, settings: ConnectSettings, known: KnownKeys) -> dict[s
         "username": hop.user,
         # The others are listened for and never answered: that a server asks for them tells why it lets nobody in.
         "preferred_auth": "publickey,keyboard-interactive,password",
-        "password": None,
+        "password": None,  # nosec B105 - there is none
         "host_based_auth": False,
         # GSS key exchange would go round the host key.
         "gss_host": None,

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from xml.sax.saxutils import unescape
+from xml.sax.saxutils import unescape  # nosec B406 - it replaces words, and parses nothing
 
 __all__ = ["Uptimes", "age_command", "ages_in_folder", "ages_in_output"]
 
