@@ -4,7 +4,7 @@ import asyncio
 import struct
 import uuid
 import zlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from types import ModuleType
@@ -77,7 +77,7 @@ def rich_plugin(*hypervisors: FakeHypervisor, interval: float = 5.0) -> ModuleTy
         name = "activity"
 
         @asynccontextmanager
-        async def open(self, context: PluginContext) -> AsyncIterator[None]:
+        async def open(self, context: PluginContext) -> AsyncGenerator[None]:
             for hypervisor in hypervisors:
                 context.start_task(hypervisor.name, partial(_live, hypervisor, interval))
             yield

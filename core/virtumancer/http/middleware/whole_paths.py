@@ -13,13 +13,11 @@ __all__ = ["WholePaths"]
 class WholePaths:
     """Middleware that says what is wrong with such a path, which is nobody's name."""
 
-    async def process_resource(self, req: Request, _resp: Any, _resource: Any, params: Mapping[str, Any]) -> None:
+    async def process_resource(self, req: Request, resp: Any, resource: Any, params: Mapping[str, Any]) -> None:
         """Check a plain request."""
         _check(req, params)
 
-    async def process_resource_ws(
-        self, req: Request, _ws: WebSocket, _resource: Any, params: Mapping[str, Any]
-    ) -> None:
+    async def process_resource_ws(self, req: Request, ws: WebSocket, resource: Any, params: Mapping[str, Any]) -> None:
         """Check a WebSocket."""
         _check(req, params)
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import falcon
@@ -166,7 +167,7 @@ class RouteCaller:
             self._call, self._what, lambda: self._route.handle(request), self._route.timeout
         )
         if isinstance(answer, RouteAnswer):
-            resp.set_headers(self._looked_at(lambda: _headers_of(answer)))
+            resp.set_headers(self._looked_at(partial(_headers_of, answer)))
             answer = answer.body
         if self._route.answer is None:
             resp.status = falcon.HTTP_204

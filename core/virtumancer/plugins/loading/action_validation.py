@@ -3,7 +3,7 @@
 import difflib
 import inspect
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, cast
 
 from msgspec import Struct
 
@@ -96,7 +96,8 @@ def _check_declared(what: str, action: VMAction | HostAction) -> None:
 def _check_states(what: str, attribute: str, states: Any) -> None:
     if states is None:
         return
-    given: Any = states if isinstance(states, Iterable) and not isinstance(states, str) else (states,)
+    many = isinstance(states, Iterable) and not isinstance(states, str)
+    given: Iterable[object] = cast("Iterable[object]", states) if many else (states,)
     for state in given:
         if state not in STATES:
             reason = f"{attribute} = {states!r:.80} is no set of VMState such as frozenset({{VMState.RUNNING}})"

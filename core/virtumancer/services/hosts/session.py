@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
@@ -242,7 +242,7 @@ class HostSession:
             self.announce()
 
     @contextmanager
-    def changing(self, vm: str = "") -> Iterator[None]:
+    def changing(self, vm: str = "") -> Generator[None]:
         """Hold what is announced for a moment while this VM, or anything, is changed, so that it is announced once.
 
         What was refused has changed nothing, unless a look shows otherwise.
