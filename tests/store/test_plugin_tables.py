@@ -21,9 +21,8 @@ from virtumancer.errors import PluginFailed, UsageError
 from virtumancer.plugins import load_plugins
 from virtumancer.plugins.loading.refusal import PluginRefused
 from virtumancer.plugins.loading.table_validation import check_tables
-from virtumancer.services.plugins import context as plugin_context
+from virtumancer.services.plugins.context import OwnTables
 from virtumancer.store import App, Database, HostsRepository, PluginApps, ProcessesRepository, drop_tables
-from virtumancer.store.engine import plugin_apps
 
 pytest_plugins = ["tests.lab.fixtures"]
 
@@ -108,8 +107,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
     return make
 
 
-def apps_of(tables: PluginTables) -> PluginApps:
-    return PluginApps({"jots": App("jots", tables.models, tables.migrations)})
+def apps_of(tables: PluginTables, patience: float = 60.0) -> PluginApps:
+    return PluginApps({"jots": App("jots", tables.models, tables.migrations)}, patience=patience)
 
 
 async def jot(tables: PluginTables, text: str) -> None:
@@ -177,14 +176,12 @@ async def test_a_migration_that_raises_anything_stops_nobody(new_url: str, packa
     ],
 )
 async def test_a_migration_that_would_end_or_hold_the_server_does_neither(
-    new_url: str, package: Package, monkeypatch: pytest.MonkeyPatch, code: str, said: str
+    new_url: str, package: Package, code: str, said: str
 ) -> None:
-    apps = apps_of(package(MODELS, m0001_first=FIRST, m0002_odd=ODD.replace("CODE", code)))
-    with monkeypatch.context() as impatient:
-        if "sleep" in code:
-            impatient.setattr(plugin_apps, "PATIENCE", 2.0)
-        async with Database(new_url, plugin_apps=apps) as database:
-            await HostsRepository(database).add(HOST, [])
+    patience = 2.0 if "sleep" in code else 60.0
+    apps = apps_of(package(MODELS, m0001_first=FIRST, m0002_odd=ODD.replace("CODE", code)), patience)
+    async with Database(new_url, plugin_apps=apps) as database:
+        await HostsRepository(database).add(HOST, [])
     assert said in apps.failure("jots")
     cured = apps_of(package(MODELS, m0001_first=FIRST, m0002_odd=ODD.replace("CODE", "pass")))
     async with Database(new_url, plugin_apps=cured):
@@ -297,9 +294,20 @@ async def lingering(tables: PluginTables) -> None:
         await asyncio.sleep(3600)
 
 
-async def test_a_plugin_is_handed_its_tables_by_the_server(
-    tmp_path: Path, package: Package, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_who_lingers_in_a_unit_is_named_and_lets_others_write(new_url: str, package: Package) -> None:
+    tables = package()
+    apps = apps_of(tables)
+    async with Database(new_url, plugin_apps=apps) as database:
+        hosts = HostsRepository(database)
+        await hosts.add(HOST, [])
+        own = OwnTables("jots", database, apps, unit_timeout=0.5)
+        with pytest.raises(PluginFailed, match="a unit of plugin 'jots' did not end within"):
+            await own.unit(lingering(tables))
+        await hosts.set_disconnected("kvm1", True)
+        assert await own.unit(jots(tables)) == []
+
+
+async def test_a_plugin_is_handed_its_tables_by_the_server(tmp_path: Path, package: Package) -> None:
     tables = package()
     contexts: list[PluginContext] = []
 
@@ -329,14 +337,6 @@ async def test_a_plugin_is_handed_its_tables_by_the_server(
         database = contexts[0].database
         await database.unit(jot(tables, "one"))
         assert (database.dialect, await database.unit(jots(tables))) == ("sqlite", ["one"])
-
-        monkeypatch.setattr(plugin_context, "UNIT_TIMEOUT", 0.5)
-        with pytest.raises(PluginFailed, match="a unit of plugin 'jots' did not end within"):
-            await database.unit(lingering(tables))
-        await HostsRepository(application.database).remove("kvm1")
-        assert await database.unit(jots(tables)) == []
-        await HostsRepository(application.database).add(HOST, [])
-        await database.unit(jot(tables, "one"))
 
     (tmp_path / "packages" / tables.migrations.replace(".", "/") / "0002_broken.py").write_text(BROKEN)
     importlib.invalidate_caches()

@@ -24,7 +24,7 @@ from virtumancer.services.figures import Figures
 from virtumancer.services.plugins.tasks import PluginTasks
 from virtumancer.store import Database
 
-__all__ = ["LifespanContext", "OwnFigures", "Tables"]
+__all__ = ["LifespanContext", "OwnFigures", "OwnTables", "Tables"]
 
 T = TypeVar("T")
 D = TypeVar("D", bound=Struct)
@@ -45,19 +45,22 @@ class Tables(Protocol):
         ...
 
 
-class _Database(PluginDatabase):
-    """The database as one plugin has it."""
+class OwnTables(PluginDatabase):
+    """The database as one plugin has it; each unit has `unit_timeout` seconds."""
 
-    def __init__(self, plugin: str, database: Database, tables: Tables) -> None:
+    def __init__(self, plugin: str, database: Database, tables: Tables, unit_timeout: float = UNIT_TIMEOUT) -> None:
+        self._unit_timeout = unit_timeout
         self._plugin = plugin
         self._database = database
         self._tables = tables
 
     @property
     def dialect(self) -> str:
+        """Return `sqlite` or `postgresql`."""
         return self._database.dialect
 
     async def unit(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await work that uses the ORM. Raises `PluginFailed` for one that lingers, and without tables."""
         failure = self._tables.failure(self._plugin)
         if failure:
             work.close()
@@ -66,7 +69,7 @@ class _Database(PluginDatabase):
 
     async def _within_time(self, work: Coroutine[Any, Any, T]) -> T:
         """Await the work, and no longer than others can wait for the lock that it may hold. Raises `PluginFailed`."""
-        deadline = asyncio.timeout(UNIT_TIMEOUT)
+        deadline = asyncio.timeout(self._unit_timeout)
         try:
             async with deadline:
                 return await work
@@ -74,8 +77,8 @@ class _Database(PluginDatabase):
             if not deadline.expired():
                 raise
             reason = (
-                f"a unit of plugin {self._plugin!r} did not end within {UNIT_TIMEOUT:g} s: nothing of it was written; "
-                "a unit waits for the database alone"
+                f"a unit of plugin {self._plugin!r} did not end within {self._unit_timeout:g} s: nothing of it was "
+                "written; a unit waits for the database alone"
             )
             log.warning("a plugin holds up the database", plugin=self._plugin, reason=reason)
             raise PluginFailed(reason, plugin=self._plugin) from error
@@ -128,7 +131,7 @@ class LifespanContext(PluginContext):
         self.collections = collections
         self._plugin = plugin
         self._hosts = hosts
-        self._database = _Database(plugin, database, tables)
+        self._database = OwnTables(plugin, database, tables)
         self._tables = tables
         self._tasks = tasks
 

@@ -38,10 +38,11 @@ class TooLate(Exception):
 
 
 class PluginApps:
-    """The apps of plugins, by plugin, and why some of them cannot be used."""
+    """The apps of plugins, by plugin, and why some of them cannot be used; each has `patience` seconds."""
 
-    def __init__(self, apps: Mapping[str, App] | None = None) -> None:
+    def __init__(self, apps: Mapping[str, App] | None = None, *, patience: float = PATIENCE) -> None:
         self._apps = dict(apps or {})
+        self._patience = patience
         self._failures: dict[str, str] = {}
 
     def has(self, plugin: str) -> bool:
@@ -61,7 +62,7 @@ class PluginApps:
         found: list[App] = []
         for plugin, app in self._apps.items():
             self._failures.pop(plugin, None)
-            error = await _failure_of(_tried(configure((app,))))
+            error = await _failure_of(_tried(configure((app,))), self._patience)
             if error is None:
                 found.append(app)
             else:
@@ -84,9 +85,9 @@ class PluginApps:
             if app.label not in apps:
                 continue
             some = {label: found for label, found in apps.items() if label in core or label == app.label}
-            slow = asyncio.get_running_loop().call_later(LONG, _tell_of_slow, plugin)
+            slow = asyncio.get_running_loop().call_later(LONG, _tell_of_slow, plugin, self._patience)
             try:
-                error = await _failure_of(migrate(connection, some, name))
+                error = await _failure_of(migrate(connection, some, name), self._patience)
             finally:
                 slow.cancel()
             if error is None:
@@ -108,13 +109,13 @@ async def _tried(config: dict[str, Any]) -> None:
         await trial.init(config=config)
 
 
-async def _failure_of(work: Coroutine[Any, Any, None]) -> BaseException | None:
+async def _failure_of(work: Coroutine[Any, Any, None], patience: float) -> BaseException | None:
     """Do what runs code of a plugin; returns what it raised, also what would end this program, or that it was late."""
     task = asyncio.current_task()
     if task is None:
         raise RuntimeError("plugins are awaited in tasks")
     cancelling = task.cancelling()
-    deadline = asyncio.timeout(PATIENCE)
+    deadline = asyncio.timeout(patience)
     try:
         async with deadline:
             await work
@@ -122,7 +123,7 @@ async def _failure_of(work: Coroutine[Any, Any, None]) -> BaseException | None:
         if isinstance(error, asyncio.CancelledError) and task.cancelling() > cancelling:
             raise  # it is us who shall end
         if deadline.expired() and isinstance(error, TimeoutError):
-            return TooLate(f"they were not there after {PATIENCE:g} s")
+            return TooLate(f"they were not there after {patience:g} s")
         return error
     return None
 
@@ -138,8 +139,8 @@ async def _is_own(error: BaseException, connection: BaseDBAsyncClient) -> bool:
     return True
 
 
-def _tell_of_slow(plugin: str) -> None:
-    log.warning("the server waits for the tables of a plugin", plugin=plugin, seconds=LONG, at_most=PATIENCE)
+def _tell_of_slow(plugin: str, patience: float) -> None:
+    log.warning("the server waits for the tables of a plugin", plugin=plugin, seconds=LONG, at_most=patience)
 
 
 def _described(error: BaseException) -> str:
