@@ -3,8 +3,8 @@
 import asyncio
 import importlib
 import io
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -294,7 +294,18 @@ async def lingering(tables: PluginTables) -> None:
         await asyncio.sleep(3600)
 
 
-async def test_who_lingers_in_a_unit_is_named_and_lets_others_write(new_url: str, package: Package) -> None:
+async def swallowing(tables: PluginTables) -> None:
+    async with in_transaction():
+        await jot(tables, "two")
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+
+
+@pytest.mark.parametrize("unit", [lingering, swallowing])
+async def test_who_lingers_in_a_unit_is_named_and_lets_others_write(
+    new_url: str, package: Package, unit: Callable[[PluginTables], Coroutine[Any, Any, None]]
+) -> None:
     tables = package()
     apps = apps_of(tables)
     async with Database(new_url, plugin_apps=apps) as database:
@@ -302,7 +313,7 @@ async def test_who_lingers_in_a_unit_is_named_and_lets_others_write(new_url: str
         await hosts.add(HOST, [])
         own = OwnTables("jots", database, apps, unit_timeout=0.5)
         with pytest.raises(PluginFailed, match="a unit of plugin 'jots' did not end within"):
-            await own.unit(lingering(tables))
+            await own.unit(unit(tables))
         await hosts.set_disconnected("kvm1", True)
         assert await own.unit(jots(tables)) == []
 

@@ -1,6 +1,5 @@
 """What a plugin is handed while the application is open."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
@@ -21,6 +20,7 @@ from virtumancer.errors import InvalidValue, PluginFailed
 from virtumancer.plugins.calls.spans import Spans
 from virtumancer.services.events.publisher import EventPublisher
 from virtumancer.services.figures import Figures
+from virtumancer.services.plugins.limited_unit import Lingers, limited
 from virtumancer.services.plugins.tasks import PluginTasks
 from virtumancer.store import Database
 
@@ -69,13 +69,9 @@ class OwnTables(PluginDatabase):
 
     async def _within_time(self, work: Coroutine[Any, Any, T]) -> T:
         """Await the work, and no longer than others can wait for the lock that it may hold. Raises `PluginFailed`."""
-        deadline = asyncio.timeout(self._unit_timeout)
         try:
-            async with deadline:
-                return await work
-        except TimeoutError as error:
-            if not deadline.expired():
-                raise
+            return await limited(work, self._unit_timeout)
+        except Lingers as error:
             reason = (
                 f"a unit of plugin {self._plugin!r} did not end within {self._unit_timeout:g} s: nothing of it was "
                 "written; a unit waits for the database alone"
