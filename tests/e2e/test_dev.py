@@ -79,7 +79,7 @@ def dev(folder: Path) -> Iterator[Dev]:
 
 def test_the_server_follows_the_source_and_ends_without_a_trace(tmp_path: Path) -> None:
     with dev(tmp_path) as it:
-        assert "Plugin nudge is active." in it.log.read_text()
+        assert "Plugin nudge is active: actions nudge." in it.log.read_text()
 
         it.write(
             "import nosuch\n" + it.good,
@@ -91,7 +91,7 @@ def test_the_server_follows_the_source_and_ends_without_a_trace(tmp_path: Path) 
 
         it.write(it.good + "\ndef broken(:\n", "Plugin nudge is failed (import): SyntaxError: invalid syntax")
 
-        it.write(it.good.replace(GOOD, RAISING), "Plugin nudge is active.")
+        it.write(it.good.replace(GOOD, RAISING), "Plugin nudge is active: actions nudge.")
         with it.client() as client:
             it.until(lambda: client.get("/hosts/dev1").json()["state"] == "connected", "the host is connected")
             vms = client.get("/hosts/dev1/vms").json()

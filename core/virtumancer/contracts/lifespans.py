@@ -87,7 +87,7 @@ class Lifespan(ABC):
             name = "poller"
 
             @asynccontextmanager
-            async def open(self, context: PluginContext) -> AsyncIterator[None]:
+            async def open(self, context: PluginContext) -> AsyncGenerator[None]:
                 async with Client() as self.client:
                     context.start_task("poll", self.poll)
                     yield

@@ -16,6 +16,7 @@ from msgspec import structs
 
 from virtumancer.api_base import API_BASE
 from virtumancer.app import create_app, reserved_names
+from virtumancer.cli.commands.plugins import provides
 from virtumancer.config import Config, load_config, local_server
 from virtumancer.config.tables.config import DeclaredHost
 from virtumancer.contracts import PluginInfo, PluginState
@@ -50,7 +51,7 @@ def main(
     try:
         settings = _settings(folder, config, listener, log_level)
         configure_logging(settings.log)
-        plugins = _plugins(settings)
+        plugins = _plugins(settings, name)
     except VirtumancerError as error:
         _say(f"virtumancer: {error}")
         raise SystemExit(2) from error
@@ -84,8 +85,8 @@ def _settings(folder: Path, config: Path | None, listener: socket.socket, log_le
     return structs.replace(settings, hosts=(*settings.hosts, *ours))
 
 
-def _plugins(settings: Config) -> Plugins:
-    """Load what is installed, and the hosts; their VMs have consoles of every kind that there is a transport for."""
+def _plugins(settings: Config, name: str) -> Plugins:
+    """Load what is installed, and the hosts; their VMs have terminals, and consoles of the kinds of this plugin."""
     hypervisors = [rich_hypervisor(host) for host in (HOST, OTHER_HOST)]
     plugins = load_plugins(
         settings.plugins.disabled,
@@ -94,7 +95,7 @@ def _plugins(settings: Config) -> Plugins:
         load_timeout=settings.plugins.load_timeout,
         reserved=reserved_names(),
     )
-    kinds = [transport.kind for _, transport in plugins.consoles.values()]
+    kinds = [transport.kind for owner, transport in plugins.consoles.values() if owner == name]
     for hypervisor in hypervisors:
         offers: Mapping[str, Any] = rich_hypervisor(hypervisor.name, kinds).consoles
         hypervisor.consoles.update(offers)
@@ -105,7 +106,7 @@ def _told(name: str, info: PluginInfo | None) -> str:
     if info is None:
         return f"Plugin {name} was not found."
     if info.state is PluginState.ACTIVE:
-        return f"Plugin {name} is active."
+        return f"Plugin {name} is active: {provides(info)}."
     return f"Plugin {name} is {info.state.value} ({info.phase}): {info.reason}"
 
 

@@ -7,10 +7,9 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from virtumancer.development.target import Target, make_findable
 
@@ -52,11 +51,9 @@ class Supervisor:
             shutil.rmtree(folder, ignore_errors=True)
 
     async def _follow(self, folder: Path, stop: asyncio.Event) -> None:
-        # Looked for by the command, which says what to install. One of its types is of a library that may be missing.
-        from watchfiles import awatch  # noqa: PLC0415  # pyright: ignore[reportUnknownVariableType]
+        import watchfiles  # noqa: PLC0415 - looked for by the command, which says what to install
 
-        watched: AsyncIterator[set[tuple[Any, str]]] = awatch(self._target.source, stop_event=stop, debounce=TOGETHER)
-        async for changes in watched:
+        async for changes in watchfiles.awatch(self._target.source, stop_event=stop, debounce=TOGETHER):
             names = sorted({path.removeprefix(f"{self._target.source}/") for _, path in changes})
             self._say(f"\nChanged: {', '.join(names[:5])}{' …' if len(names) > 5 else ''}. Starting again.")
             await self._end()

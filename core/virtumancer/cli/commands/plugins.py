@@ -13,7 +13,7 @@ from virtumancer.cli.tables import say_json
 from virtumancer.config import load_config
 from virtumancer.contracts import PluginInfo, PluginState
 
-__all__ = ["plugins"]
+__all__ = ["plugins", "provides"]
 
 
 def plugins(
@@ -46,11 +46,12 @@ def plugins(
         say_json(infos)
         return
     rows: list[tuple[str, ...]] = [("NAME", "STATE", "VERSION", "PROVIDES")]
-    rows += [(info.name, info.state.value, info.version or "-", _provides(info)) for info in infos]
+    rows += [(info.name, info.state.value, info.version or "-", provides(info)) for info in infos]
     say(table(rows))
 
 
-def _provides(info: PluginInfo) -> str:
+def provides(info: PluginInfo) -> str:
+    """Say what a plugin adds, or why it is not used."""
     if info.state is not PluginState.ACTIVE:
         return f"({info.phase}: {info.reason})" if info.phase else f"({info.reason})"
     parts: dict[str, Any] = {

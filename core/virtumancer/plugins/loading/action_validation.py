@@ -2,8 +2,8 @@
 
 import difflib
 import inspect
-from collections.abc import Collection, Iterable
-from typing import Any, cast
+from collections.abc import Collection
+from typing import Any
 
 from msgspec import Struct
 
@@ -96,12 +96,13 @@ def _check_declared(what: str, action: VMAction | HostAction) -> None:
 def _check_states(what: str, attribute: str, states: Any) -> None:
     if states is None:
         return
-    many = isinstance(states, Iterable) and not isinstance(states, str)
-    given: Iterable[object] = cast("Iterable[object]", states) if many else (states,)
-    for state in given:
-        if state not in STATES:
-            reason = f"{attribute} = {states!r:.80} is no set of VMState such as frozenset({{VMState.RUNNING}})"
-            raise PluginRefused("register", f"{what}: {reason}")
+    try:
+        fits = not isinstance(states, str) and STATES.issuperset(states)
+    except TypeError:
+        fits = False
+    if not fits:
+        reason = f"{attribute} = {states!r:.80} is no set of VMState such as frozenset({{VMState.RUNNING}})"
+        raise PluginRefused("register", f"{what}: {reason}")
 
 
 def _meant(word: str) -> str | None:
