@@ -1,6 +1,5 @@
 """The whole application in a test: with plugins under test, on a hypervisor in memory."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,16 +12,17 @@ from falcon.testing.helpers import DEFAULT_HOST
 
 from virtumancer.app import Application, create_app, reserved_names
 from virtumancer.config import load_config
-from virtumancer.contracts import HostState, PluginInfo, PluginState, VMState
+from virtumancer.contracts import HostState, HostStateChanged, PluginInfo, PluginState, VMState
 from virtumancer.errors import ConfigError
 from virtumancer.plugins import load_plugins
 from virtumancer.testing.fake import FakeHypervisor, fake_plugin
+from virtumancer.testing.recorder import EventRecorder
 
 __all__ = ["ServerOfPlugin", "ServersOfPlugin", "application_with", "client_of"]
 
 API = "/api/v1"
 HOST = "kvm1"
-POLL = 0.01
+PATIENCE = 30.0
 FAKE = "virtumancer-fake"
 
 
@@ -73,8 +73,9 @@ async def client_of(application: Application) -> AsyncGenerator[ASGIConductor]:
 class ServerOfPlugin:
     """A server with one plugin under test, and what it says of it."""
 
-    def __init__(self, client: ASGIConductor, hypervisor: FakeHypervisor, name: str) -> None:
+    def __init__(self, client: ASGIConductor, hypervisor: FakeHypervisor, name: str, events: EventRecorder) -> None:
         self.hypervisor = hypervisor
+        self.events = events
         self.name = name
         self._client = client
 
@@ -84,9 +85,9 @@ class ServerOfPlugin:
         return msgspec.json.decode(answer.content, type=PluginInfo)
 
     async def connected(self) -> None:
-        """Wait until its host is connected; only the API says so."""
-        while (await self._client.simulate_get(f"{API}/hosts/{HOST}")).json["state"] != HostState.CONNECTED:  # noqa: ASYNC110
-            await asyncio.sleep(POLL)
+        """Wait until listeners were told that its host is connected, for the first time or again."""
+        while (await self.events.next(HostStateChanged, PATIENCE)).state is not HostState.CONNECTED:
+            pass
 
     async def status_of(self, path: str) -> int:
         """Return the status that a GET of this path is answered with."""
@@ -124,8 +125,10 @@ class ServersOfPlugin:
         hypervisor.define("web01", VMState.RUNNING)
         hypervisor.define("db01")
         tables = {self._name: self._table} if self._table else {}
+        events = EventRecorder()
+        plugins = {**self._plugins, "virtumancer-events": events.plugin()}
         async with (
-            application_with(self._folder, hypervisor, self._plugins, tables) as application,
+            application_with(self._folder, hypervisor, plugins, tables) as application,
             client_of(application) as client,
         ):
-            yield ServerOfPlugin(client, hypervisor, self._name)
+            yield ServerOfPlugin(client, hypervisor, self._name, events)

@@ -12,13 +12,13 @@ from virtumancer.contracts import PluginState, VMChange, VMState
 from virtumancer.testing.suites.extending import left_behind, standing_still
 
 if TYPE_CHECKING:
-    from virtumancer.testing.serving import ServersOfPlugin
+    from virtumancer.testing.serving import ServerOfPlugin, ServersOfPlugin
 
 __all__ = ["PluginSuite"]
 
 METHODS = frozenset({"get", "put", "post", "patch", "delete"})
 FAILED = 500
-# Seconds until what happened has been told.
+# Seconds for a listener that is told a moment later than others, and for what it does.
 TELLING = 0.5
 
 
@@ -39,7 +39,7 @@ class PluginSuite:
     types of events, abilities and tables.
     """
 
-    patience: float = 10.0
+    patience: float = 30.0
     """Seconds that starting and stopping the server may take."""
     longest_block: float = 0.25
     """Seconds that the event loop may stand still; raise it where the machine of the tests is slow."""
@@ -90,14 +90,13 @@ class PluginSuite:
     async def test_what_happens_is_taken_without_failure(self, servers: "ServersOfPlugin") -> None:
         async with asyncio.timeout(self.patience), servers.open() as server:
             await server.connected()
-            vm = server.hypervisor.define("suite01", VMState.RUNNING)
-            server.hypervisor.change(vm.uuid, VMChange.SUSPENDED, state=VMState.PAUSED)
-            server.hypervisor.undefine(vm.uuid)
-            server.hypervisor.drop("lost by the suite")
-            longest = await standing_still(asyncio.sleep(TELLING))
+            longest = await standing_still(_happening(server))
             info = await server.info()
         assert [f"{call.hook} {call.name}" for call in info.calls if call.failures] == []
-        assert longest <= self.longest_block, "it held up the whole server: move what blocks into a thread"
+        # The machine of the tests may stand still as well: only what is the plugin's counts.
+        assert longest <= self.longest_block or not info.blocks, (
+            "it held up the whole server: move what blocks into a thread"
+        )
 
     async def test_a_server_that_stops_leaves_nothing_of_it(self, servers: "ServersOfPlugin") -> None:
         before = asyncio.all_tasks()
@@ -110,6 +109,16 @@ class PluginSuite:
             async with asyncio.timeout(self.patience), servers.open() as server:
                 info = await server.info()
             assert (info.state, info.reason) == (PluginState.ACTIVE, "")
+
+
+async def _happening(server: "ServerOfPlugin") -> None:
+    """Let a VM come and go, and the host be lost, until the listeners have been told of it."""
+    vm = server.hypervisor.define("suite01", VMState.RUNNING)
+    server.hypervisor.change(vm.uuid, VMChange.SUSPENDED, state=VMState.PAUSED)
+    server.hypervisor.undefine(vm.uuid)
+    server.hypervisor.drop("lost by the suite")
+    await server.connected()
+    await asyncio.sleep(TELLING)
 
 
 def _asks_nothing(operation: Any) -> bool:
