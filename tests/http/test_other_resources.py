@@ -107,6 +107,11 @@ class Copies(Collection[Note]):
         return await at.collection(NOTES).list()
 
 
+COPIES = ResourceType(
+    name="copies", singular="copy", title="Copies", item=Note, served_by=Copies(), rights=Rights(read="power")
+)
+
+
 class Poller(Lifespan):
     name: ClassVar[str] = "poller"
 
@@ -116,7 +121,7 @@ class Poller(Lifespan):
     @asynccontextmanager
     async def open(self, context: PluginContext) -> AsyncIterator[None]:
         await context.collection(NOTES).create(Note("by-itself"))
-        self.seen = [one.name for one in await context.collection(NOTES).list()]
+        self.seen = [one.name for one in await context.collection(COPIES).list()]  # which asks for the notes
         yield
 
 
@@ -126,9 +131,6 @@ POLLER = Poller()
 def user_plugin() -> ModuleType:
     plugin = ModuleType("user")
     action = VMAction(name="save", title="Save", description="Save.", run=save, answer=Names, use=VMUse.ALONE)
-    copies = ResourceType(
-        name="copies", singular="copy", title="Copies", item=Note, served_by=Copies(), rights=Rights(read="power")
-    )
     routes = [
         Route(method=method, path=path, summary=path, handle=handle, answer=Names)
         for method, path, handle in (
@@ -145,7 +147,7 @@ def user_plugin() -> ModuleType:
         ("vm_actions", [action]),
         ("host_actions", [described]),
         ("routes", routes),
-        ("resources", [copies]),
+        ("resources", [COPIES]),
         ("lifespans", [POLLER]),
     ):
         plugin.__dict__[f"virtumancer_{hook}"] = hookimpl(lambda found=found: found)
