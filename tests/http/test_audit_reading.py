@@ -63,7 +63,11 @@ async def test_a_host_that_is_added_is_on_record_with_its_uri(world: World, audi
     await world.admin.post("/hosts", json={"id": "c", "uri": "fake://nowhere"})
     (begun, ended) = (await pages_of(auditor))[-2:]
     assert (begun["what"], ended["outcome"]) == ("POST /api/v1/hosts", "host-unreachable")
-    assert ended["target"] == {"host": "c", "uri": "fake://nowhere"}
+    assert begun["target"] == ended["target"] == {"host": "c", "uri": "fake://nowhere"}
+
+    await world.admin.post("/hosts", json={"id": 7})
+    (begun, ended) = (await pages_of(auditor))[-2:]
+    assert (begun["what"], begun["target"], ended["outcome"]) == ("POST /api/v1/hosts", {}, "invalid-value")
 
 
 async def test_records_are_chosen_by_who_on_what_and_with_which_outcome(

@@ -150,7 +150,7 @@ RESOURCES: Mapping[type, Callable[[Services], object]] = {
     AuditResource: lambda s: AuditResource(s.audit_reader, s.callers),
     PluginsResource: lambda s: PluginsResource(s.plugins),
     PluginResource: lambda s: PluginResource(s.plugins),
-    HostsResource: lambda s: HostsResource(s.hosts, s.deferring, s.bodies),
+    HostsResource: lambda s: HostsResource(s.hosts, s.deferring, s.bodies, s.audit),
     NewHostKeyScanResource: lambda s: NewHostKeyScanResource(s.host_keys, s.bodies),
     HostResource: lambda s: HostResource(s.hosts, s.bodies),
     HostInfoResource: lambda s: HostInfoResource(s.hosts),

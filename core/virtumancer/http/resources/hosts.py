@@ -25,13 +25,14 @@ from virtumancer.http import examples
 from virtumancer.http.api_paths import API, HOST_PATH
 from virtumancer.http.endpoint import ASKS_HOST, CONNECTS, Header, endpoint
 from virtumancer.http.list_schemas import hosts_shape
-from virtumancer.http.middleware.audit import note_target
+from virtumancer.http.middleware.audit import act_of
 from virtumancer.http.middleware.authorization import access_of
 from virtumancer.http.middleware.etag import as_known, send_whole
 from virtumancer.http.middleware.respond_async import RespondAsync, prefers_async
 from virtumancer.http.pagination import LINK, LIST_ERRORS, LIST_QUERY, asked_of, send_list
 from virtumancer.http.requests import BodyReader, send_json
 from virtumancer.masking import mask_url
+from virtumancer.services.audit.log import AuditLog
 from virtumancer.services.auth import Right
 from virtumancer.services.hosts.credentials import LONGEST
 from virtumancer.services.hosts.service import HostsService
@@ -109,7 +110,11 @@ def _connecting(connect: Callable[[], Awaitable[Struct]]) -> OperationBody:
 class HostsResource:
     """All hosts."""
 
-    def __init__(self, hosts: HostsService, deferring: RespondAsync, bodies: BodyReader) -> None:
+    records_itself = True
+    """Which host is added is known when the body was read, and is on record before it is tried."""
+
+    def __init__(self, hosts: HostsService, deferring: RespondAsync, bodies: BodyReader, audit: AuditLog) -> None:
+        self._audit = audit
         self._hosts = hosts
         self._deferring = deferring
         self._bodies = bodies
@@ -157,9 +162,13 @@ class HostsResource:
         (409 `host-key-unknown`); when a person has compared it, the same request with `host_key` approves it.
         Credentials are encrypted before they are stored, and reach the driver of the host alone.
         """
-        body = await self._bodies.decode(req, NewHost)
+        said: dict[str, str] = {}
+        try:
+            body = await self._bodies.decode(req, NewHost)
+            said = {"host": body.id, "uri": mask_url(body.uri)}
+        finally:
+            req.context.act = await self._audit.begin(act_of(req, said))
         wanted, approved = Host(body.id, body.uri), _approved(body.host_key)
-        note_target(req, host=body.id, uri=mask_url(body.uri))
         if prefers_async(req):
             self._hosts.check_new(wanted, body.credentials)
             work = _connecting(lambda: self._hosts.add(wanted, approved, body.credentials))
