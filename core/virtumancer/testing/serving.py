@@ -10,6 +10,7 @@ import msgspec
 from falcon.testing import ASGIConductor
 from falcon.testing.helpers import DEFAULT_HOST
 
+from virtumancer.api_base import API_BASE
 from virtumancer.app import Application, create_app, reserved_names
 from virtumancer.config import load_config
 from virtumancer.contracts import HostState, HostStateChanged, PluginInfo, PluginState, VMState
@@ -20,7 +21,6 @@ from virtumancer.testing.recorder import EventRecorder
 
 __all__ = ["ServerOfPlugin", "ServersOfPlugin", "application_with", "client_of"]
 
-API = "/api/v1"
 HOST = "kvm1"
 PATIENCE = 30.0
 FAKE = "virtumancer-fake"
@@ -81,7 +81,7 @@ class ServerOfPlugin:
 
     async def info(self) -> PluginInfo:
         """Return what it shows of the plugin."""
-        answer = await self._client.simulate_get(f"{API}/plugins/{self.name}")
+        answer = await self._client.simulate_get(f"{API_BASE}/plugins/{self.name}")
         return msgspec.json.decode(answer.content, type=PluginInfo)
 
     async def connected(self) -> None:
@@ -95,8 +95,8 @@ class ServerOfPlugin:
 
     async def own_routes(self) -> dict[str, dict[str, Any]]:
         """Return the plugin's routes and mounts as the OpenAPI document has them, by path."""
-        document = (await self._client.simulate_get(f"{API}/openapi.json")).json
-        below = f"{API}/plugins/{self.name}/"
+        document = (await self._client.simulate_get(f"{API_BASE}/openapi.json")).json
+        below = f"{API_BASE}/plugins/{self.name}/"
         return {
             path: item
             for path, item in document["paths"].items()
