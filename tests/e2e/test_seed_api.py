@@ -35,6 +35,9 @@ VM_TYPES = {
     "is_template": bool,
     "cpu_model": str,
     "cpu_topology_json": str,
+    "managed_save": bool,
+    "state_reason": str,
+    "state_since": type(None),
 }
 ROW_TYPES = {
     "ID": int,

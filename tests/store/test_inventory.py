@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from virtumancer.contracts import VM, Host, PartialListing
 from virtumancer.errors import StoreUnavailable
@@ -85,6 +85,18 @@ async def test_what_a_whole_listing_leaves_out_is_gone(store: FailingOnce, make_
     looks.vms = [second]
     await looks.inventory.refresh()
     assert list(await ids(store)) == ["second"]
+
+
+async def test_a_vm_that_was_busy_at_the_first_look_is_stored_as_one_that_tells_all_again(
+    store: FailingOnce, make_vm: MakeVM
+) -> None:
+    looks, vm = Looks(store), make_vm(name="web01")
+    looks.vms = [structs.replace(vm, last_known=("memory",))]
+    await looks.inventory.refresh()
+    looks.vms = [vm]
+    await looks.inventory.refresh()
+    [stored] = (await store.known("kvm1")).values()
+    assert stored.last_known is UNSET
 
 
 async def test_what_was_written_although_it_looked_failed_is_known_by_the_next_look(

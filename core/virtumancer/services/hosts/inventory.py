@@ -165,7 +165,8 @@ def _compare(known: dict[str, VM], found: dict[str, VM]) -> _Difference:
         if row is None:
             difference.changed.append(vm)
             difference.news.append(uuid)
-        elif vm != row and not _same_but_counters(vm, row):
+        # Where what was last known is known now, that may be the only change for long.
+        elif vm != row and ((row.last_known and not vm.last_known) or not _same_but_counters(vm, row)):
             difference.changed.append(vm)
             if not _same_but_balloon(vm, row):
                 difference.news.append(uuid)
