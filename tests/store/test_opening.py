@@ -110,6 +110,14 @@ async def test_a_second_process_on_a_sqlite_file_is_told_who_has_it(sqlite_url):
     assert f"is in use by another virtumancer (pid {os.getpid()})" in said
 
 
+async def test_a_lock_file_that_was_removed_lets_nobody_else_in(sqlite_url, tmp_path):
+    async with Database(sqlite_url) as database:
+        (tmp_path / "virtumancer.db.lock").unlink()
+        said = [await asyncio.to_thread(python, OPEN_AND_REPORT, sqlite_url) for _ in range(2)]
+        await HostsRepository(database).add(HOST)
+    assert ["is in use by another virtumancer" in one for one in said] == [True, True]
+
+
 async def test_a_link_to_a_sqlite_file_is_the_same_database(sqlite_url, tmp_path):
     (tmp_path / "link.db").symlink_to(tmp_path / "virtumancer.db")
     async with Database(sqlite_url):

@@ -1,5 +1,6 @@
 """The `virtumancer` program: its commands, and how it starts."""
 
+import errno
 import os
 import sys
 
@@ -12,6 +13,8 @@ from virtumancer.own_build import version_text
 
 __all__ = ["app", "main"]
 
+# A full disk or a terminal that is gone, where our output goes.
+UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
 # By name, so that no command waits for what another one imports.
 GROUPS = {
     "hosts": "The hypervisor hosts: add, look at, connect, remove.",
@@ -66,6 +69,7 @@ def _which(words: list[str]) -> cyclopts.App:
 
 def main() -> None:
     """Run the program; what goes wrong is a sentence and an exit code, never a traceback for a mistake."""
+    _have_outputs()
     try:
         _which(sys.argv[1:])(exit_on_error=False, print_error=False)
     except cyclopts.CycloptsError as error:
@@ -75,5 +79,27 @@ def main() -> None:
     except KeyboardInterrupt:
         raise SystemExit(Exit.INTERRUPTED) from None
     except BrokenPipeError:
-        # Whoever read our output has seen enough; keep the interpreter from complaining while it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has seen enough.
+        _drop_output()
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        _drop_output()
+        sys.stderr.write(f"virtumancer: what there is to say cannot be written: {error.strerror}\n")
+        raise SystemExit(Exit.FAILED) from None
+
+
+def _have_outputs() -> None:
+    """Open what we were started without: its number would be given to the next file, and what is said written there."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            setattr(sys, name, open(number, "r" if number == 0 else "w", encoding="utf-8"))  # noqa: SIM115, PTH123
+
+
+def _drop_output() -> None:
+    """Keep the interpreter from complaining while it flushes."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
