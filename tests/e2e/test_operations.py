@@ -205,6 +205,8 @@ def test_a_bulk_that_a_kill_interrupted_knows_what_it_did(manager: Manager, diar
     assert set(by_outcome["ok"]) <= set(acted) <= set(by_outcome["ok"]) | set(by_outcome["running"])
     assert len(by_outcome["running"]) <= 2
     assert not set(by_outcome["not-begun"]) & set(acted)
+    counted = {"total": len(operation["outcomes"]), "done": len(by_outcome["ok"]), "failed": 0, "unit": "VMs"}
+    assert operation["progress"] == counted
 
     again = manager.post("/vms/actions", body, headers=KEY)
 

@@ -146,3 +146,12 @@ async def test_a_path_that_ends_too_early_says_so(client: httpx2.AsyncClient, pa
     answer = await client.get(path)
 
     assert (answer.status_code, answer.json()["code"], answer.json()["detail"]) == (404, "not-found", detail)
+
+
+@pytest.mark.parametrize("path", ["/ws", "/api/v1/ws", "/api/v1/hosts/a/vms/web/console"])
+async def test_a_socket_that_is_asked_for_without_an_upgrade_says_so(url: str, path: str) -> None:
+    answer = await raw(url, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+
+    assert answer.split()[1] == b"426"
+    assert b"upgrade: websocket" in answer.lower()
+    assert b'"code":"upgrade-required"' in answer

@@ -13,6 +13,7 @@ VirtumancerError
 │   └── SignInFailed
 ├── Forbidden                  the caller may not do this
 ├── MisdirectedRequest         the Host header names another server
+├── UpgradeRequired            a WebSocket was asked for without an upgrade
 ├── TooLarge                   the body is larger than allowed
 ├── UnknownEncoding            the body is compressed, or encoded in another way
 ├── NotFound
@@ -96,6 +97,7 @@ from virtumancer.errors.requests import (
     PreconditionFailed,
     TooLarge,
     UnknownEncoding,
+    UpgradeRequired,
 )
 from virtumancer.errors.resources import RangeNotSatisfiable, ResourceExists, ResourceNotFound
 from virtumancer.errors.startup import ConfigError, UsageError
@@ -157,6 +159,7 @@ __all__ = [
     "TooManyOperations",
     "Unauthenticated",
     "UnknownEncoding",
+    "UpgradeRequired",
     "UsageError",
     "VMNotFound",
     "VirtumancerError",

@@ -13,6 +13,7 @@ __all__ = [
     "PreconditionFailed",
     "TooLarge",
     "UnknownEncoding",
+    "UpgradeRequired",
 ]
 
 
@@ -70,3 +71,9 @@ class NotReady(VirtumancerError):
 
     code = "not-ready"
     retry_after = 5.0
+
+
+class UpgradeRequired(VirtumancerError):
+    """A WebSocket was asked for as if it were a document."""
+
+    code = "upgrade-required"

@@ -30,6 +30,7 @@ STATUS: dict[type[VirtumancerError], HTTPStatus] = {
     errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
     errors.Forbidden: HTTPStatus.FORBIDDEN,
     errors.MisdirectedRequest: HTTPStatus.MISDIRECTED_REQUEST,
+    errors.UpgradeRequired: HTTPStatus.UPGRADE_REQUIRED,
     errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.UnknownEncoding: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.NotFound: HTTPStatus.NOT_FOUND,
@@ -113,6 +114,8 @@ async def _ours(
         extra["fields"] = [{"field": error.field, "message": error.message}]
     if isinstance(error, errors.Unauthenticated):
         headers["WWW-Authenticate"] = 'Bearer realm="virtumancer"'
+    if isinstance(error, errors.UpgradeRequired):
+        headers |= {"Upgrade": "websocket", "Connection": "Upgrade"}
     if isinstance(error, WITH_RETRY_AFTER):
         headers["Retry-After"] = str(max(1, round(error.retry_after)))
     await _write(request, response, ws, problem(request, status, error.code, error.message, **extra), headers)

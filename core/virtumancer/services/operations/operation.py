@@ -27,7 +27,7 @@ from virtumancer.services.runtime.bus import EventBus
 from virtumancer.services.runtime.writing import until_written
 from virtumancer.store import OperationsRepository, StoredOperation
 
-__all__ = ["UNIT_OF_MANY", "OperationBody", "OperationRequest", "RunningOperation", "change_of"]
+__all__ = ["UNIT_OF_MANY", "OperationBody", "OperationRequest", "RunningOperation", "change_of", "progress_of"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -259,9 +259,7 @@ class RunningOperation:
         return written
 
     def _progress(self) -> OperationProgress:
-        known = [outcome.outcome for outcome in self.outcomes if outcome.outcome not in {"not-begun", "running"}]
-        failed = sum(outcome not in SUCCESSES for outcome in known)
-        return OperationProgress(len(self.outcomes), len(known), failed, UNIT_OF_MANY)
+        return progress_of(self.outcomes)
 
     async def _note(self, **changes: Any) -> None:
         """Write, then tell: nobody sees what a kill could take back."""
@@ -303,3 +301,10 @@ def change_of(stored: StoredOperation) -> OperationChanged:
         right=stored.right,
         caller=stored.caller,
     )
+
+
+def progress_of(outcomes: Sequence[OperationOutcome]) -> OperationProgress:
+    """Count the outcomes of an operation over many VMs."""
+    known = [outcome.outcome for outcome in outcomes if outcome.outcome not in {"not-begun", "running"}]
+    failed = sum(outcome not in SUCCESSES for outcome in known)
+    return OperationProgress(len(outcomes), len(known), failed, UNIT_OF_MANY)

@@ -8,14 +8,14 @@ import structlog
 from msgspec import structs
 
 from virtumancer.config import OperationsConfig
-from virtumancer.contracts import OperationState
+from virtumancer.contracts import OperationProgress, OperationState
 from virtumancer.services.operations.manager import interruption
-from virtumancer.services.operations.operation import change_of
+from virtumancer.services.operations.operation import UNIT_OF_MANY, change_of, progress_of
 from virtumancer.services.runtime.bus import EventBus
 from virtumancer.services.runtime.clock import wall_clock
 from virtumancer.services.runtime.cluster import ClusterMembers
 from virtumancer.services.runtime.periodic_task import PeriodicTask
-from virtumancer.store import OperationsRepository
+from virtumancer.store import OperationsRepository, StoredOperation
 
 __all__ = ["OperationsRecovery"]
 
@@ -76,6 +76,7 @@ class OperationsRecovery(PeriodicTask):
                 stored.info,
                 state=OperationState.INTERRUPTED,
                 error=interruption(stored.info, why),
+                progress=await self._last_progress(stored),
                 ended_at=datetime.now(UTC),
                 cancellable=False,
             )
@@ -84,6 +85,14 @@ class OperationsRecovery(PeriodicTask):
                 self._bus.publish(change_of(ended))
                 log.warning("an operation was interrupted", operation=info.id, action=info.action, step=info.step)
         return len(left)
+
+    async def _last_progress(self, stored: StoredOperation) -> OperationProgress | None:
+        """Return how far an operation was; outcomes are stored at once, and what counts them only now and then."""
+        progress = stored.info.progress
+        if progress is None or progress.unit != UNIT_OF_MANY:
+            return progress
+        found = await self._store.find(stored.info.id)
+        return progress if found is None else progress_of(found.info.outcomes)
 
     async def look_after(self) -> None:
         """Mark what nobody carries out, and from time to time remove what is older or more than is kept."""
