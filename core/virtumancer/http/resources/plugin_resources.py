@@ -109,10 +109,12 @@ class TypeResource:
     async def _list(self, req: Request, resp: Response, **place: str) -> None:
         asked = asked_of(req, _schema_of(self._type))
         found = await self._found(req, place, self._type.query)
+        self._service.check_state(found, ResourceVerb.LIST)
         send_list(req, resp, await self._service.items(found), asked)
 
     async def _get(self, req: Request, resp: Response, **place: str) -> None:
         found = await self._found(req, place, self._type.query)
+        self._service.check_state(found, ResourceVerb.GET)
         item = await self._service.item(found, self._said(place))
         if self._type.volatile:  # equal tags are no equal answers
             resp.set_header("ETag", self._tag(item))

@@ -61,6 +61,7 @@ class ContentResource:
     async def on_get(self, req: Request, resp: Response, **place: str) -> None:
         """Send the content, or the part that `Range` names."""
         found, key = await self._item(req, place)
+        self._resources.check_state(found, ResourceVerb.DOWNLOAD)
         size = await self._content.size(found, key)
         span = _span_of(req, resp, size)
         digest = await self._content.sha256(found, key)

@@ -125,7 +125,7 @@ class _Writer:
             answer=_list_of(self._type.item),  # type: ignore[arg-type]
             query=(*LIST_QUERY, *self._query),
             headers=(LINK,),
-            errors=(*self._asks, *LIST_ERRORS),
+            errors=(*self._asks, *self._states(ResourceVerb.LIST), *LIST_ERRORS),
             example=[self._example] if self._example is not None else None,
         )
 
@@ -137,7 +137,7 @@ class _Writer:
             answer=self._type.item,
             query=self._query,
             headers=(TAGGED,) if self._type.volatile else (),
-            errors=(*self._asks, errors.InvalidValue),
+            errors=(*self._asks, *self._states(ResourceVerb.GET), errors.InvalidValue),
             example=self._example,
             cached=not self._type.volatile,
         )
@@ -186,6 +186,9 @@ class _Writer:
         texts = {"summary": str(action.title), "description": str(action.description)}
         return structs.replace(written, **texts, extensions={**written.extensions, **facts})
 
+    def _states(self, verb: str) -> Errors:
+        return (errors.WrongPowerState,) if verb in self._type.states else ()
+
     def _content(self) -> Iterator[Endpoint]:
         path = item_path(self._type) / "content"
         yield self._record(
@@ -198,7 +201,7 @@ class _Writer:
                 Header("Repr-Digest", "The SHA-256 of the whole content, where it is known (RFC 9530)."),
             ),
             others=((206, None),),
-            errors=(*self._asks, errors.RangeNotSatisfiable),
+            errors=(*self._asks, *self._states(ResourceVerb.DOWNLOAD), errors.RangeNotSatisfiable),
         )
         if self._type.upload:
             yield self._record(

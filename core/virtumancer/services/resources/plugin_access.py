@@ -130,11 +130,15 @@ class _Access(CollectionAccess[Any, Any, Any]):
 
     async def list(self) -> Sequence[Any]:
         self._check_readable(ResourceVerb.LIST)
-        return await self._resources.items(await self._found(ResourceVerb.LIST))
+        found = await self._found(ResourceVerb.LIST)
+        self._resources.check_state(found, ResourceVerb.LIST)
+        return await self._resources.items(found)
 
     async def get(self, key: str = "") -> Any:
         self._check_readable(ResourceVerb.GET)
-        return await self._resources.item(await self._found(ResourceVerb.GET), key)
+        found = await self._found(ResourceVerb.GET)
+        self._resources.check_state(found, ResourceVerb.GET)
+        return await self._resources.item(found, key)
 
     async def create(self, spec: Any, job: Job | None = None) -> Any:
         self._check(spec, self._type.create, ResourceVerb.CREATE)
