@@ -102,6 +102,17 @@ def test_rights_of_resources_are_known_and_roles_hold_them() -> None:
     assert plugins.roles() == {"operator": {"scribble"}}
 
 
+def test_what_belongs_to_something_of_another_plugin_may_need_the_right_of_that() -> None:
+    rights = Rights(write="scribble", roles={"scribble": ("operator",)})
+    parent = notes(create=Note, rights=rights)
+    child = notes(name="lines", singular="line", parent=parent, create=Note, rights=Rights(write="scribble"))
+
+    plugins = loaded(child)  # the plugin of its parent may be another, or not there
+
+    assert plugins.resources.keys() == {"lines"}
+    assert plugins.roles() == {"operator": {"scribble"}}
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

@@ -30,6 +30,7 @@ from virtumancer.contracts import (
     StatsCollector,
     VMAction,
     ability_name,
+    lineage_of,
 )
 from virtumancer.plugins.loading.discovery import Candidate, doubts, find_candidates
 from virtumancer.plugins.loading.distributions import Distributions
@@ -113,10 +114,10 @@ class Plugins(Struct, frozen=True):
         return named.union(*(_rights_of(type_) for _, type_ in self.resources.values()))
 
     def roles(self) -> Mapping[str, frozenset[str]]:
-        """Return the rights of resources that roles hold beside their own, by role."""
+        """Return the rights of resources that roles hold beside their own, by role; those of their parents too."""
         found: dict[str, frozenset[str]] = {}
-        for _, type_ in self.resources.values():
-            for right, holders in type_.rights.roles.items():
+        for one in {id(one): one for _, type_ in self.resources.values() for one in lineage_of(type_)}.values():
+            for right, holders in one.rights.roles.items():
                 for role in holders:
                     found[role] = found.get(role, frozenset()) | {right}
         return found

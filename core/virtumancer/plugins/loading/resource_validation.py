@@ -221,7 +221,8 @@ def _check_rights(type_: AnyType) -> None:
             raise _wrong(type_, f"rights: {right!r} is not usable: lower-case letters, digits and - are")
         if isinstance(holders, str) or not ROLES.issuperset(holders):
             raise _wrong(type_, f'rights: roles[{right!r}] = {holders!r} is no tuple of "viewer" and "operator"')
-    known |= rights.roles.keys()
+    # What belongs to something of another plugin may need the right of that one.
+    known |= {right for one in lineage_of(type_) for right in one.rights.roles}
     for verb in _offered(type_):
         right = rights.of(verb)
         if not right:
