@@ -134,6 +134,8 @@ class Notes(ContentCollection[Note]):
         return self.digests.get(key)
 
     async def size(self, at: ResourceContext, key: str) -> int:
+        if key not in self.texts:
+            raise ResourceNotFound(f"there is no note {key!r}")
         return len(self.texts[key])
 
     async def read(self, at: ResourceContext, key: str, span: ByteSpan) -> AsyncIterator[bytes]:

@@ -1,5 +1,6 @@
 """The whole application in a test: with plugins under test, on a hypervisor in memory."""
 
+import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,19 +10,40 @@ from typing import Any, cast
 import msgspec
 from falcon.testing import ASGIConductor
 from falcon.testing.helpers import DEFAULT_HOST
+from msgspec import Struct
 
 from virtumancer.api_base import API_BASE
 from virtumancer.app import Application, create_app, reserved_names
 from virtumancer.config import load_config
-from virtumancer.contracts import HostState, HostStateChanged, PluginInfo, PluginState, VMState
+from virtumancer.contracts import (
+    HOSTS,
+    VMS,
+    HostState,
+    HostStateChanged,
+    PluginInfo,
+    PluginState,
+    ResourceType,
+    VMState,
+    lineage_of,
+)
 from virtumancer.errors import ConfigError
+from virtumancer.hookspecs import hookimpl
 from virtumancer.plugins import load_plugins
 from virtumancer.testing.fake import FakeHypervisor, fake_plugin
 from virtumancer.testing.recorder import EventRecorder
 
-__all__ = ["ServerOfPlugin", "ServersOfPlugin", "application_with", "client_of"]
+__all__ = [
+    "Asked",
+    "Gate",
+    "ServerOfPlugin",
+    "ServersOfPlugin",
+    "application_with",
+    "client_of",
+    "gate_before",
+]
 
 HOST = "kvm1"
+METHODS = frozenset({"get", "put", "post", "patch", "delete"})
 PATIENCE = 30.0
 FAKE = "virtumancer-fake"
 
@@ -32,8 +54,13 @@ async def application_with(
     hypervisor: FakeHypervisor,
     plugins: Mapping[str, ModuleType],
     tables: Mapping[str, Mapping[str, Any]],
+    auth: str = "off",
 ) -> AsyncGenerator[Application]:
-    """Open an application whose host `kvm1` is this hypervisor. Raises `ConfigError` when one of the plugins fails."""
+    """Open an application whose host `kvm1` is this hypervisor. Raises `ConfigError` when one of the plugins fails.
+
+    Nobody is asked who they are, so that the tests of a plugin are about the plugin; with `auth="token"` the token of
+    the administrator is in the file `admin-token` of the folder.
+    """
     (folder / "virtumancer.toml").write_text(f'[[hosts]]\nid = "kvm1"\nuri = "{hypervisor.uri}"\n')
     config = load_config(
         folder / "virtumancer.toml",
@@ -41,7 +68,8 @@ async def application_with(
         {
             "database.url": f"sqlite://{folder}/virtumancer.db",
             "server.allowed_hosts": (DEFAULT_HOST,),
-            "server.auth": "off",  # so that the tests of a plugin are about the plugin
+            "server.auth": auth,
+            "server.admin_token_file": str(folder / "admin-token"),
             "sessions.retry_min": 0.05,
             "sessions.retry_max": 0.5,
         },
@@ -132,3 +160,68 @@ class ServersOfPlugin:
             client_of(application) as client,
         ):
             yield ServerOfPlugin(client, hypervisor, self._name, events)
+
+
+class Asked(Struct, frozen=True):
+    """A request that a type of resource takes, and the right that it needs."""
+
+    verb: str
+    method: str
+    path: str
+    right: str
+
+
+class Gate:
+    """A server that asks for tokens, before the collection of a type; nothing behind it is there."""
+
+    def __init__(self, client: ASGIConductor, resource: str, token: str) -> None:
+        self._client = client
+        self._resource = resource
+        self._admin = {"Authorization": f"Bearer {token}"}
+        self.rights: frozenset[str] = frozenset()
+
+    async def asked(self) -> list[Asked]:
+        """Return a request for each verb, as the OpenAPI document has them, for an item that is not there."""
+        document: dict[str, Any] = (
+            await self._client.simulate_get(f"{API_BASE}/openapi.json", headers=self._admin)
+        ).json
+        found = [
+            Asked(operation["x-verb"], method.upper(), _filled(path), operation["x-permission"])
+            for path, item in document["paths"].items()
+            for method, operation in item.items()
+            if method in METHODS and operation.get("x-resource") == self._resource
+        ]
+        self.rights = frozenset(one.right for one in found)
+        return found
+
+    async def status(self, asked: Asked, rights: frozenset[str]) -> int:
+        """Return the status for somebody who has these rights and no other; what is sent can do nothing."""
+        grants = [{"rights": sorted(rights)}]
+        made = await self._client.simulate_post(
+            f"{API_BASE}/tokens", json={"name": "suite", "grants": grants}, headers=self._admin
+        )
+        headers = {"Authorization": f"Bearer {made.json['token']}", "Content-Type": "application/json"}
+        body = None if asked.method in {"GET", "DELETE"} else "[]"
+        answer = await self._client.simulate_request(asked.method, asked.path, headers=headers, body=body)
+        return answer.status_code
+
+
+@asynccontextmanager
+async def gate_before(folder: Path, resource: ResourceType[Any, Any, Any]) -> AsyncGenerator[Gate]:
+    """Open a server with this type; its host `kvm1` does not serve it."""
+    types = [type_ for type_ in lineage_of(resource) if type_ not in {HOSTS, VMS}]
+    plugin = ModuleType("under_test")
+    plugin.__dict__["virtumancer_resources"] = hookimpl(lambda: types)
+    hypervisor = FakeHypervisor(HOST)
+    hypervisor.define("web01", VMState.RUNNING)
+    async with (
+        application_with(folder, hypervisor, {"under-test": plugin}, {}, auth="token") as application,
+        client_of(application) as client,
+    ):
+        yield Gate(client, resource.name, (folder / "admin-token").read_text().strip())
+
+
+def _filled(path: str) -> str:
+    """Return a path for the VM of the gate's host, and for other items that are not there."""
+    path = path.replace("{host}", HOST).replace("{vm}", "web01")
+    return re.sub(r"\{[^}]+\}", "suite-has-none", path)

@@ -167,7 +167,9 @@ class PrivateLXD:
         deadline = time.monotonic() + REMOVE_TIMEOUT
         while True:
             with suppress(LXDError):
-                self.state(name, "stop")
+                # LXD 5.0 may take a minute to say that it is off already.
+                if self.api("GET", f"/1.0/instances/{name}")["status"] != "Stopped":
+                    self.state(name, "stop")
             try:
                 self.api("DELETE", f"/1.0/instances/{name}")
             except LXDError:

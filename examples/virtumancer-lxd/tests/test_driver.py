@@ -1,12 +1,11 @@
 """The driver keeps the contract, with a real LXD: over its socket, and over HTTPS with a client certificate."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-import pytest_asyncio
 from lxd import PrivateLXD
 from relay import Relay, relay_to
 from virtumancer_lxd.driver import LXDDriver
@@ -65,11 +64,10 @@ class Instances:
 
         return change
 
-    @pytest_asyncio.fixture(loop_scope="function")
-    async def way(self, target: str) -> AsyncIterator[tuple[Relay, str]]:
-        with TemporaryDirectory(prefix="relay-") as folder:
-            async with relay_to(target, Path(folder)) as way:
-                yield way
+    @pytest.fixture
+    def way(self, target: str) -> Iterator[tuple[Relay, str]]:
+        with TemporaryDirectory(prefix="relay-") as folder, relay_to(target, Path(folder)) as way:
+            yield way
 
     @pytest.fixture
     def uri(self, way: tuple[Relay, str]) -> str:

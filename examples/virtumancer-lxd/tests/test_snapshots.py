@@ -5,10 +5,12 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import pytest_asyncio
 from lxd import PrivateLXD
+from relay import Relay, relay_to
 from virtumancer_lxd import SNAPSHOTS, NewSnapshot, Revert
 from virtumancer_lxd.connection import LXDConnection
 from virtumancer_lxd.driver import LXDDriver
@@ -36,9 +38,9 @@ from virtumancer.errors import (
     VMNotFound,
 )
 from virtumancer.testing.suites import ResourceSuite
+from virtumancer.testing.suites.connecting import OnHost
 
 JOB = NullJob("this test")
-Connect = Callable[[], Awaitable[LXDConnection]]
 
 
 def of(connection: LXDConnection) -> LXDSnapshots:
@@ -58,11 +60,16 @@ async def over_socket(lxd: PrivateLXD) -> LXDConnection:
     return made
 
 
-@pytest.fixture
-def instance(lxd: PrivateLXD) -> Iterator[str]:
-    name = lxd.make("snapped")
+@pytest_asyncio.fixture(loop_scope="function")
+async def instance(lxd: PrivateLXD) -> AsyncIterator[str]:
+    """One that is off.
+
+    LXD 5.0 takes no new connection to its socket before the one before it has said something: a loop that stands still
+    just after it has connected makes it deaf.
+    """
+    name = await asyncio.to_thread(lxd.make, "snapped")
     yield name
-    lxd.remove(name)
+    await asyncio.to_thread(lxd.remove, name)
 
 
 @pytest_asyncio.fixture(loop_scope="function")
@@ -78,6 +85,25 @@ async def at(connection: LXDConnection, instance: str) -> ResourceContext:
 
 
 class OnLXD:
+    patience = 30.0
+    longest_block = 1.0
+
+    @pytest.fixture
+    def way(self, target: str) -> Iterator[tuple[Relay, str]]:
+        with TemporaryDirectory(prefix="relay-") as folder, relay_to(target, Path(folder)) as way:
+            yield way
+
+    @pytest_asyncio.fixture(loop_scope="function")
+    async def connection(self, way: tuple[Relay, str], context: ConnectContext) -> AsyncIterator[LXDConnection]:
+        made = await LXDDriver().connect(Host("here", f"lxd://{way[1]}"), context)
+        assert isinstance(made, LXDConnection)
+        yield made
+        await made.aclose()
+
+    @pytest_asyncio.fixture(loop_scope="function")
+    async def at(self, connection: LXDConnection, instance: str) -> ResourceContext:
+        return await at_instance(connection, instance)
+
     @pytest.fixture
     def resource(self) -> ResourceType[object, object, object]:
         return SNAPSHOTS
@@ -94,27 +120,42 @@ class OnLXD:
     def other_spec(self) -> NewSnapshot:
         return NewSnapshot("two")
 
+    @pytest.fixture
+    def break_host(self, way: tuple[Relay, str]) -> OnHost:
+        return way[0].cut
+
+    @pytest.fixture
+    def hang_host(self, way: tuple[Relay, str]) -> OnHost:
+        return way[0].hang
+
+    @pytest.fixture
+    def make_outside(self, lxd: PrivateLXD, instance: str) -> Callable[[str], Awaitable[None]]:
+        async def make(key: str) -> None:
+            await asyncio.to_thread(lxd.api, "POST", f"/1.0/instances/{instance}/snapshots", {"name": key})
+
+        return make
+
 
 class TestSocket(OnLXD, ResourceSuite):
-    @pytest_asyncio.fixture(loop_scope="function")
-    async def at(self, connection: LXDConnection, instance: str) -> ResourceContext:
-        return await at_instance(connection, instance)
+    @pytest.fixture
+    def target(self, lxd: PrivateLXD) -> str:
+        return str(lxd.socket)
+
+    @pytest.fixture
+    def context(self) -> ConnectContext:
+        return ConnectContext(ConnectSettings(), HostKeyPolicy())
 
 
 class TestHTTPS(OnLXD, ResourceSuite):
-    @pytest_asyncio.fixture(loop_scope="function")
-    async def connection(self, address: str, certificate: tuple[str, str]) -> AsyncIterator[LXDConnection]:
+    @pytest.fixture
+    def target(self, address: str) -> str:
+        return address
+
+    @pytest.fixture
+    def context(self, certificate: tuple[str, str]) -> ConnectContext:
         pems = dict(zip(("client-cert", "client-key"), certificate, strict=True))
         secrets = {name: Secret(pem, "this test") for name, pem in pems.items()}
-        context = ConnectContext(ConnectSettings(), HostKeyPolicy(unknown="accept-new"), secrets)
-        made = await LXDDriver().connect(Host("far", f"lxd://{address}"), context)
-        assert isinstance(made, LXDConnection)
-        yield made
-        await made.aclose()
-
-    @pytest_asyncio.fixture(loop_scope="function")
-    async def at(self, connection: LXDConnection, instance: str) -> ResourceContext:
-        return await at_instance(connection, instance)
+        return ConnectContext(ConnectSettings(), HostKeyPolicy(unknown="accept-new"), secrets)
 
 
 async def test_a_snapshot_says_when_it_was_made_and_no_size_that_nobody_knows(
@@ -171,7 +212,7 @@ async def test_a_snapshot_that_is_a_folder_to_lxd_is_left_alone(tmp_path: Path) 
     """LXD 5.0 would remove the folder of all snapshots with it, as it does when the instance is removed."""
     with PrivateLXD(tmp_path / "own") as lxd:
         connection = await over_socket(lxd)
-        at = await at_instance(connection, lxd.make("snapped"))
+        at = await at_instance(connection, await asyncio.to_thread(lxd.make, "snapped"))
         await asyncio.to_thread(lxd.api, "POST", f"/1.0/instances/{at.vm.name}/snapshots", {"name": ".."})
         for call in (of(connection).delete(at, "..", JOB), of(connection).revert(at, "..", Revert(), JOB)):
             with pytest.raises(InvalidValue, match="folder"):
