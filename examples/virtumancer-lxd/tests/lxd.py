@@ -26,6 +26,7 @@ APPLETS = ("sh", "setsid")
 # A shell on the console, and an end at once when LXD asks for it; busybox's own init takes two seconds.
 INIT = """#!/bin/sh
 trap 'exit 0' PWR
+: >/ready
 while :; do
     setsid -c sh </dev/console >/dev/console 2>&1 &
     wait $!
@@ -156,6 +157,12 @@ class PrivateLXD:
         self.api("POST", "/1.0/instances", {"name": named, "source": source, "config": config})
         if running:
             self.state(named, "start")
+            deadline = time.monotonic() + START_TIMEOUT
+            # Until then nobody in there hears that it is to stop.
+            while not (self.root_of(named) / "ready").exists():
+                if time.monotonic() > deadline:
+                    raise LXDError(f"{named} does not start")
+                time.sleep(0.02)
         return named
 
     def state(self, name: str, action: str, *, force: bool = True) -> None:

@@ -33,7 +33,8 @@ def web01(lxd: PrivateLXD) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def db01(lxd: PrivateLXD) -> Iterator[str]:
-    name = lxd.make("db01")
+    # It is stopped just after it was started, when its own process may not hear yet that it is to stop.
+    name = lxd.make("db01", **{"raw.lxc": "lxc.signal.halt = SIGKILL"})
     yield name
     lxd.remove(name)
 
