@@ -14,14 +14,18 @@ from tests.http.resource_kit import NOTES, SNAPSHOTS, NewSnapshot, Note, Notes, 
 from virtumancer.contracts import (
     ByteSpan,
     Collection,
+    EventStream,
     Job,
     NullJob,
     ResourceAction,
+    ResourceChange,
     ResourceContext,
+    ResourceEvent,
     ResourceType,
     Rights,
 )
 from virtumancer.errors import HostLost, ResourceNotFound
+from virtumancer.testing.fake_events import FakeEventStream
 from virtumancer.testing.suites import ResourceSuite
 from virtumancer.testing.suites.connecting import OnHost
 from virtumancer.testing.suites.placed import Fill
@@ -39,6 +43,16 @@ class Machine:
         self.gone = asyncio.Event()
         self.free = asyncio.Event()
         self.free.set()
+        self.streams: list[FakeEventStream] = []
+        self.tells = True
+
+    async def open_events(self) -> EventStream:
+        self.streams.append(FakeEventStream())
+        return self.streams[-1]
+
+    def tell(self, event: ResourceEvent) -> None:
+        for stream in self.streams if self.tells else ():
+            stream.put(event)
 
     async def call(self) -> None:
         self.calls += 1
@@ -263,6 +277,14 @@ class Remembering(Good):
         return [snapshot for snapshot in found if snapshot.name in self.known or snapshot.name != "outside"]
 
 
+class Secretive(Good):
+    """Tells of nothing that others do."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine)
+        machine.tells = False
+
+
 class Calm(Good):
     """Says that a lost machine does not have it."""
 
@@ -395,6 +417,7 @@ PLANTED: list[tuple[Any, set[str]]] = [
     (OneByOne, {"test_many_items_take_no_more_calls_than_few"}),
     (Twice, {"test_many_items_take_no_more_calls_than_few"}),
     (Remembering, {"test_what_others_make_is_listed_and_got"}),
+    (Secretive, {"test_what_others_make_is_told"}),
     (Calm, {LOST}),
     (Patient, {WAITS}),
     (Deaf, {HANGS}),
@@ -459,9 +482,16 @@ class OnMachine(ResourceSuite):
         return fill
 
     @pytest.fixture
-    def make_outside(self, collection: Any, at: ResourceContext) -> Callable[[str], Awaitable[None]]:
+    def open_events(self, machine: Machine) -> Callable[[], Awaitable[EventStream]]:
+        return machine.open_events
+
+    @pytest.fixture
+    def make_outside(self, collection: Any, machine: Machine, at: ResourceContext) -> Callable[[str], Awaitable[None]]:
         async def make(key: str) -> None:
             collection.of(at)[key] = Snapshot(key)
+            assert at.vm
+            created = ResourceChange.CREATED
+            machine.tell(ResourceEvent(resource="snapshots", change=created, keys=(key,), vm=at.vm.uuid))
 
         return make
 

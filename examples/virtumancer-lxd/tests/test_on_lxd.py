@@ -16,7 +16,6 @@ from virtumancer.contracts import (
     ByteStream,
     ConnectContext,
     ConnectSettings,
-    EventsMissed,
     EventStream,
     Host,
     HostInfo,
@@ -25,6 +24,7 @@ from virtumancer.contracts import (
     SupportsConsoles,
     SupportsEvents,
     VMChange,
+    VMEvent,
     VMState,
 )
 from virtumancer.errors import (
@@ -67,7 +67,7 @@ async def changes(stream: EventStream, last: VMChange) -> list[tuple[VMChange, s
     told: list[tuple[VMChange, str, str]] = []
     async with asyncio.timeout(20), aclosing(aiter(stream)) as events:
         async for event in events:
-            assert not isinstance(event, EventsMissed), event
+            assert isinstance(event, VMEvent), event
             told.append((event.change, event.name, event.uuid))
             if event.change is last:
                 break

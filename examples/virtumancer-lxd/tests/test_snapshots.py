@@ -20,14 +20,15 @@ from virtumancer.contracts import (
     Collection,
     ConnectContext,
     ConnectSettings,
-    EventsMissed,
+    EventStream,
     Host,
     HostKeyPolicy,
     NullJob,
+    ResourceChange,
     ResourceContext,
+    ResourceEvent,
     ResourceType,
     Secret,
-    VMChange,
     VMState,
 )
 from virtumancer.errors import (
@@ -127,6 +128,10 @@ class OnLXD:
     @pytest.fixture
     def hang_host(self, way: tuple[Relay, str]) -> OnHost:
         return way[0].hang
+
+    @pytest.fixture
+    def open_events(self, connection: LXDConnection) -> Callable[[], Awaitable[EventStream]]:
+        return connection.open_events
 
     @pytest.fixture
     def make_outside(self, lxd: PrivateLXD, instance: str) -> Callable[[str], Awaitable[None]]:
@@ -250,15 +255,18 @@ async def test_an_instance_that_is_gone_has_no_snapshots(
             await call
 
 
-async def test_snapshots_of_others_are_told_as_a_change_of_the_instance(
+async def test_snapshots_of_others_are_told_by_their_names(
     lxd: PrivateLXD, connection: LXDConnection, at: ResourceContext
 ) -> None:
     stream = await connection.open_events()
     await asyncio.to_thread(lxd.api, "POST", f"/1.0/instances/{at.vm.name}/snapshots", {"name": "grün"})
+    await of(connection).delete(at, "grün", JOB)
     async with asyncio.timeout(20), aclosing(aiter(stream)) as events:
-        event = await anext(events)
-    assert not isinstance(event, EventsMissed)
-    assert (event.uuid, event.change) == (at.vm.uuid, VMChange.CHANGED)
+        told = [await anext(events), await anext(events)]
+    assert told == [
+        ResourceEvent(resource="snapshots", change=change, keys=("grün",), vm=at.vm.uuid)
+        for change in (ResourceChange.CREATED, ResourceChange.DELETED)
+    ]
     await stream.aclose()
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar, cast
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 from msgspec import Struct
@@ -23,6 +23,8 @@ from virtumancer.contracts import (
     HostConnection,
     HostInfo,
     PowerVerb,
+    ResourceChange,
+    ResourceEvent,
     SupportsConsoles,
     SupportsEvents,
     VMChange,
@@ -43,7 +45,7 @@ from virtumancer_lxd import answers
 from virtumancer_lxd.answers import OFF, Instance, Resources, Server
 from virtumancer_lxd.api import INSTANCES, LXD, Missing, Operation
 from virtumancer_lxd.console import attached, require_free
-from virtumancer_lxd.events import CHANGES, LXDEvents
+from virtumancer_lxd.events import CHANGES, SNAPSHOTS, LXDEvents, Told
 from virtumancer_lxd.snapshots import LXDSnapshots
 from virtumancer_lxd.tls import LET_IN
 
@@ -261,7 +263,7 @@ class LXDConnection(HostConnection, SupportsEvents, SupportsConsoles):
         except msgspec.DecodeError:
             self._put(EventsMissed("LXD told of something that is not understood"))
             return
-        change = CHANGES.get(about.action)
+        change = CHANGES.get(about.action, VMChange.CHANGED if about.action in SNAPSHOTS else None)
         kind, _, rest = about.source.removeprefix("/1.0/").partition("/")
         name = rest.partition("/")[0].partition("?")[0]
         if change is None or kind != "instances" or not name:
@@ -273,7 +275,12 @@ class LXDConnection(HostConnection, SupportsEvents, SupportsConsoles):
         except VirtumancerError as error:  # it goes on, and whoever listens looks at everything
             self._put(EventsMissed(f"LXD told of {name!r}, and then: {error.message}"))
             return
-        self._put(VMEvent(uuid, name, change) if uuid else EventsMissed(f"LXD told of {name!r}, which is gone"))
+        if not uuid:
+            self._put(EventsMissed(f"LXD told of {name!r}, which is gone"))
+        elif about.action in SNAPSHOTS:
+            self._put(_about_snapshot(uuid, SNAPSHOTS[about.action], rest))
+        else:
+            self._put(VMEvent(uuid, name, change))
 
     async def _uuid_of(self, name: str, change: VMChange) -> str:
         # Another instance may have the name by now.
@@ -282,7 +289,7 @@ class LXDConnection(HostConnection, SupportsEvents, SupportsConsoles):
                 await self._named(name)
         return self._uuids.get(name, "")
 
-    def _put(self, event: VMEvent | EventsMissed | None) -> None:
+    def _put(self, event: Told | None) -> None:
         for stream in self._streams:
             stream.put(event)
 
@@ -301,3 +308,10 @@ def _require(instance: Instance, verb: PowerVerb) -> None:
     """Raise `WrongPowerState` for what an instance cannot do in its state."""
     if (instance.power in OFF) is not (verb is PowerVerb.START):
         raise WrongPowerState(f"instance {instance.name!r} is {'off' if instance.power in OFF else 'running'}")
+
+
+def _about_snapshot(uuid: str, change: ResourceChange, place: str) -> ResourceEvent:
+    """Tell of a snapshot at `NAME/snapshots/SNAPSHOT`, which LXD 5.0 encodes twice."""
+    key = unquote(unquote(place.partition("?")[0].rpartition("/")[2]))
+    keys = () if change is ResourceChange.REFRESH else (key,)
+    return ResourceEvent(resource="snapshots", change=change, keys=keys, vm=uuid)

@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from virtumancer.contracts import EventsMissed, EventStream, VMChange, VMEvent
+from virtumancer.contracts import EventsMissed, EventStream, ResourceChange, ResourceEvent, VMChange, VMEvent
 
-__all__ = ["CHANGES", "LXDEvents"]
+__all__ = ["CHANGES", "SNAPSHOTS", "LXDEvents", "Told"]
+
+Told = VMEvent | ResourceEvent | EventsMissed
 
 CHANGES = {
     "instance-created": VMChange.DEFINED,
@@ -19,11 +21,16 @@ CHANGES = {
     "instance-updated": VMChange.CHANGED,
     "instance-renamed": VMChange.CHANGED,
     "instance-restored": VMChange.CHANGED,
-    "instance-snapshot-created": VMChange.CHANGED,
-    "instance-snapshot-deleted": VMChange.CHANGED,
-    "instance-snapshot-renamed": VMChange.CHANGED,
 }
 """What each action of LXD is; those that are not here change nothing about an instance."""
+
+SNAPSHOTS = {
+    "instance-snapshot-created": ResourceChange.CREATED,
+    "instance-snapshot-deleted": ResourceChange.DELETED,
+    "instance-snapshot-renamed": ResourceChange.REFRESH,
+    "instance-snapshot-updated": ResourceChange.CHANGED,
+}
+"""What each is about a snapshot."""
 
 MOST = 1000
 
@@ -33,9 +40,9 @@ class LXDEvents(EventStream):
 
     def __init__(self, ended: Callable[["LXDEvents"], None]) -> None:
         self._ended = ended
-        self._queue: asyncio.Queue[VMEvent | EventsMissed | None] = asyncio.Queue()
+        self._queue: asyncio.Queue[Told | None] = asyncio.Queue()
 
-    def put(self, event: VMEvent | EventsMissed | None) -> None:
+    def put(self, event: Told | None) -> None:
         """Tell something; None is the end."""
         if event is not None and self._queue.qsize() >= MOST:
             while not self._queue.empty():
@@ -43,7 +50,7 @@ class LXDEvents(EventStream):
             event = EventsMissed("too many events at once")
         self._queue.put_nowait(event)
 
-    async def __aiter__(self) -> AsyncIterator[VMEvent | EventsMissed]:
+    async def __aiter__(self) -> AsyncIterator[Told]:
         """Yield what happens, until the connection is lost."""
         while (event := await self._queue.get()) is not None:
             yield event

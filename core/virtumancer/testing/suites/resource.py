@@ -56,8 +56,8 @@ class ResourceSuite(ResourceLosing, ResourceContent):
 
     What only the author can do is optional: `break_host` cuts the connection, `hang_host` lets the host answer nothing,
     `fill` makes many items and `count_calls` counts what listing them takes, `make_outside` makes one past the
-    collection. At the end of a run stands what was not tested without them. Set `patience` and `longest_block` in
-    the class where the host or the machine of the tests is slow.
+    collection, of which `open_events` tells where the host has events. At the end of a run stands what was not tested
+    without them. Set `patience` and `longest_block` in the class where the host or the machine of the tests is slow.
     """
 
     async def test_what_is_listed_is_what_the_type_says(self, resource: Any, collection: Any, at: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from virtumancer.contracts import NullJob
+from virtumancer.contracts import EventStream, NullJob, ResourceChange, ResourceEvent
 from virtumancer.errors import CallTimeout, HostUnavailable, VirtumancerError
 from virtumancer.testing.suites.connecting import OnHost, given
 from virtumancer.testing.suites.extending import WAITING, left_behind
@@ -137,6 +137,33 @@ class ResourceLosing(Placed):
             while "outside" not in await self.listed(resource, collection, at):  # noqa: ASYNC110 - others tell nothing
                 await asyncio.sleep(0.05)
         assert key_of(resource, await collection.get(at, "outside")) == "outside"
+
+    async def test_what_others_make_is_told(
+        self,
+        resource: Any,
+        at: Any,
+        make_outside: Callable[[str], Awaitable[None]] | None,
+        open_events: Callable[[], Awaitable[EventStream]] | None,
+    ) -> None:
+        of_host(resource)
+        needs(not resource.singleton, True, "")
+        make, opened = given(make_outside, "make_outside"), given(open_events, "open_events")
+        stream = await opened()
+        await make("outside")
+        expected = (at.vm.uuid if at.vm else "", (*at.keys, "outside"))
+        try:
+            async with asyncio.timeout(self.patience):
+                async for event in stream:
+                    if isinstance(event, ResourceEvent) and event.resource == resource.name:
+                        if event.change is ResourceChange.REFRESH:
+                            return
+                        assert (event.vm, event.keys, event.change) == (*expected, ResourceChange.CREATED)
+                        return
+        except TimeoutError:
+            pass
+        finally:
+            await stream.aclose()
+        pytest.fail("an item that others have made is told by no event")
 
     async def calls(self, resource: Any, collection: Any, at: Any, count: Callable[[], int]) -> int:
         """Return how many calls of the host one listing takes."""
