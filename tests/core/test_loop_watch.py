@@ -1,6 +1,7 @@
 """Whoever holds up the event loop is named, while it does."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Mapping
 from types import ModuleType
@@ -90,3 +91,34 @@ async def test_each_time_is_named(caller: PluginCaller, logged: list[Any]) -> No
 async def test_what_waits_holds_nobody_up(caller: PluginCaller, logged: list[Any]) -> None:
     await caller.call(WAVE, "waving", lambda: asyncio.sleep(LONG), 60)
     assert held(logged) == []
+
+
+class Handle:
+    """Must end on the thread that uses it, as libvirt's objects must."""
+
+    def __init__(self, ended_on: list[int]) -> None:
+        self._ended_on = ended_on
+
+    def __del__(self) -> None:
+        self._ended_on.append(threading.get_ident())
+
+
+async def test_what_other_threads_use_ends_on_them(caller: PluginCaller, logged: list[Any]) -> None:
+    ended_on: list[int] = []
+    using, done = threading.Event(), threading.Event()
+
+    def use() -> None:
+        handle = Handle(ended_on)
+        using.set()
+        done.wait(20)
+        assert handle
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    using.wait(20)
+    await caller.part(WAVE, "sleeping", sleeps_on_the_loop)
+    await until(lambda: bool(logged))
+    used_by = thread.ident
+    done.set()
+    await asyncio.to_thread(thread.join)
+    assert ended_on == [used_by]

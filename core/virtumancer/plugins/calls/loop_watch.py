@@ -7,6 +7,8 @@ import time
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import starmap
+from operator import methodcaller
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -126,8 +128,11 @@ class LoopWatch:
                 self._loop.call_soon_threadsafe(self._caller.count_block, plugin, call)
 
     def _frame(self) -> FrameType | None:
-        frames = sys._current_frames()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - documented, for debuggers
-        return frames.get(self._watched)
+        # In one go: whoever keeps the frames of all threads keeps what is in them, and that would end on a thread which
+        # is not its own. A variable for them would even be part of one of them, and so keep them for ever.
+        look = sys._current_frames  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - documented, for debuggers
+        found: FrameType | None = next(map(methodcaller("get", self._watched), starmap(look, [()])))
+        return found
 
     def _outermost(self) -> FrameType | None:
         """Return the first frame of what the loop runs: the same object for as long as one step lasts."""
