@@ -222,14 +222,16 @@ class VirConnect:
         """
         self._handles(uuids)
         for uuid in uuids:
+            document: str | None = None
             try:
-                yield self.xml(uuid)
+                document = self.xml(uuid)
             except VMNotFound:
                 log.debug("VM %s went while host %s was looked at", uuid, self._label)
-                yield None
             except HypervisorError as error:  # as an XML over the 4 MiB of libvirt's protocol, which hides no other VM
                 log.warning("VM %s of host %s has no XML for us: %s", uuid, self._label, error)
-                yield ""
+                document = ""
+            # Behind the errors: what they remember of libvirt's objects dies here, on the thread of the connection.
+            yield document
 
     def device_bytes(self, uuid: str, device: str, *, nic: bool) -> tuple[int, int] | None:
         """Read what one device read and wrote, where the hypervisor has only that; None when it cannot tell."""
