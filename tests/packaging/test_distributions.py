@@ -76,4 +76,4 @@ def test_the_source_distribution_holds_what_packagers_need(sdist: Path) -> None:
 def test_the_source_distribution_holds_nothing_that_was_generated(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = archive.getnames()
-    assert not [name for name in names if "__pycache__" in name or "/var/" in name or "_build" in name]
+    assert not [name for name in names if "__pycache__" in name or "/var/" in name or "/_build" in name]
