@@ -5,7 +5,8 @@ from contextlib import suppress
 from virtumancer.contracts import Host, HostDetail, HostKey, HostKeyTrust, HostState, ShownHostKey
 from virtumancer.errors import Conflict, HostKeyChanged, NotFound, VirtumancerError
 from virtumancer.services.hosts.connector import HostConnector
-from virtumancer.services.hosts.service import HostsService, check_uri
+from virtumancer.services.hosts.host_checks import check_uri
+from virtumancer.services.hosts.service import HostsService
 from virtumancer.store import HostsRepository
 
 __all__ = ["HostKeysService"]

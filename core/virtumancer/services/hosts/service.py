@@ -1,7 +1,6 @@
 """Hosts: which ones there are, and the session of each."""
 
 import asyncio
-import re
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from operator import attrgetter
@@ -14,14 +13,13 @@ from virtumancer.errors import (
     HostExists,
     HostNotFound,
     HostUnavailable,
-    InvalidValue,
     StoreUnavailable,
     VirtumancerError,
 )
-from virtumancer.masking import holds_secret
 from virtumancer.services.hosts.backoff import RetryTiming
 from virtumancer.services.hosts.connector import HostConnector
 from virtumancer.services.hosts.credentials import HostCredentials, check_credentials
+from virtumancer.services.hosts.host_checks import check_host
 from virtumancer.services.hosts.monitor import ConnectionTask
 from virtumancer.services.hosts.own_changes import OwnChanges
 from virtumancer.services.hosts.session import HostSession
@@ -30,12 +28,9 @@ from virtumancer.services.runtime.bus import EventBus, HostAddedElsewhere, HostR
 from virtumancer.services.runtime.encoded_list import EncodedList
 from virtumancer.store import HostsRepository, StoredHost, VMsRepository
 
-__all__ = ["HostEntry", "HostsService", "check_uri"]
+__all__ = ["HostEntry", "HostsService"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
-
-HOST_ID = re.compile(r"[A-Za-z0-9._-]{1,63}")
-URI_LENGTH = 2048
 
 
 class HostEntry(Struct, frozen=True):
@@ -201,7 +196,7 @@ class HostsService:
 
     def check_new(self, host: Host, credentials: Mapping[str, str] | None = None) -> None:
         """Raise `InvalidValue` and `HostExists` for a host that cannot be added, whether or not it can be reached."""
-        _check(host)
+        check_host(host)
         entry = self._dialler.entry_for(host)
         check_credentials(entry.driver, host, credentials or {})
         if any(host.id in taken for taken in (self._sessions, self._adding, self._removing, self._ending)):
@@ -358,28 +353,6 @@ class HostsService:
 
 def _nobody_listens(_session: HostSession, _event: ResourceEvent) -> None:
     return
-
-
-def _check(host: Host) -> None:
-    """Refuse what can never work, naming the field and the cure."""
-    if not HOST_ID.fullmatch(host.id) or host.id in {".", ".."}:
-        raise InvalidValue(
-            f"host id {host.id[:80]!r} is not usable: 1 to 63 of the characters A-Z a-z 0-9 . _ - are", field="id"
-        )
-    check_uri(host.uri)
-
-
-def check_uri(uri: str) -> None:
-    """Refuse a URI that is none, whichever driver it is for. Raises `InvalidValue`."""
-    if not uri or len(uri) > URI_LENGTH:
-        raise InvalidValue(
-            f"the URI is empty or longer than {URI_LENGTH} characters; give one such as "
-            "qemu+ssh://root@kvm1.example.org/system",
-            field="uri",
-        )
-    # It would stand in the database and in answers, whatever the driver thinks of it.
-    if holds_secret(uri):
-        raise InvalidValue("the URI holds a password, which is refused; use a key or an agent", field="uri")
 
 
 def _not_found(host_id: str) -> HostNotFound:

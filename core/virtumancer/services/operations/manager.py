@@ -6,9 +6,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import datetime
-from typing import Any
 
-import msgspec
 import structlog
 
 from virtumancer.config import OperationsConfig
@@ -25,9 +23,9 @@ from virtumancer.query.sort import CursorPosition
 from virtumancer.services.audit.log import AuditLog, AuditRecord
 from virtumancer.services.auth import Principal, Right
 from virtumancer.services.operations.claims import Claims, busy, busy_item
+from virtumancer.services.operations.endings import cancelled, facts_of, failed, interruption
 from virtumancer.services.operations.lanes import Lane, Lanes
 from virtumancer.services.operations.operation import (
-    UNIT_OF_MANY,
     OperationBody,
     OperationRequest,
     RunningOperation,
@@ -39,7 +37,7 @@ from virtumancer.services.runtime.cluster import ClusterMembers
 from virtumancer.services.runtime.object_locks import ObjectLocks
 from virtumancer.store import OperationQuery, OperationsRepository, StoredOperation
 
-__all__ = ["MAX_WAIT", "REQUEST_WAIT", "Operations", "interruption", "may_see"]
+__all__ = ["MAX_WAIT", "REQUEST_WAIT", "Operations", "may_see"]
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -307,7 +305,7 @@ class Operations:
             except VirtumancerError as error:
                 outcome = error.code
                 if isinstance(error, Busy):
-                    await running.end(OperationState.FAILED, OperationError(error.code, error.message, _facts(error)))
+                    await running.end(OperationState.FAILED, OperationError(error.code, error.message, facts_of(error)))
                 accepted.set_exception(error)
                 accepted.exception()  # whoever asked may be gone
                 return  # it may be stored all the same: who keeps the operations finds that nobody is at it
@@ -339,13 +337,13 @@ class Operations:
             if task := asyncio.current_task():
                 task.uncancel()  # what is left to do is to say so
             if running.cancelled:
-                return _cancelled(running)
+                return cancelled(running)
             return OperationState.INTERRUPTED, interruption(running.info, "the server stopped")
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything; the operation has to come to an end
             running.failure = error
-            return _failed(running, error)
+            return failed(running, error)
         if running.cancelled and not running.ends_by_itself:
-            return _cancelled(running)
+            return cancelled(running)
         return OperationState.SUCCEEDED, None
 
     @asynccontextmanager
@@ -384,37 +382,5 @@ def may_see(caller: Principal, stored: StoredOperation) -> bool:
     return access.on(Right.READ, target.host, target.vm) and access.on(stored.right, target.host, target.vm)
 
 
-def _cancelled(running: RunningOperation, how: str = "") -> tuple[OperationState, OperationError]:
-    return OperationState.CANCELLED, OperationError("cancelled", f"cancelled at: {running.info.step}{how}")
-
-
-def _failed(running: RunningOperation, error: Exception) -> tuple[OperationState, OperationError]:
-    if isinstance(error, VirtumancerError):
-        if running.cancelled:  # work that something else breaks off ends like this
-            return _cancelled(running, f"; it ended with: {error.message}")
-        return OperationState.FAILED, OperationError(error.code, error.message, _facts(error))
-    log.error("an operation failed", operation=running.info.id, action=running.info.action, exc_info=error)
-    detail = f"an unexpected error happened; the log has it under {running.info.request_id}"
-    return OperationState.FAILED, OperationError("internal-error", detail)
-
-
 def _lane(order: OperationRequest) -> Lane:
     return order.target.host, order.long
-
-
-def interruption(info: OperationInfo, why: str) -> OperationError:
-    """Say what is known of an operation that was interrupted."""
-    if info.started_at is None:
-        return OperationError("interrupted", f"{why} before the operation had its turn: nothing was done")
-    known, progress = "whether that had an effect is not known", info.progress
-    if progress is not None and progress.unit == UNIT_OF_MANY:
-        known = "its outcomes say what was done"
-    elif progress is not None:
-        of = f" of {progress.total}" if progress.total else ""
-        known = f"it had reported {progress.done}{of} {progress.unit}".rstrip() + f"; {known}"
-    return OperationError("interrupted", f"{why} during the step {info.step!r}; {known}")
-
-
-def _facts(error: VirtumancerError) -> dict[str, Any]:
-    facts: dict[str, Any] = msgspec.to_builtins(error.extra)
-    return facts

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from virtumancer.config import OperationsConfig
 from virtumancer.contracts import OperationProgress, OperationState
-from virtumancer.services.operations.manager import interruption
+from virtumancer.services.operations.endings import interruption
 from virtumancer.services.operations.operation import UNIT_OF_MANY, change_of, progress_of
 from virtumancer.services.runtime.bus import EventBus
 from virtumancer.services.runtime.clock import wall_clock
