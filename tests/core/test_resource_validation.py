@@ -54,6 +54,11 @@ class Notes(Collection[Note]):
         return spec
 
 
+class Hasty(Notes):
+    async def x(self, at: ResourceContext, job: Job) -> None:
+        """Leave out the key."""
+
+
 class Nameless(Collection[Note]):
     """An ability without a name."""
 
@@ -134,6 +139,14 @@ def test_what_belongs_to_something_of_another_plugin_may_need_the_right_of_that(
         ({"parent": None}, "no host can have the ability 'notes'"),
         ({"served_by": Notes(), "delete": True}, "Notes has no method 'delete'"),
         ({"served_by": Blocking()}, "Blocking.list is not async"),
+        (
+            {
+                "served_by": Hasty(),
+                "parent": None,
+                "actions": (ResourceAction(name="x", title="X", params=NoteChange),),
+            },
+            "Hasty.x does not take what it is called with: write it as x(self, at, key, params, job)",
+        ),
         ({"actions": (ResourceAction(name="size", title="S"),)}, "action 'size' is not usable"),
         ({"actions": (ResourceAction(name="x", title="X"),) * 2}, "action 'x' is there twice"),
         ({"actions": (ResourceAction(name="x", title="X", timeout=0),)}, "no number of seconds above 0"),

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Collection as Names
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -45,9 +45,9 @@ def check_resources(types: Iterable[AnyType], reserved: Names[str]) -> None:
         _check_names(type_, reserved)
         _check_structs(type_)
         _check_bodies(type_)
-        _check_server(type_)
         for action in type_.actions:
             _check_action(type_, action)
+        _check_server(type_)
         _check_attributes(type_)
         _check_rights(type_)
 
@@ -149,30 +149,47 @@ def _check_server(type_: AnyType) -> None:
             reason = f"no host can have the ability {name!r} for what belongs to no host; set parent, or an object that"
             raise _wrong(type_, f"{reason} serves it")
         return
-    for method in _methods(type_):
+    for method, given in _methods(type_):
         function: Any = getattr(server, method, None)
         if function is None or _inherited(cast("type[Any]", kind), method):
             raise _wrong(type_, f"{kind.__name__} has no method {method!r}, which its type offers")
         if method != "read" and not inspect.iscoroutinefunction(function):
             raise _wrong(type_, f"{kind.__name__}.{method} is not async")
+        if not _takes(function, given):
+            reason = f"{kind.__name__}.{method} does not take what it is called with"
+            raise _wrong(type_, f"{reason}: write it as {method}(self, {', '.join(given)})")
 
 
-def _methods(type_: AnyType) -> Iterable[str]:
-    """Name what the object that serves a type needs."""
+def _takes(function: Any, given: Sequence[str]) -> bool:
+    try:
+        inspect.signature(function).bind(*given)
+    except TypeError:
+        return False
+    except ValueError:  # it has no signature that could be read
+        return True
+    return True
+
+
+def _methods(type_: AnyType) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Name what the object that serves a type needs, with the arguments of each."""
     if type_.readable:
-        yield "get" if type_.singleton else "list"
+        yield ("get", ("at", "key")) if type_.singleton else ("list", ("at",))
     if type_.create is not None:
-        yield "create"
+        yield "create", ("at", "spec", "job")
     if type_.plan is not None:
-        yield "plan"
+        yield "plan", ("at", "spec")
     if type_.change is not None:
-        yield "change"
+        yield "change", ("at", "key", "change", "job")
     if type_.delete:
-        yield "delete"
+        yield "delete", ("at", "key", "job")
     if type_.content:
-        yield from ("size", "read", *(("write",) if type_.upload else ()))
+        yield "size", ("at", "key")
+        yield "read", ("at", "key", "span")
+        if type_.upload:
+            yield "write", ("at", "key", "span", "chunks", "job")
     for action in type_.actions:
-        yield action.name.replace("-", "_")
+        params = ("params",) if structs.fields(action.params) else ()
+        yield action.name.replace("-", "_"), ("at", "key", *params, "job")
 
 
 def _inherited(kind: type, method: str) -> bool:
