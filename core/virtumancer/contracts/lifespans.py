@@ -30,7 +30,7 @@ class PluginDatabase(ABC):
     async def unit(self, work: Coroutine[Any, Any, T]) -> T:
         """Await work that uses the plugin's models, and return what it returns.
 
-        It is finished even if the task that asked for it is cancelled, and has 15 s. Keep it short, and wait for
+        It is finished even if the task that asked for it is cancelled, and has 5 s. Keep it short, and wait for
         nothing but the database in it. Raises `StoreUnavailable`; `PluginFailed` when the tables could not be made.
         """
 

@@ -30,11 +30,13 @@ def show_places() -> None:
 
 
 def place_of(error: BaseException) -> str:
-    """Say where a plugin raised this, outermost first; empty unless places are shown."""
+    """Say where a plugin raised this, outermost first; empty unless places are shown, or when it was raised in none.
+
+    A place of ours would send its author to the wrong file.
+    """
     if not _Shown.now:
         return ""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if _is_own(frame.filename)] or frames[-1:]
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame.filename)]
     return _at(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in own[-DEEPEST:])
 
 
