@@ -118,6 +118,7 @@ def _welcome(settings: Config, url: str) -> list[str]:
         "Try:",
         f'  api() {{ curl -s --oauth2-bearer "$(cat {file})" "{url}{API_BASE}$@"; }}',
         f"  api /plugins; api /hosts/{HOST}/vms; api /openapi.json; api /events",
+        f'  export VIRTUMANCER_URL={url} VIRTUMANCER_TOKEN="$(cat {file})"; virtumancer vms list',
         f"  {url}{API_BASE}/docs/",
     ]
 
