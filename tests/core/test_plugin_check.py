@@ -146,6 +146,55 @@ def test_without_a_body_it_says_which_sentences_were_not_tested(
     assert "\n  it ends within its timeout" in done.stdout
 
 
+KEPT = """
+import msgspec
+from virtumancer import hookimpl
+from virtumancer.contracts import Collection, ResourceType, Rights
+from virtumancer.errors import ResourceExists, ResourceNotFound
+
+class Note(msgspec.Struct, frozen=True):
+    name: str
+
+class Notes(Collection):
+    def __init__(self):
+        self.kept = {"old": Note("old")}
+
+    async def list(self, at):
+        return tuple(self.kept.values())
+
+    async def create(self, at, spec, job):
+        if spec.name in self.kept:
+            raise ResourceExists("it is there")
+        return self.kept.setdefault(spec.name, spec)
+
+    async def delete(self, at, key, job):
+        if self.kept.pop(key, None) is None:
+            raise ResourceNotFound("there is none")
+
+@hookimpl
+def virtumancer_resources():
+    return [
+        ResourceType(
+            name="notes", singular="note", title="Notes", item=Note, create=Note, delete=True,
+            served_by=Notes(), rights=Rights(write="metadata"),
+        )
+    ]
+"""
+
+
+def test_what_a_sentence_made_of_a_resource_is_not_there_for_the_next(
+    check: Check, installed: Callable[..., None], tmp_path: Path
+) -> None:
+    installed("kept", KEPT)
+
+    without = check(tmp_path, "kept")
+    done = check(tmp_path, "kept", "--body", 'notes={"name": "new"}', "--json")
+
+    assert "override the fixture `spec` of the suite to test this, or give --body\n" in without.stdout
+    [notes] = json.loads(done.stdout)
+    assert (done.returncode, notes["failures"], notes["passed"]) == (0, [], 12)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

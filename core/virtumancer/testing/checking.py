@@ -3,8 +3,8 @@
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import pytest_asyncio
 from msgspec import Struct
 
 from virtumancer.contracts import (
@@ -22,6 +23,8 @@ from virtumancer.contracts import (
     Host,
     HostDriver,
     HostKeyPolicy,
+    NullJob,
+    ResourceContext,
     ResourceType,
     Secret,
     abilities_of,
@@ -62,6 +65,8 @@ OPTIONS = (
     *("-p", "pytest_asyncio.plugin"),
 )
 VARIABLES = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")
+WITHOUT_BODY = tuple(f"override the fixture `{name}` of the suite to test this" for name in ("params", "spec"))
+BODY = ", or give --body"
 RAN = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
 
 
@@ -164,10 +169,26 @@ def _of_resource(type_: ResourceType[Any, Any, Any], body: Any) -> dict[str, Any
     """Return the fixtures of a resource: what serves it, and what makes an item, if that is known."""
     if isinstance(type_.served_by, type):
         return {"collection": _skipping("its driver serves it: hold it there, with a suite of the author's")}
-    members = {"collection": _fixture(type_.served_by)}
+    members = {"collection": _as_it_was(type_)}
     if body is not None and type_.create is not None:
         members["spec"] = _fixture(msgspec.convert(body, type_.create))
     return members
+
+
+def _as_it_was(type_: ResourceType[Any, Any, Any]) -> Any:
+    """Return who serves it; what a test made is deleted after it, so that the next one can make it too."""
+
+    async def fixture(self: ResourceSuite, at: ResourceContext) -> AsyncIterator[Any]:
+        served: Any = type_.served_by
+        before: Any = None
+        with suppress(Exception):  # what is wrong with it is for the tests to say
+            before = await self.listed(type_, served, at)
+        yield served
+        with suppress(Exception):
+            for key in (await self.listed(type_, served, at)).keys() - before if type_.delete else ():
+                await served.delete(at, key, NullJob())
+
+    return pytest_asyncio.fixture(fixture)
 
 
 def _skipping(reason: str) -> Any:
@@ -209,6 +230,7 @@ class _Results:
     def _reason(self, report: pytest.TestReport) -> str:
         """Say why, without what only the driver may know."""
         text = _said(report).removeprefix("Skipped: ")
+        text += BODY if text in WITHOUT_BODY else ""
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN) if secret else text
         return text
