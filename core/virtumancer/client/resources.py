@@ -77,12 +77,18 @@ class AsyncResource(Generic[I, N, C]):
         return await self._begun("DELETE", await self._path(key), None, options)
 
     async def act(self, key: str, action: str, params: Struct | Mapping[str, Any] | None = None) -> Any:
-        """Do something else with an item; returns the answer of the action, None for one without."""
+        """Do something else with an item; returns the answer of the action, None for one without.
+
+        Raises `UsageError` for an action that the descriptor does not have.
+        """
         path = await self._path(key) + path_of(action)
         kind: Any = Any
         if not isinstance(self._type, str):
-            found = next((one for one in self._type.actions if one.name == action), None)
-            kind = (found.answer or Any) if found else Any
+            answers = {one.name: one.answer for one in self._type.actions}
+            if action not in answers:
+                there = f"there are: {', '.join(answers)}" if answers else "there are none"
+                raise UsageError(f"{self._type.name} have no action {action!r}; {there}; the key comes first")
+            kind = answers[action] or Any
         return await self._written("POST", path, params if params is not None else {}, kind, {})
 
     async def read(self, key: str = "", *, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes]:

@@ -52,6 +52,8 @@ async def test_a_descriptor_types_what_is_sent_and_what_comes(api: AsyncClient) 
     assert await items.change("one", SnapshotChange("second")) == Snapshot("one", "second", 7)
     assert await items.plan(NewSnapshot("four")) == SnapshotPlan(4)
     assert await items.act("one", "revert") == Reverted("one")
+    with pytest.raises(UsageError, match="snapshots have no action 'one'; there are: revert; the key comes first"):
+        await items.act("revert", "one")
     with pytest.raises(ResourceExists):
         await items.create(NewSnapshot("one"))
     await items.delete("one")
