@@ -195,6 +195,32 @@ def test_what_a_sentence_made_of_a_resource_is_not_there_for_the_next(
     assert (done.returncode, notes["failures"], notes["passed"]) == (0, [], 12)
 
 
+USING = f"""
+{KEPT.split("@hookimpl", maxsplit=1)[0]}
+from virtumancer.contracts import VMAction
+
+NOTES = ResourceType(name="notes", singular="note", title="Notes", item=Note, served_by=Notes())
+
+async def run(context, vm, params):
+    await context.collection(NOTES).list()
+
+@hookimpl
+def virtumancer_vm_actions():
+    return [VMAction(name="using", title="Use", description="Uses.", run=run)]
+"""
+
+
+def test_an_action_that_uses_what_another_plugin_serves_is_no_failure(
+    check: Check, installed: Callable[..., None], tmp_path: Path
+) -> None:
+    installed("using", USING)
+
+    done = check(tmp_path, "using")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "it uses notes, which another plugin serves: override the fixture `context` of the suite" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -8,16 +8,53 @@ from typing import Any
 import msgspec
 import pytest
 
-from virtumancer.contracts import ActionContext, Host, HostAction, HostConnection, VMAction, ability_name
-from virtumancer.errors import VirtumancerError
+from virtumancer.contracts import (
+    ActionContext,
+    Host,
+    HostAction,
+    HostConnection,
+    NoCollections,
+    ResourceType,
+    VMAction,
+    ability_name,
+)
+from virtumancer.errors import AbilityMissing, VirtumancerError
 from virtumancer.testing.fake import FakeHypervisor
 from virtumancer.testing.suites.extending import Extending, cancelled, left_behind, silenced, standing_still
 
-__all__ = ["Acting", "require_needed"]
+__all__ = ["Acting", "Unserved", "by_itself", "require_needed"]
 
 SEGMENT = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 Work = Callable[[], Awaitable[Any]]
+
+
+class Unserved(NoCollections):
+    """Remembers what an action that runs by itself wanted of other plugins."""
+
+    def __init__(self) -> None:
+        self.wanted: set[str] = set()
+
+    def collection(self, type_: ResourceType[Any, Any, Any], *keys: str, **place: Any) -> Any:
+        """Raise `AbilityMissing`."""
+        self.wanted.add(type_.name)
+        return super().collection(type_, *keys, **place)
+
+
+def by_itself(context: ActionContext, run: Work) -> Work:
+    """Skip the test of an action that ends because another plugin would have to serve something."""
+
+    async def work() -> Any:
+        try:
+            return await run()
+        except AbilityMissing as error:
+            wanted = error.extra.get("ability")
+            if isinstance(context.collections, Unserved) and wanted in context.collections.wanted:
+                reason = f"it uses {wanted}, which another plugin serves: override the fixture `context` of the suite"
+                pytest.skip(f"{reason} to test this")
+            raise
+
+    return work
 
 
 class Acting(Extending):
@@ -44,7 +81,7 @@ class Acting(Extending):
     @pytest.fixture
     def context(self, host: Host, connection: HostConnection) -> ActionContext:
         """What the action is handed."""
-        return ActionContext(host, connection)
+        return ActionContext(host, connection, collections=Unserved())
 
     async def test_the_name_can_be_a_segment_of_a_route(self, action: VMAction | HostAction) -> None:
         assert SEGMENT.fullmatch(action.name)

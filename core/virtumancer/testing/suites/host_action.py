@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from virtumancer.contracts import ActionContext, Host, HostAction, HostConnection
-from virtumancer.testing.suites.acting import Acting, require_needed
+from virtumancer.testing.suites.acting import Acting, Unserved, by_itself, require_needed
 from virtumancer.testing.suites.watched_job import WatchedJob, never_falls
 
 __all__ = ["HostActionSuite"]
@@ -48,13 +48,13 @@ class HostActionSuite(Acting):
     @pytest.fixture
     def context(self, host: Host, connection: HostConnection, job: WatchedJob) -> ActionContext:
         """What the action is handed."""
-        return ActionContext(host, connection, job)
+        return ActionContext(host, connection, job, collections=Unserved())
 
     @pytest.fixture
     def work(self, action: HostAction, decoded: Any, context: ActionContext) -> Callable[[], Awaitable[Any]]:
         """The action, ready to be run."""
         require_needed(action, context.connection)
-        return lambda: action.run(context, decoded)
+        return by_itself(context, lambda: action.run(context, decoded))
 
     async def test_what_declares_no_answer_returns_none(
         self, action: HostAction, work: Callable[[], Awaitable[Any]]

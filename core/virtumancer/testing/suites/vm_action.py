@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from virtumancer.contracts import ActionContext, HostConnection, VMAction, VMRef, VMState
-from virtumancer.testing.suites.acting import Acting, require_needed
+from virtumancer.testing.suites.acting import Acting, by_itself, require_needed
 
 __all__ = ["VMActionSuite"]
 
@@ -53,7 +53,7 @@ class VMActionSuite(Acting):
     ) -> Callable[[], Awaitable[Any]]:
         """The action, ready to be run on that VM."""
         vm = await self.vm(action, vm_name, context.connection)
-        return lambda: action.run(context, vm, decoded)
+        return by_itself(context, lambda: action.run(context, vm, decoded))
 
     async def test_it_is_allowed_in_some_state(self, action: VMAction) -> None:
         assert action.states is None or action.states
