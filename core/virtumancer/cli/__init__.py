@@ -22,24 +22,37 @@ GROUPS = {
     "operations": "Operations: what was begun, how far it is, and an end to it.",
 }
 COMMANDS = {
-    "api": "api:api",
-    "audit": "audit:app",
-    "check-config": "check_config:check_config",
-    "console": "console:console",
-    "dev": "dev:dev",
-    "events": "events:events",
-    "me": "access:me",
-    "openapi": "api:openapi",
-    "plugin": "plugin:app",
-    "plugins": "plugins:plugins",
-    "resources": "resources:resources",
-    "serve": "serve:serve",
-    "tokens": "access:tokens",
-    "users": "access:users",
+    "api": ("api:api", "Send a request to the API, as to the route of a plugin, and print the JSON that it answers."),
+    "audit": ("audit:app", "Read the log of all changes, and check that it is whole."),
+    "check-config": (
+        "check_config:check_config",
+        "Check configuration file, environment and plugins, and print what is in effect; secrets are masked.",
+    ),
+    "console": ("console:console", "Open the serial console of a VM in this terminal; Ctrl-] ends it."),
+    "dev": (
+        "dev:dev",
+        "Serve with a plugin under work and hosts in memory, and start again whenever its source changes.",
+    ),
+    "events": (
+        "events:events",
+        "Print events: those that are kept, or with --follow what happens; --json prints one object a line.",
+    ),
+    "me": ("access:me", "Say who the server takes you for, and what you may do."),
+    "openapi": ("api:openapi", "Print the OpenAPI document of the server, with its plugins' actions and routes."),
+    "plugin": ("plugin:app", "Begin a plugin, and hold one against the contracts."),
+    "plugins": ("plugins:plugins", "List the plugins: state, what they provide, and why one is not used."),
+    "resources": (
+        "resources:resources",
+        "List the types of resources that plugins add; each is a command, as `virtumancer snapshots list`.",
+    ),
+    "serve": ("serve:serve", "Serve the API until interrupted."),
+    "tokens": ("access:tokens", "API tokens: list, make, withdraw."),
+    "users": ("access:users", "Users, who sign in to the web page with a password: list, make, remove."),
 }
 
 
-def _program() -> cyclopts.App:
+def _program(*, told: bool = False) -> cyclopts.App:
+    """Make the program; with `told` it says what each command does, which hides the longer text of the command."""
     program = cyclopts.App(
         name="virtumancer",
         help="Manage the libvirt hosts you already have, over SSH, through an API you can trust.",
@@ -49,8 +62,8 @@ def _program() -> cyclopts.App:
     )
     for name, text in GROUPS.items():
         program.command(f"virtumancer.cli.commands.{name}:app", name=name, help=text)
-    for name, place in COMMANDS.items():
-        program.command(f"virtumancer.cli.commands.{place}", name=name)
+    for name, (place, text) in COMMANDS.items():
+        program.command(f"virtumancer.cli.commands.{place}", name=name, help=text if told else None)
     program.register_install_completion_command(name="--install-completion")
     return program
 
@@ -60,7 +73,9 @@ app = _program()
 
 def _which(words: list[str]) -> cyclopts.App:
     """Return the program, or for a word that is none of its commands what uses the resources of plugins."""
-    if not words or words[0].startswith("-") or words[0] in {*GROUPS, *COMMANDS}:
+    if not words or words[0].startswith("-"):
+        return _program(told=True)
+    if words[0] in {*GROUPS, *COMMANDS}:
         return app
     from virtumancer.cli.commands import resources  # noqa: PLC0415 - no other command should wait for it
 
