@@ -190,7 +190,10 @@ def test_what_a_sentence_made_of_a_resource_is_not_there_for_the_next(
     without = check(tmp_path, "kept")
     done = check(tmp_path, "kept", "--body", 'notes={"name": "new"}', "--json")
 
+    wrong = check(tmp_path, "kept", "--body", 'notes={"nam": "new"}')
+
     assert "override the fixture `spec` of the suite to test this, or give --body\n" in without.stdout
+    assert (wrong.returncode, "--body notes: Object missing required field `name`" in wrong.stderr) == (2, True)
     [notes] = json.loads(done.stdout)
     assert (done.returncode, notes["failures"], notes["passed"]) == (0, [], 12)
 

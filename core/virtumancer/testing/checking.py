@@ -29,7 +29,7 @@ from virtumancer.contracts import (
     Secret,
     abilities_of,
 )
-from virtumancer.errors import VirtumancerError
+from virtumancer.errors import UsageError, VirtumancerError
 from virtumancer.testing.console_scripts import ConsoleScript, playing
 from virtumancer.testing.pytest_plugin import sentence_of
 from virtumancer.testing.subjects import Subject
@@ -121,7 +121,7 @@ class Checked(Struct, frozen=True, kw_only=True):
 
 
 def check(subject: Subject, reach: Reach) -> Checked:
-    """Run the suite for this thing."""
+    """Run the suite for this thing. Raises `UsageError`."""
     if subject.kind == "driver" and reach.uri is None:
         note = "not tested: give the URI of a host with --uri"
         return Checked(kind=subject.kind, name=subject.name, passed=0, skipped=0, failures=(), note=note)
@@ -157,7 +157,7 @@ def _test_class(subject: Subject, reach: Reach) -> type[Any]:
     elif subject.kind == "authenticator":
         members["known"] = _skipping("a suite of the author's has to say whom it knows")
     elif subject.kind == "resource":
-        members |= _of_resource(subject.thing, reach.bodies.get(subject.name))
+        members |= _of_resource(subject.name, subject.thing, reach.bodies.get(subject.name))
     elif subject.kind == "plugin":
         members |= {"name": _fixture(subject.name), "tables": _fixture(reach.table)}
     elif subject.kind == "console" and (script := reach.consoles.get(subject.thing.kind)):
@@ -165,13 +165,20 @@ def _test_class(subject: Subject, reach: Reach) -> type[Any]:
     return type("TestPlugin", (suite,), members)
 
 
-def _of_resource(type_: ResourceType[Any, Any, Any], body: Any) -> dict[str, Any]:
-    """Return the fixtures of a resource: what serves it, and what makes an item, if that is known."""
+def _of_resource(name: str, type_: ResourceType[Any, Any, Any], body: Any) -> dict[str, Any]:
+    """Return the fixtures of a resource: what serves it, and what makes an item, if that is known.
+
+    Raises `UsageError` for a body that does not make one.
+    """
     if isinstance(type_.served_by, type):
         return {"collection": _skipping("its driver serves it: hold it there, with a suite of the author's")}
     members = {"collection": _as_it_was(type_)}
     if body is not None and type_.create is not None:
-        members["spec"] = _fixture(msgspec.convert(body, type_.create))
+        try:
+            spec = msgspec.convert(body, type_.create)
+        except msgspec.ValidationError as error:
+            raise UsageError(f"--body {name}: {error}") from error
+        members["spec"] = _fixture(spec)
     return members
 
 
