@@ -95,6 +95,11 @@ async def misplaced(request: RouteRequest) -> Names:
     return Names(())
 
 
+async def turned(request: RouteRequest) -> Names:
+    await request.collection(SNAPSHOTS, host="a", vm="web").act("saved", "revert")
+    return Names(())
+
+
 async def unknown(request: RouteRequest) -> Names:
     await request.collection(UNKNOWN, host="a", vm="web").list()
     return Names(())
@@ -139,6 +144,7 @@ def user_plugin() -> ModuleType:
             ("POST", "other", other),
             ("POST", "misused", misused),
             ("POST", "misplaced", misplaced),
+            ("POST", "turned", turned),
             ("GET", "unknown", unknown),
         )
     ]
@@ -220,6 +226,7 @@ async def test_what_is_handed_over_wrongly_is_the_failure_of_who_hands_it_over(w
     for path, said in (
         ("misused", "create of notes takes a Note, not dict"),
         ("misplaced", "notes have no host, given: 'a'"),
+        ("turned", "snapshots have no action 'saved'; there are: revert; the action comes first"),
     ):
         answer = await world.admin.post(f"/plugins/user/{path}")
         assert (answer.status_code, answer.json()["plugin"]) == (502, "user"), answer.text

@@ -1,6 +1,7 @@
 """`virtumancer NAME VERB`: the resources that plugins add, by what the server says of them."""
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Annotated, Any, cast
 
 import cyclopts
@@ -53,7 +54,8 @@ async def use(
         action = next((one for one in info.actions if one.name == verb), None)
         if verb not in VERBS and action is None:
             known = [*VERBS, *(one.name for one in info.actions)]
-            raise UsageError(f"{name} know no {verb!r}{did_you_mean(verb, known)}; there are: {', '.join(known)}")
+            near = f"; did you mean {found[0]}?" if (found := get_close_matches(verb, known, n=1)) else ""
+            raise UsageError(f"{name} know no {verb!r}{near}; there are: {', '.join(known)}")
         if verb not in {"list", "create"} and not key and not info.singleton:
             raise UsageError(f"say which one: virtumancer {name} {verb} {info.singular.upper()}")
         if verb == "list":

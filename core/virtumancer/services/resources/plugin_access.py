@@ -165,7 +165,8 @@ class _Access(CollectionAccess[Any, Any, Any]):
     async def act(self, action: str, key: str = "", params: Struct | None = None, job: Job | None = None) -> Any:
         described = next((one for one in self._type.actions if one.name == action), None)
         if described is None:
-            raise self._not_offered(action)
+            there = ", ".join(one.name for one in self._type.actions) or "none"
+            raise TypeError(f"{self._type.name} have no action {action!r}; there are: {there}; the action comes first")
         given = described.params() if params is None else params
         self._check(given, described.params, action)
         async with self._item(action, key, described) as (found, known):
