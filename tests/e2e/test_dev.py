@@ -21,6 +21,7 @@ from virtumancer.testing.rich_hypervisor import rich_hypervisor
 PROGRAM = Path(sys.executable).with_name("virtumancer")
 PATIENCE = 60.0
 GOOD = "    await context.connection.power("
+ACTIVE = "Plugin nudge is active: actions nudge."
 RAISING = "    raise ValueError(vm.name)\n    await context.connection.power("
 
 
@@ -79,7 +80,8 @@ def dev(folder: Path) -> Iterator[Dev]:
 
 def test_the_server_follows_the_source_and_ends_without_a_trace(tmp_path: Path) -> None:
     with dev(tmp_path) as it:
-        assert "Plugin nudge is active: actions nudge." in it.log.read_text()
+        assert ACTIVE in it.log.read_text()
+        it.wait_for("  export VIRTUMANCER_URL=http://127.0.0.1:")
 
         it.write(
             "import nosuch\n" + it.good,
@@ -91,7 +93,7 @@ def test_the_server_follows_the_source_and_ends_without_a_trace(tmp_path: Path) 
 
         it.write(it.good + "\ndef broken(:\n", "Plugin nudge is failed (import): SyntaxError: invalid syntax")
 
-        it.write(it.good.replace(GOOD, RAISING), "Plugin nudge is active: actions nudge.")
+        it.write(it.good.replace(GOOD, RAISING), ACTIVE)
         with it.client() as client:
             it.until(lambda: client.get("/hosts/dev1").json()["state"] == "connected", "the host is connected")
             vms = client.get("/hosts/dev1/vms").json()
