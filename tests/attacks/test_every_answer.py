@@ -27,7 +27,7 @@ REQUESTS: list[tuple[str, tuple[str, ...], int]] = [
     ("GET /ws HTTP/1.1", ("Origin: http://evil.example", *UPGRADE), 403),
     ("GET /nothing HTTP/1.1", UPGRADE, 404),
     ("GET /api/v1/hosts/none/vms/x/plain HTTP/1.1", UPGRADE, 404),
-    ("GET /ws HTTP/1.1", (), 405),
+    ("GET /ws HTTP/1.1", (), 426),
     ("NONSENSE", (), 400),
     ("GET / HTTP/5.0", (), 505),
 ]

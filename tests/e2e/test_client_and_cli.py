@@ -26,6 +26,7 @@ CONFIG = '[server]\nauth = "token"\n'
 REQUEST = re.compile(r"request .*?method=(\w+).*? path=(\S+)")
 CONSOLE = re.compile(r"console opened .*?kind=(\w+)")
 SUFFIXES = {"vnc": "console", "serial": "serial", "spice": "spice"}
+NETWORKS = "a type of resource of a plugin: tests/plugins/networks"
 ELSEWHERE = {
     "PATCH /api/v1/hosts/{host}": "for drivers that have credentials: tests/http/test_credentials.py",
     "WEBSOCKET /api/v1/hosts/{host}/vms/{vm}/spice": "its viewers speak SPICE: tests/e2e/consoles",
@@ -40,6 +41,14 @@ ELSEWHERE = {
     "GET /api/v1/session/oidc/callback": "for a page in a browser: tests/http/oidc/test_oidc.py",
     "DELETE /api/v1/sessions/{session}": "ends the session of a browser: tests/http/test_sign_in.py",
     "PUT /api/v1/me/password": "for a user in a browser, who has no token: tests/http/test_sign_in.py",
+    "GET /api/v1/hosts/{host}/networks": NETWORKS,
+    "GET /api/v1/hosts/{host}/networks/{network}": NETWORKS,
+    "GET /api/v1/hosts/{host}/networks/{network}/leases": NETWORKS,
+    "GET /api/v1/hosts/{host}/networks/{network}/leases/{lease}": NETWORKS,
+    **{
+        f"POST /api/v1/hosts/{{host}}/vms/{{vm}}/{action}": "guests that are suspended: tests/e2e/test_suspending.py"
+        for action in ("pause", "resume", "wakeup", "dropsave")
+    },
 }
 """What no test here drives, and why."""
 
@@ -254,7 +263,7 @@ def test_the_client_gives_and_withdraws_access(lab: Lab) -> None:
 def test_the_client_writes_metadata(lab: Lab) -> None:
     with lab.client() as client:
         assert client.hosts.actions("kvm1") == ()
-        assert client.server.resources() == ()
+        assert {found.name for found in client.server.resources()} == {"networks", "leases"}
         assert client.hosts.set_metadata("kvm1", title="Rack 4", tags=["lab"]).title == "Rack 4"
         assert client.hosts.change_metadata("kvm1", notes="noisy").tags == ("lab",)
         assert client.hosts.metadata("kvm1").notes == "noisy"

@@ -73,7 +73,7 @@ def test_the_first_look_goes_over_the_one_ssh_connection(
     assert line.traffic().connections == 1
 
 
-def test_a_warm_listing_takes_at_most_five_round_trips(
+def test_a_warm_listing_takes_at_most_six_round_trips(
     manager: Manager, first_look: tuple[float, dict[str, object]], relay: tuple[Relay, str]
 ) -> None:
     line, _ = relay
@@ -86,8 +86,8 @@ def test_a_warm_listing_takes_at_most_five_round_trips(
         counts.append(line.traffic().round_trips)
 
     print(f"warm listing: {counts} round trips, {statistics.median(durations) * 1000:.0f} ms")
-    assert statistics.median(counts) <= 5
-    assert statistics.median(durations) < 2 * 5 * ROUND_TRIP
+    assert statistics.median(counts) <= 6
+    assert statistics.median(durations) < 2 * 6 * ROUND_TRIP
 
 
 def test_concurrent_listings_share_one_fetch(

@@ -58,7 +58,7 @@ def test_the_test_driver_shows_host_and_vms(manager: Manager, pretended: str) ->
     assert manager.get(f"{pretended}/vms/test/stats").json()["max_mem"] == 8388608
     hardware = manager.get(f"{pretended}/vms/test/hardware").json()
     assert [disk["path"] for disk in hardware["disks"]] == ["/guest/diskimage1"]
-    assert [nic["source"] for nic in hardware["networks"]] == [{"network": "default"}]
+    assert [nic["source"] for nic in hardware["networks"]] == [{"network": "default", "bridge": ""}]
 
 
 def test_the_test_driver_obeys_every_action(manager: Manager, pretended: str) -> None:

@@ -17,6 +17,7 @@ from .proc import children, state, tree
 
 # Below Linux's default range for outgoing connections (32768-60999): a port stays ours while its daemon restarts.
 _PORTS = range(20000, 32000)
+_STOPPED = frozenset({"T", "t", "Z", ""})
 
 
 class Finished(NamedTuple):
@@ -131,7 +132,10 @@ class Daemon:
         while new := [pid for pid in tree(self._entry_pid) if pid not in frozen]:
             for pid in new:
                 _signal(pid, signal.SIGSTOP)
+            # One that runs on another processor goes on for a moment, and may fork.
             frozen.update(new)
+            # One that runs on another processor goes on for a moment, and may fork.
+            wait_until(lambda: all(state(pid) in _STOPPED for pid in frozen), f"{self.name} stands still", pause=0.005)
 
     def thaw(self) -> None:
         """Let everything go on that `freeze` stopped; harmless when nothing is frozen."""

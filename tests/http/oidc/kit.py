@@ -14,7 +14,7 @@ from tests.lab import OpenIDProvider
 
 API = "/api/v1/session/oidc"
 ATTEMPT = "__Host-virtumancer-oidc"
-SESSION = "virtumancer"
+SESSION = "__Host-virtumancer"
 
 
 class OIDCWorld(World):

@@ -5,7 +5,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from falcon.asgi import Request, Response, WebSocket
 
-from virtumancer.errors import Forbidden, HostNotFound, NotFound, Unauthenticated, VMNotFound
+from virtumancer.errors import Forbidden, HostNotFound, NotFound, Unauthenticated, UpgradeRequired, VMNotFound
 from virtumancer.http.api_paths import ROOT
 from virtumancer.http.endpoint import PUBLIC, SIGNED_IN, WEBSOCKET, Endpoint, endpoints_of
 from virtumancer.http.middleware.trusted_host import SAFE_METHODS
@@ -81,6 +81,8 @@ class Authorization:
         method = WEBSOCKET if isinstance(resp, WebSocket) else req.method
         if not hasattr(resource, f"on_{method.lower()}"):
             await self._require_there(req, resource, method, params)
+            if method == "GET" and WEBSOCKET in endpoints_of(resource) and not isinstance(resource, KnowsNames):
+                raise UpgradeRequired("this is a WebSocket; ask for it with Upgrade: websocket")
             return  # it is answered with what is possible there
         if self._callers is None:
             req.context.caller = ANYBODY

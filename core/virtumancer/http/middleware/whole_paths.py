@@ -1,23 +1,21 @@
-"""Requests that are nearly right: a path that ends too early, and a WebSocket asked for without an upgrade."""
+"""Paths that end too early: a `/` at the end, where the name of something would have to be."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from falcon.asgi import Request, WebSocket
 
-from virtumancer.errors import NotFound, UpgradeRequired
+from virtumancer.errors import NotFound
 
 __all__ = ["WholePaths"]
 
 
 class WholePaths:
-    """Middleware that says what is wrong with them."""
+    """Middleware that says what is wrong with such a path, which is nobody's name."""
 
     async def process_resource(self, req: Request, resp: Any, resource: Any, params: Mapping[str, Any]) -> None:
         """Check a plain request."""
         _check(req, params)
-        if req.method == "GET" and hasattr(resource, "on_websocket") and not hasattr(resource, "on_get"):
-            raise UpgradeRequired("this is a WebSocket; ask for it with Upgrade: websocket")
 
     async def process_resource_ws(self, req: Request, ws: WebSocket, resource: Any, params: Mapping[str, Any]) -> None:
         """Check a WebSocket."""

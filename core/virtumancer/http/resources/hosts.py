@@ -31,7 +31,7 @@ from virtumancer.http.middleware.etag import as_known, send_whole
 from virtumancer.http.middleware.respond_async import RespondAsync, prefers_async
 from virtumancer.http.pagination import LINK, LIST_ERRORS, LIST_QUERY, asked_of, send_list
 from virtumancer.http.requests import BodyReader, send_json
-from virtumancer.masking import mask_url
+from virtumancer.masking import MASK, holds_secret
 from virtumancer.services.audit.log import AuditLog
 from virtumancer.services.auth import Right
 from virtumancer.services.hosts.credentials import LONGEST
@@ -165,7 +165,7 @@ class HostsResource:
         said: dict[str, str] = {}
         try:
             body = await self._bodies.decode(req, NewHost)
-            said = {"host": body.id, "uri": mask_url(body.uri)}
+            said = {"host": body.id, "uri": MASK if holds_secret(body.uri) else body.uri}
         finally:
             req.context.act = await self._audit.begin(act_of(req, said))
         wanted, approved = Host(body.id, body.uri), _approved(body.host_key)
